@@ -1,0 +1,1 @@
+"""MEANING: tokens, COSEM objects and the DLMS application layer. Pure: no sockets, no clock, no files."""

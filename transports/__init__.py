@@ -1,0 +1,1 @@
+"""BYTES: moves whole APDUs over links; has never heard of a token."""
