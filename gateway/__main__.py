@@ -1,0 +1,49 @@
+"""The ``stsgate`` command."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Coroutine, Sequence
+from typing import Any, TypeVar
+
+from cosem_objects.errors import SettingError, TokenFormatError
+from gateway import __version__
+from gateway.cli import deliver
+from gateway.cli.parser import OneLineParser
+from transports.endpoint import EndpointError
+
+T = TypeVar("T")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one subcommand; returns the exit code. Wrong input is one line and 2, never a traceback."""
+    parser = OneLineParser(prog="stsgate", description="Delivers STS prepayment tokens to DLMS/COSEM meters.")
+    parser.add_argument("--version", action="version", version=f"stsgate {__version__}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND", parser_class=OneLineParser)
+    for command in (deliver,):
+        command.add_command(commands)
+    parser.set_defaults(run_async=_run_async)
+    args = parser.parse_args(arguments)
+    try:
+        return int(args.func(args))
+    except (SettingError, TokenFormatError, EndpointError) as error:
+        print(f"stsgate: {error}", file=sys.stderr)
+        return 2
+    except Exception as error:  # the door: a bug is said in one line too, and is never taken for a success
+        print(f"stsgate: unexpected error, please report it: {type(error).__name__}: {error}", file=sys.stderr)
+        return 3
+
+
+def _run_async(main: Coroutine[Any, Any, T]) -> T:
+    """``asyncio.run``, on a faster event loop where it is installed."""
+    try:
+        import uvloop  # noqa: PLC0415 - optional
+    except ImportError:
+        return asyncio.run(main)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(main)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""The ``stsgate`` command: one file for each subcommand."""

@@ -1,0 +1,113 @@
+"""``stsgate deliver``: tokens to one meter, without a service and without a store."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+from collections.abc import Sequence
+from decimal import Decimal, InvalidOperation
+
+from cosem_objects.errors import SettingError
+from cosem_objects.sts_token import Token, TokenClass
+from gateway.cli.meter_options import add_meter_options, meter_from
+from gateway.cli.story import Teller, as_json
+from gateway.delivery import Amount, Delivery, Judged
+from gateway.meters import Meter
+from gateway.verdict import Outcome
+
+DESCRIPTION = """\
+Delivers STS tokens to one meter and says what became of each: accepted, rejected, held, unreached or in doubt, and
+whether its value was credited. Before a token leaves, the intent is printed; if the command is killed after that line,
+run it again with --after-doubt: it then reads the meter first.
+
+Exit code: 0 all accepted; 1 one was rejected; 3 one is in doubt, held or unreached; 2 wrong usage, nothing was sent."""
+
+_UNITS = {"kwh": "kWh", "m3": "m3", "min": "min"}
+
+
+def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "deliver",
+        help="deliver tokens to one meter",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    what = parser.add_argument_group("what to deliver")
+    what.add_argument(
+        "--token",
+        action="append",
+        required=True,
+        metavar="DIGITS",
+        help="a token, 20 digits; may be repeated, the order counts",
+    )
+    what.add_argument("--amount", metavar="NUMBER", help="what the token is worth; its unit is checked with the meter")
+    what.add_argument("--unit", metavar="UNIT", help="kWh, m3, min or an ISO currency code; goes with --amount")
+    what.add_argument(
+        "--after-doubt",
+        action="store_true",
+        help="an earlier try may have arrived: read the meter first, and take 'used' for its proof",
+    )
+    what.add_argument("--json", action="store_true", help="one JSON object for each token; the story on standard error")
+    add_meter_options(parser)
+    parser.set_defaults(func=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Check everything, then deliver. Raises ``SettingError``, ``TokenFormatError``, ``EndpointError``."""
+    tokens = _tokens(args.token)
+    amount = _amount(args.amount, args.unit, len(tokens))
+    meter = meter_from(args)
+    teller = Teller(str(meter.endpoint), sys.stderr if args.json else sys.stdout, amount)
+    judged: list[Judged] = args.run_async(_deliver(meter, tokens, amount, teller, after_doubt=args.after_doubt))
+    if args.json:
+        for one in judged:
+            print(json.dumps(as_json(one), ensure_ascii=False), flush=True)
+    return exit_code(judged)
+
+
+async def _deliver(
+    meter: Meter, tokens: Sequence[Token], amount: Amount | None, teller: Teller, *, after_doubt: bool
+) -> list[Judged]:
+    delivery = Delivery(meter, teller.tell, amount=amount, after_doubt=after_doubt)
+    try:
+        return await delivery.run(tokens)
+    except asyncio.CancelledError:  # Ctrl-C: what was begun is in doubt, and must be said
+        return await teller.interrupted(tokens, after_doubt=after_doubt)
+
+
+def exit_code(judged: Sequence[Judged]) -> int:
+    outcomes = {one.verdict.outcome for one in judged}
+    if outcomes - {Outcome.ACCEPTED, Outcome.REJECTED}:
+        return 3
+    return 1 if Outcome.REJECTED in outcomes else 0
+
+
+def _tokens(texts: Sequence[str]) -> list[Token]:
+    tokens = [Token.parse(text) for text in texts]
+    for number, token in enumerate(tokens):
+        if token.token_class is TokenClass.RESERVED:
+            raise SettingError(f"token {token.masked}: class 3 is reserved, no meter takes it")
+        if token in tokens[:number]:
+            raise SettingError(f"token {token.masked} is given twice")
+    return tokens
+
+
+def _amount(value: str | None, unit: str | None, count: int) -> Amount | None:
+    if value is None and unit is None:
+        return None
+    if value is None or unit is None:
+        raise SettingError("amount and unit go together: --amount 25.6 --unit kWh")
+    if count > 1:
+        raise SettingError("amount: it can be given for one token only")
+    try:
+        number = Decimal(value)
+    except InvalidOperation:
+        number = Decimal("NaN")
+    if not number.is_finite():
+        raise SettingError(f"amount {value!r}: expected a number like 25.6")
+    known = _UNITS.get(unit.casefold())
+    if known is None and not (len(unit) == 3 and unit.isascii() and unit.isalpha()):
+        raise SettingError(f"unit {unit!r}: expected kWh, m3, min or an ISO currency code of three letters")
+    return Amount(number, known or unit.upper())

@@ -1,0 +1,176 @@
+"""The options that say which meter, and how to speak to it; ``simmeters run`` has the same names and values."""
+
+from __future__ import annotations
+
+import argparse
+import tomllib
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from cosem_objects.dlms.security import Ciphering, Protection, SecuritySettings
+from cosem_objects.errors import SettingError
+from cosem_objects.profile import MeterProfile
+from cosem_objects.token_gateway import TokenEncoding
+from gateway.cli.parser import whole_number
+from gateway.meters import Meter
+from transports.endpoint import Endpoint
+from transports.hdlc import HdlcSettings
+
+PROFILES = Path(__file__).parents[2] / "config" / "meter_profiles"
+DEFAULT_SYSTEM_TITLE = "5354534741544501"
+"""``STSGATE`` and 01: used when a client title is needed and none was given."""
+
+
+def add_meter_options(parser: argparse.ArgumentParser) -> None:
+    where = parser.add_argument_group("where the meter is")
+    where.add_argument(
+        "--endpoint", required=True, metavar="URL", help="tcp://host:port (wrapper) or hdlc+tcp://host:port"
+    )
+    where.add_argument(
+        "--client-sap", type=whole_number(1, 0xFFFF), default=1, metavar="N", help="our SAP (default %(default)s)"
+    )
+    where.add_argument(
+        "--server-sap",
+        type=whole_number(0, 0xFFFF),
+        default=1,
+        metavar="N",
+        help="the meter's logical device (default %(default)s)",
+    )
+    where.add_argument(
+        "--physical", type=whole_number(0, 0x3FFF), metavar="N", help="HDLC physical address (default: none)"
+    )
+    where.add_argument(
+        "--address-bytes", choices=("auto", "1", "2", "4"), default="auto", help="length of the HDLC server address"
+    )
+
+    how = parser.add_argument_group("how it is secured")
+    how.add_argument(
+        "--security",
+        default="none",
+        metavar="MECHANISM",
+        help="none, lls or hls-gmac (default %(default)s); hls-sha256 and hls-ecdsa are not supported yet",
+    )
+    how.add_argument("--suite", type=whole_number(0, 2), default=0, metavar="N", help="security suite; only 0 so far")
+    how.add_argument(
+        "--ciphering",
+        metavar="FORM",
+        help=f"{', '.join(Ciphering)}; default service-glo when keys are given, else none",
+    )
+    how.add_argument(
+        "--protection", default="both", metavar="STRENGTH", help=f"{', '.join(Protection)} (default %(default)s)"
+    )
+    for option, metavar, text in (
+        ("--password", "TEXT", "LLS password"),
+        ("--ek", "HEX", "global unicast encryption key, 32 hex digits"),
+        ("--ak", "HEX", "authentication key, 32 hex digits"),
+    ):
+        one = how.add_mutually_exclusive_group()
+        one.add_argument(option, metavar=metavar, help=text)
+        one.add_argument(f"{option}-file", metavar="PATH", help="the same, read from a file")
+    how.add_argument("--system-title", metavar="HEX", help=f"our own, 16 hex digits (default {DEFAULT_SYSTEM_TITLE})")
+    how.add_argument(
+        "--invocation-counter",
+        default="read",
+        metavar="N|read",
+        help="first counter that we use; read = ask the meter as public client 16 (default %(default)s)",
+    )
+
+    who = parser.add_argument_group("which meter it must be", "What is given is checked before anything is sent.")
+    who.add_argument("--meter-system-title", metavar="HEX", help="its system title, 16 hex digits")
+    who.add_argument("--serial", default="", metavar="TEXT", help="its device name, object 0-0:42.0.0.255")
+    who.add_argument("--pan", default="", metavar="DIGITS", help="its MeterPAN, 18 digits, from class 116")
+
+    model = parser.add_argument_group("its model")
+    model.add_argument(
+        "--profile", default="default", metavar="NAME|FILE", help="a name of config/meter_profiles, or a TOML file"
+    )
+    model.add_argument(
+        "--token-encoding", metavar="ENCODING", help=f"{', '.join(TokenEncoding)}; overrides the profile's"
+    )
+
+
+def meter_from(args: argparse.Namespace) -> Meter:
+    """The meter that the options describe. Raises ``SettingError``, ``EndpointError``."""
+    profile = load_profile(args.profile)
+    if args.token_encoding is not None:
+        profile = replace(profile, token_encoding=_token_encoding(args.token_encoding))
+    if args.pan and not (len(args.pan) == 18 and args.pan.isascii() and args.pan.isdigit()):
+        raise SettingError("pan: expected the 18 digits of a MeterPAN")
+    address_bytes = args.address_bytes
+    hdlc = HdlcSettings(
+        address_bytes="auto" if address_bytes == "auto" else {"1": 1, "2": 2, "4": 4}[address_bytes],  # type: ignore[arg-type]
+        info_max=profile.hdlc_info_max,
+        response_timeout_seconds=profile.response_timeout_seconds,
+    )
+    meter = Meter(
+        endpoint=Endpoint.parse(args.endpoint),
+        profile=profile,
+        security=_security_from(args),
+        client_sap=args.client_sap,
+        server_sap=args.server_sap,
+        physical=args.physical,
+        hdlc=hdlc,
+        invocation_counter=_invocation_counter(args.invocation_counter),
+        serial=args.serial,
+        pan=args.pan,
+    )
+    meter.check_address()
+    return meter
+
+
+def load_profile(name: str) -> MeterProfile:
+    """A profile by its name in ``config/meter_profiles``, or by the path of a file. Raises ``SettingError``."""
+    is_path = "/" in name or name.endswith(".toml")
+    path = Path(name) if is_path else PROFILES / f"{name}.toml"
+    try:
+        mapping = tomllib.loads(path.read_text())
+    except FileNotFoundError:
+        known = ", ".join(sorted(file.stem for file in PROFILES.glob("*.toml")))
+        raise SettingError(f"profile {name!r}: no such file; known names: {known}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingError(f"profile {name!r}: cannot be read ({error})") from None
+    except tomllib.TOMLDecodeError as error:
+        raise SettingError(f"profile {name!r}: no valid TOML ({error})") from None
+    return MeterProfile.parse({"name": path.stem, **mapping})
+
+
+def _security_from(args: argparse.Namespace) -> SecuritySettings:
+    mapping: dict[str, Any] = {
+        "mechanism": args.security,
+        "suite": args.suite,
+        "ciphering": args.ciphering,
+        "protection": args.protection,
+        "client_system_title": args.system_title or DEFAULT_SYSTEM_TITLE,
+        "meter_system_title": args.meter_system_title,
+    }
+    for secret in ("password", "ek", "ak"):
+        mapping[secret] = secret_from(args, secret)
+    return SecuritySettings.parse(mapping)
+
+
+def secret_from(args: argparse.Namespace, name: str) -> str | None:
+    """A secret given as ``--name TEXT`` or in ``--name-file PATH``. Raises ``SettingError``."""
+    path: str | None = getattr(args, f"{name}_file")
+    if path is None:
+        text: str | None = getattr(args, name)
+        return text
+    try:
+        return Path(path).read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingError(f"{name}-file: {path} cannot be read ({error})") from None
+
+
+def _invocation_counter(text: str) -> int | None:
+    if text == "read":
+        return None
+    if text.isascii() and text.isdigit() and int(text) <= 0xFFFF_FFFF:
+        return int(text)
+    raise SettingError(f"invocation-counter: expected 'read' or a number up to 4294967295, got {text!r}")
+
+
+def _token_encoding(name: str) -> TokenEncoding:
+    try:
+        return TokenEncoding(name)
+    except ValueError:
+        raise SettingError(f"token-encoding {name!r}: expected one of {', '.join(TokenEncoding)}") from None

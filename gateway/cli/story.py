@@ -1,0 +1,125 @@
+"""How a delivery is told: line by line for a person, as one object for a program. Tokens by their last four digits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any, TextIO
+
+from cosem_objects import disconnect_control
+from cosem_objects.sts_token import Token
+from gateway.delivery import Amount, DoubtArisen, Event, Judged, Reached, SendStarted, StatusRead
+from gateway.readback import AccountReading
+from gateway.verdict import Credited, Outcome, Verdict
+
+
+class Teller:
+    """Prints each event of a delivery as it happens: the ``record`` of ``stsgate deliver``."""
+
+    def __init__(self, meter: str, out: TextIO, amount: Amount | None = None) -> None:
+        self._meter = meter
+        self._out = out
+        self._amount = amount
+        self._sent: set[Token] = set()
+        self._judged: list[Judged] = []
+
+    async def tell(self, event: Event) -> None:
+        match event:
+            case Reached():
+                title = f" {event.system_title.hex().upper()}" if event.system_title else ""
+                self._print(f"{self._meter}: associated with meter{title}; {_account_words(event.account)}")
+            case SendStarted():
+                self._sent.add(event.token)
+                again = "" if event.tries == 1 else f", try {event.tries}"
+                self._print(
+                    f"{event.token.masked} intent: entering it now{again} "
+                    "(if nothing follows this line, run again with --after-doubt)"
+                )
+            case StatusRead():
+                words = event.status.words if event.status else "no status"
+                self._print(f"{event.token.masked} pending: {words}; reading again")
+            case DoubtArisen():
+                what = event.verdict.detail or event.verdict.reason
+                self._print(f"{event.token.masked} in doubt: {what}; associating anew to read it back")
+            case Judged():
+                self._judged.append(event)
+                self._print(verdict_line(event, self._amount))
+
+    async def interrupted(self, tokens: Sequence[Token], *, after_doubt: bool) -> list[Judged]:
+        """The command was stopped: what may have left is in doubt, the rest was not sent."""
+        for token in tokens[len(self._judged) :]:
+            if token in self._sent or after_doubt:
+                verdict = Verdict(Outcome.IN_DOUBT, Credited.UNKNOWN, "interrupted", "2", detail="stopped by the user")
+            else:
+                verdict = Verdict(Outcome.UNREACHED, Credited.NO, "interrupted", "1", detail="stopped by the user")
+            await self.tell(Judged(token, verdict))
+        return self._judged
+
+    def _print(self, line: str) -> None:
+        print(line, file=self._out, flush=True)
+
+
+def verdict_line(judged: Judged, amount: Amount | None = None) -> str:
+    """The whole story of one token in one line."""
+    verdict = judged.verdict
+    parts = [f"{judged.token.masked} {verdict.outcome.value.upper().replace('_', ' ')}"]
+    if verdict.reason:
+        parts[0] += f" ({verdict.reason})"
+    if judged.status is not None:
+        parts.append(f"status {judged.status.code} {judged.status.words}")
+    if verdict.evidence:
+        parts.append(f"evidence {verdict.evidence}")
+    if verdict.detail:
+        parts.append(verdict.detail)
+    parts.append(f"credited {verdict.credited.value}")
+    parts += _effect_words(judged, amount)
+    parts.append(f"{judged.elapsed_seconds * 1000:.0f} ms")
+    return "; ".join(parts)
+
+
+def as_json(judged: Judged) -> dict[str, Any]:
+    """The object that ``--json`` prints."""
+    verdict, status = judged.verdict, judged.status
+    currency = judged.before.currency
+    return {
+        "token": judged.token.masked,
+        "verdict": verdict.outcome.value,
+        "credited": verdict.credited.value,
+        "status_code": None if status is None else status.code,
+        "reason": verdict.reason,
+        "data_value": None if status is None else status.data_value,
+        "evidence": verdict.evidence,
+        "detail": verdict.detail or None,
+        "balance_before": _number(judged.before.balance),
+        "balance_after": _number(judged.after.balance),
+        "unit": None if currency is None else currency.name,
+        "elapsed_ms": round(judged.elapsed_seconds * 1000),
+    }
+
+
+def _number(value: Decimal | None) -> str | None:
+    return None if value is None else f"{value:f}"
+
+
+def _account_words(account: AccountReading) -> str:
+    if account.currency is None:
+        return "it shows no account"
+    if account.balance is None:
+        return f"account in {account.currency.name}, balance unreadable"
+    return f"balance {account.balance:f} {account.currency.name}"
+
+
+def _effect_words(judged: Judged, amount: Amount | None) -> list[str]:
+    before, after = judged.before.balance, judged.after.balance
+    words = []
+    if before is not None and after is not None and judged.after.currency is not None:
+        words.append(f"balance {before:f} -> {after:f} {judged.after.currency.name} ({after - before:+f})")
+        if amount is not None and after - before != amount.value:
+            words.append(f"note: {amount.value:f} {amount.unit} were expected")
+    if judged.control_state is not None:
+        try:
+            state = disconnect_control.ControlState(judged.control_state).name.lower().replace("_", " ")
+        except ValueError:
+            state = f"state {judged.control_state}"
+        words.append(f"switch {state}")
+    return words

@@ -1,0 +1,396 @@
+"""Tokens to one meter, one association after the other, until each has a verdict.
+
+The way of one token: associate, check that it is the right meter, read the Token gateway and the balance, record the
+intent, ``enter``, read back until the status is final, judge. Whatever is lost on the way is settled by a new
+association that reads before it does anything else. What ``record`` has been told before a crash is the truth: a
+``SendStarted`` without a ``Judged`` is a token in doubt.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TypeAlias
+
+from cosem_objects import axdr, token_gateway
+from cosem_objects.dlms.apdu import ServiceError
+from cosem_objects.dlms.client import AssociationRefused, ServiceRefused
+from cosem_objects.dlms.security import (
+    DecipheringError,
+    InvocationCounters,
+    ReplayedCounterError,
+    WrongSystemTitleError,
+)
+from cosem_objects.errors import LocalProtocolError, RemoteProtocolError
+from cosem_objects.payment import Currency, CurrencyUnit
+from cosem_objects.profile import HiddenTokenProof, MeterProfile
+from cosem_objects.sts_token import Token, TokenClass
+from cosem_objects.token_gateway import TokenStatus
+from gateway import readback
+from gateway.meters import Meter
+from gateway.readback import NO_ACCOUNT, AccountReading, GatewayUnreadable
+from gateway.session import Connect, CounterUnreadable, Session, connect, open_session, read_counters
+from gateway.verdict import (
+    WRONG_METER,
+    Evidence,
+    NextStep,
+    Obstacle,
+    Outcome,
+    Reading,
+    Verdict,
+    judge,
+)
+from transports.channel import ChannelClosed, ChannelError, ChannelGarbled, ChannelTimeout, NotSentError
+from transports.endpoint import EndpointError
+
+
+@dataclass(frozen=True, slots=True)
+class Amount:
+    """What the caller says that the tokens are worth."""
+
+    value: Decimal
+    unit: str
+    """``kWh``, ``m3``, ``min``, or an ISO currency code."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """The meter is associated and is the right one."""
+
+    system_title: bytes
+    account: AccountReading
+
+
+@dataclass(frozen=True, slots=True)
+class SendStarted:
+    """The intent: recorded before the first byte of ``enter`` leaves. From here on the token may have arrived."""
+
+    token: Token
+    tries: int
+    """This one included."""
+    before: Reading
+    account: AccountReading
+
+
+@dataclass(frozen=True, slots=True)
+class StatusRead:
+    """One reading after ``enter`` that is not final yet."""
+
+    token: Token
+    status: TokenStatus | None
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class DoubtArisen:
+    """The fate of the token is not known; a new association will read it back."""
+
+    token: Token
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """The verdict on one token, with what the meter showed."""
+
+    token: Token
+    verdict: Verdict
+    status: TokenStatus | None = None
+    before: AccountReading = NO_ACCOUNT
+    after: AccountReading = NO_ACCOUNT
+    control_state: int | None = None
+    elapsed_seconds: float = 0.0
+
+
+_ENTERS_MAX = 2
+"""In one association: a token that is still not shown then needs a new one."""
+
+Event: TypeAlias = Reached | SendStarted | StatusRead | DoubtArisen | Judged
+Record = Callable[[Event], Awaitable[None]]
+
+
+class Delivery:
+    """Delivers tokens, in their order, to one meter. One use, one task."""
+
+    def __init__(
+        self,
+        meter: Meter,
+        record: Record,
+        *,
+        amount: Amount | None = None,
+        after_doubt: bool = False,
+        connect: Connect = connect,
+    ) -> None:
+        self._meter = meter
+        self._profile = meter.profile
+        self._record = record
+        self._amount = amount
+        self._after_doubt = after_doubt
+        self._connect = connect
+        self._counters: InvocationCounters | None = None
+        self._session: Session | None = None
+        self._account = NO_ACCOUNT
+
+    async def run(self, tokens: Sequence[Token]) -> list[Judged]:
+        """A verdict for each token, each recorded. Stops sending at the first that leaves doubt or a person's work:
+        the Token gateway shows the last token only, so the next one would destroy the evidence."""
+        judged: list[Judged] = []
+        stopped = False
+        try:
+            for token in tokens:
+                story = _Story(token, self._profile, tries=int(self._after_doubt))
+                if stopped:
+                    story.obstacle = Obstacle("not-tried", "an earlier token of this order has to be settled first")
+                    result = story.judged(judge(story.evidence(), self._profile))
+                else:
+                    result = await self._deliver(story)
+                await self._record(result)
+                judged.append(result)
+                stopped = not result.verdict.lets_the_next_one_go
+            if self._session is not None:
+                await self._session.release()
+        finally:
+            await self._drop_session()
+        return judged
+
+    async def _deliver(self, story: _Story) -> Judged:
+        """One token, over as many associations as its doubts need and the profile allows."""
+        rounds = 0
+        while True:
+            verdict = await self._association(story)
+            if verdict.next_step is NextStep.STOP or rounds >= self._profile.doubt_rounds_max:
+                return story.judged(verdict)
+            await self._record(DoubtArisen(story.token, verdict))
+            await self._drop_session()
+            await asyncio.sleep(self._profile.wait_between_associations_seconds or _doubt_wait(rounds, self._profile))
+            rounds += 1
+            story.forget_association()
+
+    async def _association(self, story: _Story) -> Verdict:
+        """All that one association can do for the token. Whatever fails becomes an obstacle, and so evidence."""
+        try:
+            session = await self._reach()
+            story.account = self._account
+            return await self._serve(session, story)
+        except (ChannelError, RemoteProtocolError, LocalProtocolError, EndpointError) as error:
+            story.after, story.obstacle = None, obstacle_of(error)
+            await self._drop_session()
+            return judge(story.evidence(), self._profile)
+
+    async def _serve(self, session: Session, story: _Story) -> Verdict:
+        story.after = await readback.read_gateway(session, self._profile)
+        story.obstacle = self._misfit()
+        # After a doubt, what the meter shows may settle it without another enter.
+        verdict = await self._settle(session, story) if story.tries else judge(story.evidence(), self._profile)
+        for _ in range(_ENTERS_MAX):
+            if verdict.next_step is not NextStep.ENTER or story.after is None:
+                break
+            verdict = await self._enter(session, story, story.after)
+        if verdict.outcome is Outcome.ACCEPTED:
+            await self._read_effect(session, story)
+        return verdict
+
+    async def _enter(self, session: Session, story: _Story, before: Reading) -> Verdict:
+        """The one place where a token leaves this machine."""
+        profile = self._profile
+        story.begin_try(before)
+        await self._record(SendStarted(story.token, story.tries, before, story.account))
+        repeats = session.frame_repeats
+        try:
+            response = await session.action(
+                token_gateway.CLASS_ID,
+                profile.gateway_obis,
+                token_gateway.METHOD_ENTER,
+                axdr.octet_string(story.octets),
+            )
+        except (NotSentError, LocalProtocolError):
+            story.tries -= 1  # it is certain that no byte left
+            raise
+        finally:
+            story.frame_repeated = story.frame_repeated or session.frame_repeats > repeats
+        story.action_result = response.result
+        story.after = await readback.read_gateway(session, profile)
+        return await self._settle(session, story)
+
+    async def _settle(self, session: Session, story: _Story) -> Verdict:
+        """Read back until the verdict is not pending any more, or the profile's time is up."""
+        profile = self._profile
+        wait = profile.poll_first_seconds
+        while True:
+            if profile.hidden_token_proof is HiddenTokenProof.BALANCE:
+                await self._compare_balance(session, story)
+            verdict = judge(story.evidence(), profile)
+            if verdict.next_step is not NextStep.POLL:
+                return verdict
+            await self._record(StatusRead(story.token, story.after.status if story.after else None, verdict))
+            wait = min(wait, profile.inactivity_seconds / 2, story.poll_seconds_left)
+            await asyncio.sleep(wait)
+            story.poll_seconds_left -= wait
+            wait *= 2
+            story.after = await readback.read_gateway(session, profile)
+
+    async def _compare_balance(self, session: Session, story: _Story) -> None:
+        now = await readback.read_balance(session, self._profile, story.account.currency)
+        before = story.account_before.balance_raw
+        if now.balance_raw is not None and before is not None:
+            story.balance_rose = now.balance_raw > before
+
+    async def _read_effect(self, session: Session, story: _Story) -> None:
+        """Balance and switch afterwards: told to the user, never part of the verdict."""
+        try:
+            story.account_after = await readback.read_balance(session, self._profile, story.account.currency)
+            story.control_state = await readback.read_control_state(session, self._profile)
+            self._account = story.account_after
+        except (ChannelError, RemoteProtocolError):
+            await self._drop_session()
+
+    # The association.
+
+    async def _reach(self) -> Session:
+        """The open session, or a new one with the right meter at its end."""
+        if self._session is not None:
+            return self._session
+        if self._counters is None:
+            self._counters = await read_counters(self._meter, self._connect)
+        session = await open_session(self._meter, self._counters, self._connect)
+        self._session = session
+        await self._check_identity(session)
+        self._account = await readback.read_account(session, self._profile)
+        await self._record(Reached(session.meter_system_title, self._account))
+        return session
+
+    async def _check_identity(self, session: Session) -> None:
+        """Serial and MeterPAN; the system title was checked by the association."""
+        for expected, read, what in (
+            (self._meter.serial, readback.read_serial, "device name"),
+            (self._meter.pan, readback.read_pan, "MeterPAN"),
+        ):
+            if expected and (found := await read(session, self._profile)) != expected:
+                raise WrongMeter(f"the meter's {what} is {found or 'unreadable'}, {expected} was expected")
+
+    def _misfit(self) -> Obstacle | None:
+        """Why this token must not be sent to this account, if so."""
+        if self._amount is None or self._account.currency is None:
+            return None
+        return unit_misfit(self._amount.unit, self._account.currency, self._profile)
+
+    async def _drop_session(self) -> None:
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+
+class WrongMeter(RemoteProtocolError):
+    """Serial or MeterPAN are not those of the registry."""
+
+
+class _Story:
+    """What is known about one token while it is being delivered; becomes ``Evidence``."""
+
+    def __init__(self, token: Token, profile: MeterProfile, tries: int) -> None:
+        self.token = token
+        self.octets = profile.token_encoding.to_octets(token)
+        self.tries = tries
+        self.before: Reading | None = None
+        self.after: Reading | None = None
+        self.action_result: int | None = None
+        self.balance_rose: bool | None = None
+        self.frame_repeated = False
+        self.obstacle: Obstacle | None = None
+        self.poll_seconds_left = profile.poll_timeout_seconds
+        self.account = NO_ACCOUNT
+        self.account_before = NO_ACCOUNT
+        self.account_after = NO_ACCOUNT
+        self.control_state: int | None = None
+        self._started = asyncio.get_running_loop().time()
+
+    def begin_try(self, before: Reading) -> None:
+        if self.account_before.currency is None:
+            self.account_before = self.account
+        self.tries += 1
+        self.before = before
+        self.after, self.action_result = None, None
+
+    def forget_association(self) -> None:
+        """What an association that is over can no longer say."""
+        self.after, self.action_result, self.obstacle = None, None, None
+
+    def evidence(self) -> Evidence:
+        return Evidence(
+            token=self.octets,
+            has_tid=self.token.token_class is not TokenClass.NON_METER_SPECIFIC_MANAGEMENT,
+            tries=self.tries,
+            before=self.before,
+            action_result=self.action_result,
+            after=self.after,
+            balance_rose=self.balance_rose,
+            frame_repeated=self.frame_repeated,
+            poll_time_is_up=self.poll_seconds_left <= 0,
+            obstacle=self.obstacle,
+        )
+
+    def judged(self, verdict: Verdict) -> Judged:
+        return Judged(
+            self.token,
+            verdict,
+            self.after.status if self.after and self.tries else None,
+            self.account_before if self.account_before.currency else self.account,
+            self.account_after,
+            self.control_state,
+            asyncio.get_running_loop().time() - self._started,
+        )
+
+
+def _doubt_wait(rounds: int, profile: MeterProfile) -> float:
+    """Growing waits between the rounds of a doubt: the meter may be busy with just our token."""
+    return min(profile.poll_first_seconds * (1 << rounds), profile.inactivity_seconds / 2)
+
+
+def obstacle_of(error: Exception) -> Obstacle:
+    """What an error on the way means, in the closed list of reasons."""
+    for kind, reason, is_configuration in _OBSTACLES:
+        if isinstance(error, kind):
+            return Obstacle(reason, str(error), is_configuration)
+    if isinstance(error, AssociationRefused):
+        return Obstacle("busy" if error.transient else "config", str(error), not error.transient)
+    if isinstance(error, GatewayUnreadable):
+        return Obstacle("busy" if error.is_temporary else "config", str(error), not error.is_temporary)
+    if isinstance(error, ServiceRefused):
+        wrong_keys = getattr(error.response, "service_error", None) == ServiceError.DECIPHERING_ERROR
+        return Obstacle("config" if wrong_keys else "refused", str(error), wrong_keys)
+    return Obstacle("protocol", str(error))
+
+
+_OBSTACLES: tuple[tuple[type[Exception], str, bool], ...] = (
+    (NotSentError, "offline", False),
+    (ChannelTimeout, "no-answer", False),
+    (ChannelClosed, "hung-up", False),
+    (ChannelGarbled, "garbled", False),
+    (WrongSystemTitleError, WRONG_METER, False),
+    (WrongMeter, WRONG_METER, False),
+    (ReplayedCounterError, "counter-reset", True),
+    (DecipheringError, "config", True),
+    (CounterUnreadable, "config", True),
+    (LocalProtocolError, "config", True),
+    (EndpointError, "config", True),
+)
+
+
+def unit_misfit(unit: str, currency: Currency, profile: MeterProfile) -> Obstacle | None:
+    """Why an amount in ``unit`` cannot be meant for this account, if so."""
+    kind = _UNIT_KINDS.get(unit.casefold(), CurrencyUnit.MONETARY)
+    shown = profile.unit_aliases.get(currency.name, currency.name)
+    if kind is currency.unit and (not shown or shown.casefold() == unit.casefold()):
+        return None
+    name = currency.name or _KIND_WORDS[currency.unit]
+    return Obstacle("currency", f"the amount is in {unit}, the meter's account in {name}", is_configuration=True)
+
+
+_UNIT_KINDS = {"kwh": CurrencyUnit.CONSUMPTION, "m3": CurrencyUnit.CONSUMPTION, "min": CurrencyUnit.TIME}
+_KIND_WORDS = {
+    CurrencyUnit.TIME: "time",
+    CurrencyUnit.CONSUMPTION: "consumption",
+    CurrencyUnit.MONETARY: "money",
+}

@@ -1,0 +1,51 @@
+"""A meter as the head-end knows it: where it is, who it must be, how it wants to be spoken to. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from cosem_objects.dlms.security import SecuritySettings
+from cosem_objects.errors import SettingError
+from cosem_objects.profile import MeterProfile
+from transports.endpoint import Endpoint
+from transports.hdlc import HdlcSettings
+
+HDLC_CLIENT_SAP_MAX = 0x7F
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Meter:
+    """One entry of the registry. Empty identity fields are not checked."""
+
+    endpoint: Endpoint
+    profile: MeterProfile = field(default_factory=MeterProfile)
+    security: SecuritySettings = field(default_factory=SecuritySettings)
+    client_sap: int = 1
+    server_sap: int = 1
+    physical: int | None = None
+    hdlc: HdlcSettings = field(default_factory=HdlcSettings)
+    invocation_counter: int | None = None
+    """The first counter that we use; None = ask the meter as public client."""
+    serial: str = ""
+    """The device name that must answer, from 0-0:42.0.0.255."""
+    pan: str = ""
+    """The MeterPAN that must answer, from class 116."""
+
+    def check_address(self) -> None:
+        """Raises ``SettingError`` if the addresses cannot be written on this endpoint's wire."""
+        if self.endpoint.scheme != "hdlc+tcp":
+            return
+        try:
+            self.hdlc.server_address(self.server_sap, self.physical)
+        except ValueError as error:
+            raise SettingError(f"HDLC address: {error}") from None
+        if self.client_sap > HDLC_CLIENT_SAP_MAX:
+            raise SettingError(f"client-sap {self.client_sap}: HDLC has room for 1 to {HDLC_CLIENT_SAP_MAX}")
+
+    @property
+    def answer_timeout_seconds(self) -> float:
+        """How long one answer may take, with all repetitions of the data link."""
+        once = self.profile.response_timeout_seconds
+        if self.endpoint.scheme == "hdlc+tcp":
+            return self.hdlc.response_timeout_seconds * (self.hdlc.retries + 1) + once
+        return once

@@ -1,0 +1,189 @@
+"""One association with one meter, over one channel: opens it, asks, waits with a limit, releases.
+
+The protocol's rules are in ``cosem_objects.dlms.client``; here its bytes meet a channel. After any error that ``ask``
+raises, the session is of no further use: close it, and begin a new one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Awaitable, Callable
+from types import TracebackType
+from typing import Self
+
+from cosem_objects.axdr import Data
+from cosem_objects.dlms.apdu import (
+    ActionRequest,
+    ActionResponse,
+    AttributeDescriptor,
+    GetRequest,
+    GetResponse,
+    MethodDescriptor,
+    Notification,
+    Request,
+    Response,
+)
+from cosem_objects.dlms.client import Associated, ClientAssociation, Event, Released, ServiceRefused
+from cosem_objects.dlms.security import COUNTER_MAX, InvocationCounters, SecuritySettings
+from cosem_objects.errors import RemoteProtocolError, RemoteRefusal
+from cosem_objects.obis import ObisCode
+from gateway.meters import Meter
+from transports.channel import ApduChannel, ChannelError, Link
+from transports.registry import open_link
+
+PUBLIC_CLIENT_SAP = 16
+DATA_CLASS_ID = 1
+_CHALLENGE_SIZE = 16
+_NOTIFICATIONS_MAX = 100
+"""Unasked messages taken between a question and its answer, so that a talkative meter cannot hold us for ever."""
+
+Connect = Callable[[Meter], Awaitable[Link]]
+
+
+async def connect(meter: Meter) -> Link:
+    """The link to a meter by its endpoint."""
+    return await open_link(meter.endpoint, hdlc=meter.hdlc)
+
+
+class CounterUnreadable(RemoteRefusal):
+    """The public client could not read the invocation counter."""
+
+
+class Session:
+    """An open association. Made by ``open_session``."""
+
+    def __init__(
+        self, link: Link, channel: ApduChannel, association: ClientAssociation, timeout_seconds: float
+    ) -> None:
+        self._link = link
+        self._channel = channel
+        self._association = association
+        self._timeout_seconds = timeout_seconds
+        self.meter_system_title = b""
+
+    async def get(self, class_id: int, obis: ObisCode, attribute: int) -> Data | int:
+        """The value of an attribute, or the meter's data-access-result. Raises ``ChannelError``,
+        ``RemoteProtocolError``."""
+        response = await self.ask(GetRequest(AttributeDescriptor(class_id, obis, attribute)))
+        assert isinstance(response, GetResponse)
+        return response.result
+
+    async def action(self, class_id: int, obis: ObisCode, method: int, data: Data) -> ActionResponse:
+        """Invoke a method. Raises ``NotSentError`` only if no byte left; then ``ChannelError``,
+        ``RemoteProtocolError``."""
+        response = await self.ask(ActionRequest(MethodDescriptor(class_id, obis, method), data))
+        assert isinstance(response, ActionResponse)
+        return response
+
+    async def ask(self, request: Request) -> Response:
+        """Send one request and wait for its answer."""
+        event = await self._exchange(self._association.request(request))
+        assert isinstance(event, Response)
+        return event
+
+    @property
+    def frame_repeats(self) -> int:
+        """Frames that the data link has sent again so far."""
+        return self._channel.repeats
+
+    async def release(self) -> None:
+        """Say good-bye, and close. What a meter makes of it changes nothing for us."""
+        try:
+            await self._exchange(self._association.release())
+        except (ChannelError, RemoteProtocolError):
+            pass  # the association is over either way
+        finally:
+            await self.close()
+
+    async def close(self) -> None:
+        await self._channel.close()
+        await self._link.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def _associate(self) -> None:
+        await self._channel.open(self._timeout_seconds)
+        event = await self._exchange(self._association.associate())
+        assert isinstance(event, Associated)
+        self.meter_system_title = event.meter_system_title
+
+    async def _exchange(self, octets: bytes) -> Associated | Response | Released:
+        """Send, and receive until the association has an event for us; what it wants to say itself is sent."""
+        await self._channel.send(octets)
+        for _ in range(_NOTIFICATIONS_MAX):
+            event: Event = self._association.receive(await self._channel.receive(self._timeout_seconds))
+            if isinstance(event, bytes):
+                await self._channel.send(event)
+            elif not isinstance(event, Notification):
+                return event
+        raise RemoteProtocolError("the meter sends notifications without end instead of an answer")
+
+
+async def open_session(meter: Meter, counters: InvocationCounters, connect: Connect = connect) -> Session:
+    """Associate with a meter. Raises ``ChannelError``, ``RemoteProtocolError``.
+
+    If the meter says that our counter is behind, ours jumps forward once, within the profile's limit.
+    """
+    try:
+        return await _open(meter, meter.security, meter.client_sap, counters, connect)
+    except ServiceRefused as refused:
+        expected = refused.expected_counter
+        if expected is None or expected <= counters.next_own:
+            raise
+        if not counters.jump_to(expected, meter.profile.counter_jump_max):
+            raise
+    await asyncio.sleep(meter.profile.wait_between_associations_seconds)
+    return await _open(meter, meter.security, meter.client_sap, counters, connect)
+
+
+async def read_counters(meter: Meter, connect: Connect = connect) -> InvocationCounters:
+    """Our counters for this meter: as configured, or asked for as public client, without security.
+
+    The answer is not authenticated: it can only make us start higher, never lower than 1.
+    """
+    if not meter.security.needs_keys:
+        return InvocationCounters()
+    if meter.invocation_counter is not None:
+        return InvocationCounters(meter.invocation_counter)
+    obis = meter.profile.counter_obis
+    session = await _open(meter, SecuritySettings(), PUBLIC_CLIENT_SAP, InvocationCounters(), connect)
+    async with session:
+        result = await session.get(DATA_CLASS_ID, obis, 2)
+        if not isinstance(result, Data):
+            raise CounterUnreadable(
+                f"the public client cannot read the invocation counter {obis}: give it as a setting"
+            )
+        await session.release()
+    await asyncio.sleep(meter.profile.wait_between_associations_seconds)
+    if not 0 <= result.integer < COUNTER_MAX:
+        raise CounterUnreadable(f"the meter's invocation counter {result.integer} is at its end: it needs a new key")
+    return InvocationCounters(result.integer + 1)
+
+
+async def _open(
+    meter: Meter, security: SecuritySettings, client_sap: int, counters: InvocationCounters, connect: Connect
+) -> Session:
+    profile = meter.profile
+    link = await connect(meter)
+    try:
+        channel = link.channel(client_sap, meter.server_sap, meter.physical)
+        association = ClientAssociation(
+            security,
+            counters,
+            secrets.token_bytes(_CHALLENGE_SIZE),
+            association_obis=profile.association_obis,
+            pdu_size_max=profile.pdu_size_max,
+        )
+        session = Session(link, channel, association, meter.answer_timeout_seconds)
+        await session._associate()  # noqa: SLF001 - only ``open_session`` may
+    except BaseException:
+        await link.close()
+        raise
+    return session
