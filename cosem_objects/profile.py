@@ -15,7 +15,7 @@ from typing import Any
 from cosem_objects import payment, token_gateway
 from cosem_objects.errors import SettingError
 from cosem_objects.obis import ObisCode
-from cosem_objects.token_gateway import DataValueMap, StatusCode, TokenEncoding
+from cosem_objects.token_gateway import DataValueMap, DeliveryMethod, StatusCode, TokenEncoding
 
 
 class TokenReadback(StrEnum):
@@ -113,6 +113,12 @@ def _unit_aliases(key: str, value: Any) -> Mapping[str, str]:
     return dict(value)
 
 
+def _delivery_methods(key: str, value: Any) -> tuple[int, ...]:
+    if not isinstance(value, list) or not value or not all(method in list(DeliveryMethod) for method in value):
+        raise SettingError(f"profile field {key}: expected a list of 0 (remote), 1 (local), 2 (manual), got {value!r}")
+    return tuple(map(int, value))
+
+
 def _sign(key: str, value: Any) -> int:
     if value not in (1, -1):
         raise SettingError(f"profile field {key}: expected 1 or -1, got {value!r}")
@@ -144,6 +150,8 @@ class MeterProfile:
     token_encoding: TokenEncoding = _setting(TokenEncoding.ASCII20, _choice(TokenEncoding))
     token_readback: TokenReadback = _setting(TokenReadback.SAME, _choice(TokenReadback))
     hidden_token_proof: HiddenTokenProof = _setting(HiddenTokenProof.TIME, _choice(HiddenTokenProof))
+    remote_delivery_methods: tuple[int, ...] = _setting((int(DeliveryMethod.REMOTE),), _delivery_methods)
+    """Values of attribute 5 under which the meter shows what came over DLMS; some say local (1) for it."""
     status_map: Mapping[int, int] = _setting({}, _status_map)
     """The meter's own status codes -> the standard's."""
     data_value_map: DataValueMap = _setting(DataValueMap.RAW, _choice(DataValueMap))

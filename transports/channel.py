@@ -34,11 +34,17 @@ class ChannelGarbled(ChannelError):
     """Bytes arrived that no frame of this transport can explain. What was sent before may have arrived."""
 
 
+def again(error: ChannelError) -> ChannelError:
+    """A fresh copy to raise: one exception object raised in many places would gather all their tracebacks."""
+    return type(error)(*error.args)
+
+
 @dataclass(frozen=True, slots=True)
 class Address:
     """Who talks to whom: the client's SAP, the server's SAP (logical device) and, on HDLC, its physical address.
 
-    The default server is the management logical device, SAP 1 (IEC 62056-46, IEC 62056-47).
+    The default server is the management logical device, SAP 1 (IEC 62056-46, IEC 62056-47). ``physical`` is ``None``
+    where there is none: on the wrapper, and on HDLC with one-byte addresses or the "no station" address 0.
     """
 
     client_sap: int = 1
@@ -50,8 +56,11 @@ class ApduChannel(ABC):
     """One conversation. Not for two tasks at once; ``close`` may be called at any time and twice."""
 
     address: Address
-    repeats: int = 0
-    """Frames sent again since the channel was opened: each may have reached the other side twice."""
+
+    @property
+    def repeats(self) -> int:
+        """APDU-carrying frames sent again since the channel was opened: each may have reached the other side twice."""
+        return 0
 
     @abstractmethod
     async def open(self, timeout_seconds: float) -> None:
@@ -63,11 +72,19 @@ class ApduChannel(ABC):
 
     @abstractmethod
     async def receive(self, timeout_seconds: float | None) -> bytes:
-        """Wait for one whole APDU; ``None`` waits until the link closes (a meter's side). Raises ``ChannelError``."""
+        """Wait for one whole APDU; ``None`` waits until the link closes (a meter's side). Raises ``ChannelError``.
+
+        After a ``ChannelTimeout`` the answer may still come, and is then what the next ``receive`` returns: no
+        transport can tell which question it belongs to. The association above compares invoke-ids.
+        """
 
     @abstractmethod
     async def close(self) -> None:
         """End the conversation (HDLC: DISC). Never raises, never waits long."""
+
+    @abstractmethod
+    def hang_up(self) -> None:
+        """Cut the wire at once and without a word, for all who share it: a crash, a pulled plug."""
 
     async def __aenter__(self) -> Self:
         return self
@@ -83,7 +100,10 @@ class Link(ABC):
 
     @abstractmethod
     def channel(self, client_sap: int = 1, server_sap: int = 1, physical: int | None = None) -> ApduChannel:
-        """A conversation over this link, not yet opened."""
+        """A conversation over this link, not yet opened.
+
+        Raises ``EndpointError`` for addresses that this transport cannot carry, or that have an open channel already.
+        """
 
     @abstractmethod
     async def close(self) -> None:
@@ -99,7 +119,11 @@ class Link(ABC):
 
 
 OnChannel = Callable[[ApduChannel], Awaitable[None]]
-"""What a listener calls, in a task of its own, for each conversation that a client begins."""
+"""What a listener calls, in a task of its own, for each conversation that a client begins.
+
+It serves the conversation until ``receive`` raises ``ChannelClosed``. When it returns, the channel is closed, and on
+the wrapper that hangs up.
+"""
 
 
 class Listener(ABC):
