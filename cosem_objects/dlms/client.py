@@ -293,8 +293,8 @@ class ClientAssociation:
         pending = self._pending
         if pending is None or not isinstance(decoded, _ANSWERS[type(pending)]):
             raise RemoteProtocolError(f"a {type(decoded).__name__} where another answer was expected")
-        # Gurux' servers refuse a GET under invoke-id 1, whatever was asked. A refusal of a read changes nothing, and its
-        # true answer, should it still come, would meet the next question and fail there.
+        # Gurux' servers refuse a GET under invoke-id 1, whatever was asked. A refusal of a read changes nothing, and
+        # its true answer, should it still come, would meet the next question and fail there.
         is_refused_read = isinstance(decoded, GetResponse) and not isinstance(decoded.result, Data)
         if decoded.invoke & 0x0F != pending.invoke & 0x0F and not is_refused_read:
             raise RemoteProtocolError(

@@ -1,0 +1,41 @@
+# Two commands from a bare checkout: `make demo` and `make test`. Each makes what it needs.
+
+PYTHON ?= python3
+RUN := .venv/bin
+PIP := $(RUN)/python -m pip --disable-pip-version-check install --quiet
+
+.PHONY: demo test soak bench lint clean
+
+demo: .venv/run.stamp
+	$(RUN)/stsgate demo --exit
+
+test: .venv/dev.stamp .venv-peers/stamp
+	$(RUN)/python -m pytest
+
+soak: .venv/dev.stamp .venv-peers/stamp
+	$(RUN)/python -m pytest -m soak --override-ini addopts=
+
+bench: .venv/dev.stamp
+	$(RUN)/python -m benchmarks.delivery
+
+lint: .venv/dev.stamp
+	$(RUN)/ruff format . && $(RUN)/ruff check --fix . && $(RUN)/mypy
+
+clean:
+	rm -rf .venv .venv-peers
+
+.venv/run.stamp: requirements/run.lock pyproject.toml
+	test -x $(RUN)/python || $(PYTHON) -m venv .venv
+	$(PIP) --require-hashes -r requirements/run.lock
+	$(PIP) --no-deps --no-build-isolation --editable .
+	touch $@
+
+.venv/dev.stamp: requirements/dev.lock .venv/run.stamp
+	$(PIP) --require-hashes -r requirements/dev.lock
+	touch $@
+
+# Other people's DLMS stacks: test oracles, in an environment of their own, never imported by the project.
+.venv-peers/stamp: requirements/peers.lock
+	test -x .venv-peers/bin/python || $(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes -r requirements/peers.lock
+	touch $@
