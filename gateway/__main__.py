@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from cosem_objects.errors import SettingError, TokenFormatError
 from gateway import __version__
-from gateway.cli import deliver
+from gateway.cli import deliver, demo
 from gateway.cli.parser import OneLineParser
 from transports.endpoint import EndpointError
 
@@ -21,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = OneLineParser(prog="stsgate", description="Delivers STS prepayment tokens to DLMS/COSEM meters.")
     parser.add_argument("--version", action="version", version=f"stsgate {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND", parser_class=OneLineParser)
-    for command in (deliver,):
+    for command in (demo, deliver):
         command.add_command(commands)
     parser.set_defaults(run_async=_run_async)
     args = parser.parse_args(arguments)

@@ -15,14 +15,8 @@ from decimal import Decimal
 from typing import TypeAlias
 
 from cosem_objects import axdr, token_gateway
-from cosem_objects.dlms.apdu import ServiceError
 from cosem_objects.dlms.client import AssociationRefused, ServiceRefused
-from cosem_objects.dlms.security import (
-    DecipheringError,
-    InvocationCounters,
-    ReplayedCounterError,
-    WrongSystemTitleError,
-)
+from cosem_objects.dlms.security import InvocationCounters, WrongSystemTitleError
 from cosem_objects.errors import LocalProtocolError, RemoteProtocolError
 from cosem_objects.payment import Currency, CurrencyUnit
 from cosem_objects.profile import HiddenTokenProof, MeterProfile
@@ -31,7 +25,16 @@ from cosem_objects.token_gateway import TokenStatus
 from gateway import readback
 from gateway.meters import Meter
 from gateway.readback import NO_ACCOUNT, AccountReading, GatewayUnreadable
-from gateway.session import Connect, CounterUnreadable, Session, connect, open_session, read_counters
+from gateway.session import (
+    Connect,
+    CounterReset,
+    CounterUnreadable,
+    Session,
+    WrongKeys,
+    connect,
+    open_session,
+    read_counters,
+)
 from gateway.verdict import (
     WRONG_METER,
     Evidence,
@@ -357,9 +360,6 @@ def obstacle_of(error: Exception) -> Obstacle:
         return Obstacle("busy" if error.transient else "config", str(error), not error.transient)
     if isinstance(error, GatewayUnreadable):
         return Obstacle("busy" if error.is_temporary else "config", str(error), not error.is_temporary)
-    if isinstance(error, ServiceRefused):
-        wrong_keys = getattr(error.response, "service_error", None) == ServiceError.DECIPHERING_ERROR
-        return Obstacle("config" if wrong_keys else "refused", str(error), wrong_keys)
     return Obstacle("protocol", str(error))
 
 
@@ -370,11 +370,12 @@ _OBSTACLES: tuple[tuple[type[Exception], str, bool], ...] = (
     (ChannelGarbled, "garbled", False),
     (WrongSystemTitleError, WRONG_METER, False),
     (WrongMeter, WRONG_METER, False),
-    (ReplayedCounterError, "counter-reset", True),
-    (DecipheringError, "config", True),
+    (CounterReset, "counter-reset", True),
+    (WrongKeys, "config", True),
     (CounterUnreadable, "config", True),
     (LocalProtocolError, "config", True),
     (EndpointError, "config", True),
+    (ServiceRefused, "refused", False),
 )
 
 

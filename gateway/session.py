@@ -25,7 +25,13 @@ from cosem_objects.dlms.apdu import (
     Response,
 )
 from cosem_objects.dlms.client import Associated, ClientAssociation, Event, Released, ServiceRefused
-from cosem_objects.dlms.security import COUNTER_MAX, InvocationCounters, SecuritySettings
+from cosem_objects.dlms.security import (
+    COUNTER_MAX,
+    DecipheringError,
+    InvocationCounters,
+    ReplayedCounterError,
+    SecuritySettings,
+)
 from cosem_objects.errors import RemoteProtocolError, RemoteRefusal
 from cosem_objects.obis import ObisCode
 from gateway.meters import Meter
@@ -48,6 +54,14 @@ async def connect(meter: Meter) -> Link:
 
 class CounterUnreadable(RemoteRefusal):
     """The public client could not read the invocation counter."""
+
+
+class WrongKeys(RemoteProtocolError):
+    """One side's first ciphered words cannot be opened by the other: the keys are not the same."""
+
+
+class CounterReset(RemoteProtocolError):
+    """A new association begins below a counter of the meter that we have seen: it lost its memory, or is another."""
 
 
 class Session:
@@ -110,7 +124,16 @@ class Session:
 
     async def _associate(self) -> None:
         await self._channel.open(self._timeout_seconds)
-        event = await self._exchange(self._association.associate())
+        try:
+            event = await self._exchange(self._association.associate())
+        except ServiceRefused as refused:
+            if refused.says_wrong_keys:
+                raise WrongKeys(str(refused)) from refused
+            raise
+        except DecipheringError as error:
+            raise WrongKeys(f"the meter's answer cannot be deciphered ({error}): check the keys") from error
+        except ReplayedCounterError as error:
+            raise CounterReset(f"the meter's own counter fell ({error}): it was reset, or replaced") from error
         assert isinstance(event, Associated)
         self.meter_system_title = event.meter_system_title
 

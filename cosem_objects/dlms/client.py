@@ -81,6 +81,14 @@ class ServiceRefused(RemoteRefusal):
         """The invocation counter that the meter claims to expect, if it said so."""
         return self.response.invocation_counter if isinstance(self.response, ExceptionResponse) else None
 
+    @property
+    def says_wrong_keys(self) -> bool:
+        """Whether the meter could not decipher what we sent."""
+        return (
+            isinstance(self.response, ExceptionResponse)
+            and self.response.service_error == ServiceError.DECIPHERING_ERROR
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Associated:
@@ -216,7 +224,8 @@ class ClientAssociation:
             acse.decode(octets)
             self.state = State.ENDED
             return Released()
-        if self.state not in (State.AUTHENTICATING, State.WAITING, State.RELEASING):
+        is_acse = octets[:1] != b"" and octets[0] in acse.TAGS
+        if is_acse or self.state not in (State.AUTHENTICATING, State.WAITING, State.RELEASING):
             raise RemoteProtocolError(f"an APDU ({octets[:1].hex()}) that nothing asked for")
         decoded = xdlms.decode(self._open(octets))
         if isinstance(decoded, ExceptionResponse | ConfirmedServiceError):

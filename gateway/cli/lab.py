@@ -1,0 +1,120 @@
+"""The other end of the wire for ``stsgate demo``: simulated meters and lab tokens, from ``simmeters`` child processes.
+
+The head-end never imports ``sim_meters``: keys and ciphers stay on that side. LAB keys only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import Sequence
+from dataclasses import dataclass
+from tempfile import TemporaryFile
+from types import TracebackType
+from typing import IO, Self
+
+# Published test values (STS531-1 compliance tests, DLMS Green Book examples): worthless, everybody has them.
+LAB_VENDING_KEY = "abababababababab949494949494949401234567"
+LAB_EK = "000102030405060708090A0B0C0D0E0F"
+LAB_AK = "D0D1D2D3D4D5D6D7D8D9DADBDCDDDEDF"
+LAB_PASSWORD = "12345678"  # noqa: S105 - a lab password
+
+_KEY_OPTIONS = (f"--vending-key={LAB_VENDING_KEY}", "--dkga=04", "--base-date=2014", "--sgc=201457")
+_START_TIMEOUT_SECONDS = 20
+_STOP_TIMEOUT_SECONDS = 5
+
+
+class LabError(Exception):
+    """The simulated meters do not start, or the lab makes no token."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabMeter:
+    """What the demo wants to meet: a name for the story, a wire, a security, an STS identity."""
+
+    name: str
+    scheme: str
+    security: tuple[str, ...]
+    pan: str
+    system_title: str
+    more: tuple[str, ...] = ()
+
+    @property
+    def secret_options(self) -> tuple[str, ...]:
+        """The secrets of this security mechanism, named alike in ``stsgate deliver`` and ``simmeters run``."""
+        if "lls" in self.security:
+            return ("--password", LAB_PASSWORD)
+        return ("--ek", LAB_EK, "--ak", LAB_AK) if "hls-gmac" in self.security else ()
+
+    @property
+    def run_options(self) -> tuple[str, ...]:
+        listen = ("--listen", f"{self.scheme}://127.0.0.1:0", "--system-title", self.system_title)
+        identity = ("--pan", self.pan, "--profile", "sim", *_KEY_OPTIONS)
+        return (*listen, *identity, *self.security, *self.secret_options, *self.more)
+
+
+class Lab:
+    """The running simulated meters; ends them when it is left."""
+
+    def __init__(self) -> None:
+        self._processes: list[Process] = []
+        self._errors: IO[bytes] = TemporaryFile()  # noqa: SIM115 - closed in __aexit__
+
+    async def start(self, meters: Sequence[LabMeter]) -> list[str]:
+        """Start all, each in a process of its own, and give their URLs. Raises ``LabError``."""
+        return list(await asyncio.gather(*map(self._start, meters)))
+
+    async def _start(self, meter: LabMeter) -> str:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "sim_meters", "run", *meter.run_options, stdout=PIPE, stderr=self._errors
+        )
+        self._processes.append(process)
+        assert process.stdout is not None
+        try:
+            async with asyncio.timeout(_START_TIMEOUT_SECONDS):
+                async for line in process.stdout:
+                    word, _, url = line.decode().strip().partition(" ")
+                    if word == "listening":
+                        return url
+        except TimeoutError:
+            pass
+        raise LabError(f"{meter.name} does not start: {self._said()}")
+
+    async def token(self, pan: str, unit: str, amount: str) -> str:
+        """A fresh credit token for the meter with this MeterPAN: 20 digits. Raises ``LabError``."""
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *("-m", "sim_meters", "sts", "encode", "credit", "--json"),
+            *("--amount", amount, "--unit", unit, "--pan", pan, *_KEY_OPTIONS),
+            stdout=PIPE,
+            stderr=self._errors,
+        )
+        self._processes.append(process)
+        out, _ = await process.communicate()
+        if process.returncode:
+            raise LabError(f"the lab makes no token: {self._said()}")
+        return str(json.loads(out)["token"])
+
+    def _said(self) -> str:
+        self._errors.seek(0)
+        return self._errors.read().decode(errors="replace").strip() or "it says nothing"
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        running = [process for process in self._processes if process.returncode is None]
+        for process in running:
+            process.terminate()
+        for process in running:
+            try:
+                async with asyncio.timeout(_STOP_TIMEOUT_SECONDS):
+                    await process.wait()
+            except TimeoutError:
+                process.kill()
+                await process.wait()
+        self._errors.close()
