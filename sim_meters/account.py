@@ -1,0 +1,66 @@
+"""The meter's account: what it sells credit in, and how an exact balance is shown in the 32 bits of the class.
+
+The balance is kept in *token units* (0.1 kWh, or 1e-5 of the currency), as they travel in tokens, so no addition ever
+rounds. Only what the Account and Credit objects show is cut down to their scale, towards minus infinity: a meter
+never shows credit that is not there.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from cosem_objects.errors import SettingError
+from cosem_objects.payment import Currency, CurrencyUnit
+from sim_meters.sts.amount import amount_of
+from sim_meters.sts.tokens import Commodity, TokenKind, credit_kind
+
+_INT32_MIN, _INT32_MAX = -(1 << 31), (1 << 31) - 1
+
+# One token unit of electricity is 0.1 kWh: at -1 every token changes the number shown by exactly its own units.
+_KWH_SCALE = -1
+# Cents: what people read on a receipt. The 1e-5 of a token are kept behind it.
+_MONEY_SCALE = -2
+_CURRENCY_FORM = re.compile(r"([A-Z]{3})(?::(-?\d))?", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class AccountUnit:
+    """What an account counts: the one token type that adds to it, and the currency that it shows."""
+
+    kind: TokenKind
+    currency: Currency
+
+    @classmethod
+    def kwh(cls, scale: int = _KWH_SCALE) -> AccountUnit:
+        return cls(credit_kind(Commodity.ELECTRICITY, currency=False), Currency("kWh", scale, CurrencyUnit.CONSUMPTION))
+
+    @classmethod
+    def money(cls, code: str, scale: int = _MONEY_SCALE) -> AccountUnit:
+        return cls(credit_kind(Commodity.ELECTRICITY, currency=True), Currency(code, scale, CurrencyUnit.MONETARY))
+
+    @classmethod
+    def parse(cls, text: str) -> AccountUnit:
+        """Read ``CODE[:SCALE]`` of an account in money. Raises ``SettingError``."""
+        match = _CURRENCY_FORM.fullmatch(text)
+        if match is None:
+            raise SettingError(
+                f"currency: expected a currency code of three capitals, if need be with a scale from -9 to 9, "
+                f"such as ZAR or ZAR:-2; got {text!r}"
+            )
+        code, scale = match.groups()
+        return cls.money(code) if scale is None else cls.money(code, int(scale))
+
+    def raw(self, units: int) -> int:
+        """What the objects show for so many token units: a number of 10^scale."""
+        finer = -self.kind.decimals - self.currency.scale
+        shift: int = 10 ** abs(finer)
+        return units * shift if finer >= 0 else units // shift
+
+    def fits(self, units: int) -> bool:
+        """Whether a balance of so many token units can be shown in 32 bits; one that cannot would overflow."""
+        return _INT32_MIN <= self.raw(units) <= _INT32_MAX
+
+    def words(self, units: int) -> str:
+        """``25.6 kWh``: the exact amount, for people."""
+        return f"{amount_of(units, self.kind.decimals):f} {self.currency.name}"

@@ -1,0 +1,96 @@
+"""Class 15, Association LN: how the meter describes the association through which it is asked."""
+
+from __future__ import annotations
+
+from cosem_objects import association_ln, axdr
+from cosem_objects.association_ln import AssociationStatus
+from cosem_objects.axdr import Data
+from cosem_objects.dlms.acse import ApplicationContext
+from cosem_objects.dlms.apdu import Conformance
+from cosem_objects.dlms.security import Ciphering
+from cosem_objects.obis import ObisCode
+from sim_meters.asked import Asked, InterfaceClass, constant, no_access, not_allowed
+
+# 2.16.756.5.8.1.x and 2.16.756.5.8.2.x, as in AARQ and AARE.
+_CONTEXT_OID = bytes.fromhex("608574050801")
+_MECHANISM_OID = bytes.fromhex("608574050802")
+
+# What the server core offers. (What was agreed with this client, it keeps to itself so far.)
+_CONFORMANCE = Conformance.GET | Conformance.SET | Conformance.ACTION | Conformance.GENERAL_PROTECTION
+_PDU_SIZE_LIMIT = 0xFFFF
+_DLMS_VERSION = 6
+
+_NO_ACCESS, _READ_ONLY, _METHOD_ACCESS = 0, 1, 1  # access modes of versions 0 to 2
+
+
+def _object_list(asked: Asked) -> Data:
+    objects = asked.association.objects.items()
+    return axdr.array(*(_described(obis, row) for obis, row in objects if obis in asked.association.visible))
+
+
+def _described(obis: ObisCode, row: InterfaceClass) -> Data:
+    attributes = {1: _READ_ONLY} | {
+        number: _NO_ACCESS if reader is no_access else _READ_ONLY for number, reader in row.readers.items()
+    }
+    methods = {
+        number: _NO_ACCESS if method is not_allowed else _METHOD_ACCESS for number, method in row.methods.items()
+    }
+    return axdr.structure(
+        axdr.long_unsigned(row.class_id),
+        axdr.unsigned(row.version),
+        axdr.octet_string(obis.octets),
+        axdr.structure(
+            axdr.array(
+                *(
+                    axdr.structure(axdr.integer(number), axdr.enum(mode), axdr.NULL)
+                    for number, mode in attributes.items()
+                )
+            ),
+            axdr.array(*(axdr.structure(axdr.integer(number), axdr.enum(mode)) for number, mode in methods.items())),
+        ),
+    )
+
+
+def _partners(asked: Asked) -> Data:
+    config = asked.meter.config
+    return axdr.structure(axdr.integer(asked.association.client_sap), axdr.long_unsigned(config.server_sap))
+
+
+def _context_name(asked: Asked) -> Data:
+    is_plain = asked.association.security.ciphering is Ciphering.NONE
+    context = ApplicationContext.LOGICAL_NAME if is_plain else ApplicationContext.LOGICAL_NAME_CIPHERED
+    return axdr.octet_string(_CONTEXT_OID + bytes((context,)))
+
+
+def _context_info(asked: Asked) -> Data:
+    return axdr.structure(
+        axdr.bit_string(f"{_CONFORMANCE:024b}"),
+        axdr.long_unsigned(asked.meter.config.profile.pdu_size_max),
+        axdr.long_unsigned(_PDU_SIZE_LIMIT),
+        axdr.unsigned(_DLMS_VERSION),
+        axdr.integer(0),  # quality of service: not used
+        axdr.octet_string(b""),  # ciphering info: no dedicated key
+    )
+
+
+def _mechanism_name(asked: Asked) -> Data:
+    return axdr.octet_string(_MECHANISM_OID + bytes((asked.association.security.mechanism,)))
+
+
+ASSOCIATION = InterfaceClass(
+    association_ln.CLASS_ID,
+    1,
+    readers={
+        association_ln.Attribute.OBJECT_LIST: _object_list,
+        association_ln.Attribute.ASSOCIATED_PARTNERS_ID: _partners,
+        association_ln.Attribute.APPLICATION_CONTEXT_NAME: _context_name,
+        association_ln.Attribute.XDLMS_CONTEXT_INFO: _context_info,
+        association_ln.Attribute.AUTHENTICATION_MECHANISM_NAME: _mechanism_name,
+        association_ln.Attribute.SECRET: no_access,
+        association_ln.Attribute.ASSOCIATION_STATUS: constant(axdr.enum(AssociationStatus.ASSOCIATED)),
+        # There is no Security setup object to refer to.
+        association_ln.Attribute.SECURITY_SETUP_REFERENCE: constant(axdr.octet_string(bytes(6))),
+    },
+    # Pass 3 of HLS is the association's own business, and over by now; secrets and object lists stay as they are.
+    methods=dict.fromkeys((1, 2, 3, 4), not_allowed),
+)

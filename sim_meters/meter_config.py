@@ -1,0 +1,121 @@
+"""What one simulated meter is before anything happens to it: identity, keys, unit, and how it is reached."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from cosem_objects.disconnect_control import ControlState
+from cosem_objects.dlms.security import SecuritySettings
+from cosem_objects.errors import SettingError
+from cosem_objects.profile import MeterProfile
+from cosem_objects.token_gateway import DataValueMap
+from sim_meters.account import AccountUnit
+from sim_meters.lab import LAB_PAN, LAB_SGC, LAB_SYSTEM_TITLE, LAB_VENDING_KEYS
+from sim_meters.sts.decoder_key import DecoderKey, VendingKey, derive_decoder_key
+from sim_meters.sts.identity import MeterPan
+from sim_meters.sts.key_attributes import KeyAttributes
+from sim_meters.sts.machine import TokenMachine
+from transports.channel import Address
+
+PUBLIC_CLIENT_SAP = 16
+STATUS_DELAY_SECONDS_MAX = 86_400
+
+SIM_PROFILE = MeterProfile(name="sim", data_value_map=DataValueMap.ONEHOT16)
+"""What ``config/meter_profiles/sim.toml`` says; a test compares them."""
+
+CONTROL_MODES = {
+    0: ControlState.CONNECTED,
+    1: ControlState.READY_FOR_RECONNECTION,
+    2: ControlState.CONNECTED,
+    3: ControlState.READY_FOR_RECONNECTION,
+    4: ControlState.CONNECTED,
+    5: ControlState.CONNECTED,
+    6: ControlState.CONNECTED,
+}
+"""Control mode of the load switch -> where it goes when credit allows it (IEC 62056-6-2, class 70).
+
+In modes 1 and 3 a customer has to press a button; in 2 and 4 a remote order connects, in 5 and 6 the meter itself
+may. Mode 0 never disconnects.
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeterConfig:
+    """One meter. Raises ``SettingError`` for what does not go together."""
+
+    key: KeyAttributes
+    decoder_key: DecoderKey
+    manufactured: datetime | None = None
+    """In the time scale of the TIDs; tokens from before are too old. ``None``: at the base date."""
+    unit: AccountUnit = field(default_factory=AccountUnit.kwh)
+    profile: MeterProfile = SIM_PROFILE
+
+    security: SecuritySettings = field(default_factory=SecuritySettings)
+    """Of the management client; ``meter_system_title`` is the meter's own."""
+    answers_as_asked: bool = True
+    """In the form of ciphering in which it was asked, instead of always in its own."""
+    client_sap: int = 1
+    """The management client."""
+    server_sap: int = 1
+    physical: int | None = None
+
+    status_delay_seconds: float = 0.0
+    """How long a token entered by a client shows *received* (8) before it is worked on."""
+    control_mode: int = 6
+
+    def __post_init__(self) -> None:
+        if self.client_sap == PUBLIC_CLIENT_SAP or not 1 <= self.client_sap <= 127:
+            raise SettingError(f"client-sap: expected 1 to 127, but not 16, the public client; got {self.client_sap}")
+        if not 1 <= self.server_sap <= 0xFFFF:
+            raise SettingError(f"server-sap: expected 1 to 65535; got {self.server_sap}")
+        if self.control_mode not in CONTROL_MODES:
+            raise SettingError(f"control mode: expected 0 to {max(CONTROL_MODES)}; got {self.control_mode}")
+        if not 0 <= self.status_delay_seconds <= STATUS_DELAY_SECONDS_MAX:
+            raise SettingError(f"status delay: expected 0 to {STATUS_DELAY_SECONDS_MAX} s")
+        if self.security.needs_keys and not self.security.meter_system_title:
+            raise SettingError("system-title: expected one; a meter with keys needs it")
+
+    @property
+    def pan(self) -> MeterPan:
+        return self.key.pan
+
+    @property
+    def device_name(self) -> str:
+        """The COSEM logical device name: three letters of the manufacturer and up to 13 more (IEC 62056-6-2)."""
+        return f"SIM{self.pan.drn}"
+
+    @property
+    def ledger_identity(self) -> dict[str, str]:
+        """Whose ledger a file is, and what its units count."""
+        return {"pan": self.pan.digits, "unit": self.unit.currency.name}
+
+    def new_machine(self) -> TokenMachine:
+        """The STS machine as it left the factory."""
+        base_date = self.key.base_date
+        manufactured = self.manufactured or base_date.moment(0)
+        return TokenMachine.new(
+            self.decoder_key, (self.unit.kind,), base_date.tid_at(manufactured), key_type=self.key.kt
+        )
+
+    def is_for_us(self, address: Address) -> bool:
+        """Whether an address on the wire is this meter's."""
+        return (address.server_sap, address.physical) == (self.server_sap, self.physical)
+
+
+def lab_config(count: int = 0) -> MeterConfig:
+    """The lab meter, or the ``count``-th after it; ``dataclasses.replace`` makes others of it."""
+    key = KeyAttributes.parse(MeterPan.parse(LAB_PAN).plus(count).digits, LAB_SGC)
+    return MeterConfig(
+        key=key,
+        decoder_key=derive_decoder_key(VendingKey.parse(LAB_VENDING_KEYS[key.dkga], key.dkga), key),
+        security=SecuritySettings(meter_system_title=title_plus(LAB_SYSTEM_TITLE, count)),
+    )
+
+
+def title_plus(title: bytes, count: int) -> bytes:
+    """The ``count``-th system title after this one: three letters stay, five octets count up."""
+    number = int.from_bytes(title[3:], "big") + count
+    if number >> 40:
+        raise SettingError(f"system-title: there is no {count}-th title after {title.hex()}")
+    return title[:3] + number.to_bytes(5, "big")

@@ -1,0 +1,175 @@
+"""The prepayment half of a meter: tokens in, money and switch out. It has never heard of a wire.
+
+A token entered by a client may be worked on later (``status_delay_seconds``). Until then it stands in memory only:
+the Token gateway shows it as *received*, but nothing is booked. A meter that loses power in between comes back as if
+it had never seen the token, and shows the one before; the client enters it again, and it works once.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from cosem_objects.dlms.apdu import ActionResult
+from cosem_objects.dlms.security import InvocationCounters
+from cosem_objects.errors import TokenFormatError
+from cosem_objects.sts_token import Token
+from cosem_objects.token_gateway import DeliveryMethod, StatusCode, TokenStatus
+from sim_meters.behaviour import Behaviour, Fault
+from sim_meters.ledger import CountersKept, Ledger, Switched, TokenEntry, token_digest
+from sim_meters.meter_config import MeterConfig
+from sim_meters.outcomes import token_status
+from sim_meters.state import after, new_state
+from sim_meters.sts.results import TokenResult
+from sim_meters.sts.tokens import DecodedToken
+
+_log = logging.getLogger(__name__)
+
+_HUNDREDTH = timedelta(milliseconds=10)
+
+# The meter's own counters are reserved in blocks, with one record each; a restart skips the rest of the block.
+_COUNTERS_BLOCK = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A token that was received and waits for its turn."""
+
+    received: TokenEntry
+    due: datetime
+
+
+class PrepaymentMeter:
+    """Token machine, account, load switch and their ledger. ``now`` gives aware times."""
+
+    def __init__(
+        self,
+        config: MeterConfig,
+        ledger: Ledger,
+        now: Callable[[], datetime],
+        behaviour: Behaviour,
+    ) -> None:
+        self.config = config
+        self.ledger = ledger
+        self.now = now
+        self.behaviour = behaviour
+        self.pending: Pending | None = None
+        self.state = new_state(config)
+        for record in ledger.records:
+            self.state = after(self.state, record, config.control_mode)
+        self.counters = InvocationCounters(ledger.counters.sent_limit, ledger.counters.received)
+        """Of the unicast key: they belong to the meter and outlive every association."""
+
+    # Tokens.
+
+    def enter(self, octets: bytes) -> ActionResult:
+        """A client enters a token: method 1 of the Token gateway. Raises ``LedgerError`` if it cannot be booked."""
+        self.catch_up()
+        if self.pending is not None:
+            return ActionResult.TEMPORARY_FAILURE  # not ready: the last one is still in work
+        is_shown = not self.behaviour.happens(Fault.STALE_STATUS)
+        delivery = DeliveryMethod(self.config.profile.remote_delivery_methods[0])
+        received = TokenEntry(self._time_of_entry(), delivery, octets, _RECEIVED, shown=is_shown)
+        if self.config.status_delay_seconds:
+            self.pending = Pending(received, self.now() + timedelta(seconds=self.config.status_delay_seconds))
+        else:
+            self._work_on(received)
+        return ActionResult.SUCCESS
+
+    def key_in(self, token: Token) -> TokenResult:
+        """A customer types a token into the keypad, and reads the result on the display at once."""
+        self.catch_up()
+        if self.pending is not None:
+            return TokenResult.NOT_READY
+        octets = self.config.profile.token_encoding.to_octets(token)
+        entry = self._work_on(TokenEntry(self._time_of_entry(), DeliveryMethod.MANUAL, octets, _RECEIVED))
+        assert entry.result is not None, "a Token is a token in every encoding"
+        return entry.result
+
+    def catch_up(self) -> None:
+        """Work on a pending token whose time has come."""
+        if self.pending is not None and self.now() >= self.pending.due:
+            pending, self.pending = self.pending, None
+            self._work_on(pending.received)
+
+    @property
+    def shown(self) -> TokenEntry | None:
+        """What attributes 2 to 6 of the Token gateway show: the last token, or ``None`` before the first."""
+        if self.pending is not None and self.pending.received.shown:
+            return self.pending.received
+        return self.state.shown
+
+    # Switch and counters.
+
+    def order_switch(self, *, connect: bool) -> None:
+        """A client opens or closes the load switch. Raises ``LedgerError``."""
+        self._book(Switched(connect))
+
+    def keep_counters(self) -> None:
+        """Write the invocation counters down if they moved: due before anything is answered. Raises ``LedgerError``."""
+        kept, received, next_own = self.ledger.counters, self.counters.last_received, self.counters.next_own
+        if next_own > kept.sent_limit:
+            self.ledger.append(CountersKept(received, next_own + _COUNTERS_BLOCK))
+        elif received > kept.received:
+            self.ledger.append(CountersKept(received, kept.sent_limit))
+
+    # How a token is worked on.
+
+    def _time_of_entry(self) -> datetime:
+        """The meter's time in whole hundredths, later than that of the token before: two never show the same."""
+        now = self.now()
+        time = now.replace(microsecond=now.microsecond // 10_000 * 10_000)
+        last = self.state.last
+        return time if last is None else max(time, last.time + _HUNDREDTH)
+
+    def _work_on(self, received: TokenEntry) -> TokenEntry:
+        """All checks of one token, and the one record that is both its booking and what is shown of it."""
+        profile = self.config.profile
+        try:
+            token = profile.token_encoding.from_octets(received.octets)
+        except TokenFormatError as error:
+            return self._book_entry(replace(received, status=token_status(None, profile.data_value_map)), str(error))
+        execution = self.state.machine.execute(token, self._credit_fits)
+        entry = replace(
+            received,
+            status=token_status(execution.result, profile.data_value_map),
+            result=execution.result,
+            masked=token.masked,
+            digest=token_digest(token),
+        )
+        if execution.token is not None:
+            entry = replace(entry, description=_describe(execution.token))
+            if entry.is_accepted:
+                entry = replace(entry, tid=execution.token.tid, units=execution.token.units)
+        return self._book_entry(entry, execution.reason)
+
+    def _credit_fits(self, token: DecodedToken) -> bool:
+        return self.config.unit.fits(self.state.balance_units + token.units)
+
+    def _book(self, record: TokenEntry | Switched) -> None:
+        """Written first; only then is it so."""
+        self.ledger.append(record)
+        self.state = after(self.state, record, self.config.control_mode)
+
+    def _book_entry(self, entry: TokenEntry, reason: str) -> TokenEntry:
+        self._book(entry)
+        _log.info(
+            "%s: token %s (%s): status %d, %s; balance %s, switch %s",
+            self.config.device_name,
+            entry.masked or "without digits",
+            entry.delivery.name.lower(),
+            entry.status.code,
+            reason,
+            self.config.unit.words(self.state.balance_units),
+            self.state.switch.state.name.lower().replace("_", " "),
+        )
+        return entry
+
+
+_RECEIVED = TokenStatus(StatusCode.RECEIVED)
+
+
+def _describe(token: DecodedToken) -> str:
+    return f"{token.kind.name}, {token.amount:f} {token.kind.unit}"

@@ -1,0 +1,54 @@
+"""What Gurux.DLMS.Python 1.0.203 leaves out and both of our Gurux scripts need.
+
+* A deciphered APDU's tag is computed and thrown away (`GXDLMSChippering.decryptAesGcm`): a forged or misread
+  APDU would pass. `check_tags` computes the tag once more with Gurux' own AES and compares.
+* Invocation counters of the other side are never looked at. `check_tags` hands each one to `on_received`.
+* It prints two lines for each APDU that it deciphers; silenced on import.
+"""
+
+import sys
+
+from gurux_dlms import AesGcmParameter, CountType, GXCiphering, GXDLMSChippering
+from gurux_dlms._GXAPDU import _GXAPDU
+from gurux_dlms.enums import Security
+from gurux_dlms.GXByteBuffer import GXByteBuffer
+from peer_wire import PeerError
+
+sys.modules["gurux_dlms.GXDLMSChippering"].print = lambda *_: None
+
+SECURITY = {"none": 0, "lls": 1, "hls-gmac": 5}
+
+
+def check_tags(on_received):
+    """Let every deciphered APDU be verified; `on_received(system_title, invocation_counter)` may raise, too."""
+    original = GXCiphering.decrypt
+
+    def decrypt(settings, parameter, data):
+        tag = bytes(data.array()[-12:])
+        plain = original(settings, parameter, data)
+        if parameter.security == Security.AUTHENTICATION_ENCRYPTION and tag != _tag(parameter, plain):
+            raise PeerError("a ciphered APDU with a wrong tag")
+        if parameter.security == Security.ENCRYPTION:
+            raise PeerError("a ciphered APDU without a tag")
+        on_received(bytes(parameter.systemTitle), parameter.invocationCounter)
+        return plain
+
+    GXCiphering.decrypt = staticmethod(decrypt)
+
+
+def _tag(received, plain):
+    keys = (received.systemTitle, received.blockCipherKey, received.authenticationKey)
+    parameter = AesGcmParameter(0, *keys)
+    parameter.security = received.security
+    parameter.securitySuite = received.securitySuite
+    parameter.invocationCounter = received.invocationCounter
+    parameter.type_ = CountType.TAG
+    GXDLMSChippering.encryptAesGcm(parameter, plain)
+    return bytes(parameter.countTag)
+
+
+def conformance_octets(conformance):
+    """The conformance block as on the wire, in hex (Gurux keeps its bits in reverse)."""
+    block = GXByteBuffer()
+    _GXAPDU.setConformanceToArray(conformance, block)
+    return bytes(block.array()).hex()

@@ -1,0 +1,272 @@
+"""HdlcLink: the client's side of an HDLC line; time, wire and turns for the pure core.
+
+Its channels share one line that carries one exchange at a time: whoever sends holds the line until the answer is
+there, or given up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+
+from transports.channel import (
+    Address,
+    ApduChannel,
+    ChannelClosed,
+    ChannelError,
+    ChannelTimeout,
+    Link,
+    NotSentError,
+    again,
+)
+from transports.endpoint import EndpointError
+from transports.hdlc import HDLC_DEFAULTS, HdlcSettings
+from transports.hdlc_client import HdlcClientConnection, State
+from transports.hdlc_frame import Frame, HdlcAddress
+from transports.hdlc_stream import FrameStream
+from transports.inbox import Inbox
+from transports.stream import ByteStream
+
+# guess: a line whose other users need longer is planned wrong; the dispatcher above has one session per line.
+LINE_WAIT_SECONDS = 60.0
+# A meter that does not answer DISC ends the connection by itself (inactivity time-out, 120 s by default).
+DISCONNECT_WAIT_SECONDS = 2.0
+
+
+class HdlcLink(Link):
+    """The client's side of one line."""
+
+    def __init__(self, stream: ByteStream, settings: HdlcSettings = HDLC_DEFAULTS) -> None:
+        self.strays = 0
+        """Frames from servers or for clients that have no channel here."""
+        self.line = asyncio.Lock()
+        self.ended: ChannelError | None = None
+        self._settings = settings
+        self._channels: dict[tuple[HdlcAddress, HdlcAddress], HdlcChannel] = {}
+        self.frames = FrameStream(stream, settings, self._on_frame, self._end)
+
+    def channel(self, client_sap: int = 1, server_sap: int = 1, physical: int | None = None) -> ApduChannel:
+        try:
+            own, peer = HdlcAddress.client(client_sap), self._settings.server_address(server_sap, physical)
+        except ValueError as error:
+            raise EndpointError(str(error)) from None
+        if (own, peer) in self._channels:
+            raise EndpointError(f"there is already an open channel from client {client_sap} to server {server_sap}")
+        connection = HdlcClientConnection(own, peer, self._settings)
+        channel = HdlcChannel(self, connection, Address(client_sap, server_sap, peer.physical))
+        if self.ended is None:
+            self._channels[channel.key] = channel
+        else:
+            channel.end(self.ended)
+        return channel
+
+    async def close(self) -> None:
+        if self.ended is None:
+            # All at once: they take turns on the line, and share the short time that is allowed for it.
+            await asyncio.gather(*(channel.close() for channel in tuple(self._channels.values())))
+            self._end(ChannelClosed("closed on this side"))
+        await self.frames.stream.close()
+
+    def forget(self, channel: HdlcChannel) -> None:
+        """The channel is closed: its addresses are free again."""
+        if self._channels.get(channel.key) is channel:
+            del self._channels[channel.key]
+
+    def _on_frame(self, frame: Frame) -> None:
+        channel = self._channels.get((frame.destination, frame.source))
+        if channel is None:
+            self.strays += 1
+        else:
+            channel.on_frame(frame)
+
+    def _end(self, error: ChannelError) -> None:
+        self.ended = self.ended or error
+        for channel in tuple(self._channels.values()):
+            channel.end(error)
+
+
+class HdlcChannel(ApduChannel):
+    """A client's conversation: SNRM, exchanges in turn, DISC.
+
+    ``send`` returns when the first frame is out; acknowledgements, further segments, repetitions and polls follow by
+    themselves, and what goes wrong with them is raised by ``receive``. A ``receive`` that times out, or is cancelled,
+    while an answer is due ends the conversation: the numbers of both sides may differ from then on.
+    """
+
+    def __init__(self, link: HdlcLink, connection: HdlcClientConnection, address: Address) -> None:
+        self.address = address
+        self.key = (connection.own, connection.peer)
+        self._link = link
+        self._connection = connection
+        self._inbox = Inbox(link.frames.stream)
+        self._timer: asyncio.TimerHandle | None = None
+        self._holds_line = False
+        self._settled: asyncio.Future[None] | None = None  # open() and close() wait for the server's word
+        self._closed = False
+
+    @property
+    def repeats(self) -> int:
+        return self._connection.repeats
+
+    async def open(self, timeout_seconds: float) -> None:
+        self._check_open()
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                await self._take_line()
+                await self._say_and_settle(self._connection.connect())
+        except TimeoutError:
+            self._fail(ChannelTimeout(f"the meter did not connect within {timeout_seconds:g} s"))
+        except asyncio.CancelledError:
+            self._fail(ChannelClosed("given up while connecting"))
+            raise
+        finally:
+            self._step()
+        if self._connection.state is not State.READY:
+            raise again(self._inbox.ended or ChannelClosed("closed while connecting"))
+
+    async def send(self, apdu: bytes) -> None:
+        if self._connection.state is State.READY:
+            await self._take_line()
+        try:
+            self._check_open()
+            self._write(self._connection.send(apdu))
+        finally:
+            self._step()
+        stream = self._link.frames.stream
+        if stream.congested:
+            await stream.drain()
+
+    async def receive(self, timeout_seconds: float | None) -> bytes:
+        try:
+            return await self._inbox.get(timeout_seconds)
+        except ChannelTimeout as error:
+            if self._connection.asking:
+                self._fail(error)
+            raise
+        except asyncio.CancelledError:
+            if self._connection.asking:
+                self._fail(ChannelClosed("given up while an answer was due"))
+            raise
+
+    async def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        self._inbox.end(ChannelClosed("closed on this side"))
+        self._settle()  # whoever is in open() just now
+        try:
+            with suppress(TimeoutError, ChannelError):
+                async with asyncio.timeout(DISCONNECT_WAIT_SECONDS):
+                    await self._disconnect()
+        finally:
+            self._connection.give_up()
+            self._step()
+            self._let_line_go()
+            self._link.forget(self)
+
+    def hang_up(self) -> None:
+        self._link.frames.stream.hang_up()
+
+    def on_frame(self, frame: Frame) -> None:
+        """Called by the link with each frame between our two addresses."""
+        try:
+            reaction = self._connection.receive(frame)
+        except ChannelError as error:
+            self._fail(error)
+            return
+        if reaction is None:
+            return
+        if reaction.apdu is not None:
+            self._inbox.put(reaction.apdu)
+        if reaction.reply is not None:
+            self._link.frames.reply(reaction.reply)
+        self._step()
+
+    def end(self, error: ChannelError) -> None:
+        """The wire is gone."""
+        self._fail(error)
+
+    async def _disconnect(self) -> None:
+        if self._link.ended is not None or self._connection.state is State.DISCONNECTED:
+            return
+        if not self._holds_line:
+            await self._take_line()
+        frame = self._connection.disconnect()
+        if frame is not None:
+            await self._say_and_settle(frame)
+
+    async def _say_and_settle(self, frame: Frame) -> None:
+        """Say SNRM or DISC and wait until the connection has reached what it was meant for, or failed."""
+        settled = self._settled = asyncio.get_running_loop().create_future()
+        self._write(frame)
+        self._step()
+        try:
+            await settled
+        finally:
+            if self._settled is settled:  # else close() waits for its own word by now
+                self._settled = None
+
+    def _step(self) -> None:
+        """After anything that happened: set the timer anew, give the line away when the exchange is over."""
+        self._stop_timer()
+        wait_seconds = self._connection.wait_seconds
+        if wait_seconds is not None:
+            self._timer = asyncio.get_running_loop().call_later(wait_seconds, self._on_timer)
+            return
+        self._let_line_go()
+        self._settle()
+
+    def _settle(self) -> None:
+        if self._settled is not None and not self._settled.done():
+            self._settled.set_result(None)
+
+    def _on_timer(self) -> None:
+        timer = self._timer
+        # Perhaps the answer is there, behind the beginning of a frame that never came to its end.
+        self._link.frames.resynchronise()
+        if self._timer is not timer:
+            return
+        try:
+            self._link.frames.reply(self._connection.on_timeout())
+        except ChannelTimeout as error:
+            self._fail(error)
+            return
+        self._step()
+
+    def _fail(self, error: ChannelError) -> None:
+        self._connection.give_up()
+        self._inbox.end(error)
+        self._step()
+
+    def _write(self, frame: Frame) -> None:
+        try:
+            self._link.frames.write(frame)
+        except NotSentError:
+            self._connection.give_up()
+            raise
+
+    def _check_open(self) -> None:
+        if self._inbox.ended is not None:
+            raise NotSentError(f"the channel is closed: {self._inbox.ended}")
+
+    async def _take_line(self) -> None:
+        line = self._link.line
+        if line.locked():
+            try:
+                async with asyncio.timeout(LINE_WAIT_SECONDS):
+                    await line.acquire()
+            except TimeoutError:
+                raise NotSentError(f"the line was in use for {LINE_WAIT_SECONDS:g} s") from None
+        else:
+            await line.acquire()
+        self._holds_line = True
+
+    def _let_line_go(self) -> None:
+        if self._holds_line:
+            self._holds_line = False
+            self._link.line.release()
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

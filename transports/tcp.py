@@ -1,0 +1,217 @@
+"""TCP: byte streams over sockets, on both sides.
+
+``asyncio.Protocol`` and not ``asyncio.StreamReader``: bytes go from the socket straight into the framing, without a
+buffer and a task in between. TCP_NODELAY needs no call of ours: asyncio and uvloop set it on every TCP socket
+(asyncio since Python 3.6), and a test holds them to it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Callable
+from typing import cast
+
+from transports.channel import ChannelClosed, ChannelError, Link, Listener, NotSentError, again
+from transports.conversations import Conversations
+from transports.endpoint import Endpoint, EndpointError
+from transports.stream import (
+    CLOSE_TIMEOUT_SECONDS,
+    UNSENT_BYTES_MAX,
+    ByteStream,
+    Congestion,
+    OnBytes,
+    OnClosed,
+)
+
+
+class TcpStream(asyncio.Protocol, ByteStream):
+    """One TCP connection."""
+
+    def __init__(self, name: str = "the peer", on_made: Callable[[TcpStream], None] | None = None) -> None:
+        self.name = name
+        self._on_made = on_made
+        self._transport: asyncio.Transport | None = None
+        self._on_bytes: OnBytes | None = None
+        self._on_closed: OnClosed | None = None
+        self._early = bytearray()
+        self._congestion = Congestion()
+        self._lost: ChannelError | None = None
+        self._closing = False
+        self._gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    # What asyncio calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # Not isinstance: uvloop's transports are none of asyncio's classes.
+        self._transport = cast("asyncio.Transport", transport)
+        if self._on_made is not None:
+            self.name = _peer_name(transport)
+            self._on_made(self)
+
+    def data_received(self, data: bytes) -> None:
+        if self._on_bytes is not None:
+            self._on_bytes(data)
+        else:
+            # The connection stands some turns of the loop before the link above is made; a meter that speaks
+            # first is not cut off. Bounded by those few turns.
+            self._early += data
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if self._closing:
+            reason = "closed on this side"
+        elif error is None:
+            reason = f"{self.name} closed the connection"
+        else:
+            reason = f"the connection to {self.name} broke: {_reason(error)}"
+        self._lost = ChannelClosed(reason)
+        self._congestion.end()
+        if not self._gone.done():
+            self._gone.set_result(None)
+        if self._on_closed is not None:
+            self._on_closed(self._lost)
+
+    def pause_writing(self) -> None:
+        self._congestion.begin()
+
+    def resume_writing(self) -> None:
+        self._congestion.end()
+
+    # What links call.
+
+    def start(self, on_bytes: OnBytes, on_closed: OnClosed) -> None:
+        self._on_bytes, self._on_closed = on_bytes, on_closed
+        if self._early:
+            early = bytes(self._early)
+            self._early.clear()
+            on_bytes(early)
+        if self._lost is not None:
+            on_closed(self._lost)
+
+    def write(self, data: bytes) -> None:
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            raise NotSentError(f"the connection to {self.name} was already closed")
+        transport.write(data)
+        if self._congestion.on and transport.get_write_buffer_size() > UNSENT_BYTES_MAX:
+            transport.abort()
+
+    @property
+    def congested(self) -> bool:
+        return self._congestion.on
+
+    async def drain(self) -> None:
+        if self._congestion.on and self._lost is None:
+            await self._congestion.wait(self.name)
+        if self._lost is not None:
+            raise again(self._lost)
+
+    def pause_reading(self) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    async def close(self) -> None:
+        transport = self._transport
+        if transport is None or self._gone.done():
+            return
+        self._closing = True
+        if not transport.is_closing():
+            transport.close()
+        try:
+            await asyncio.wait((self._gone,), timeout=CLOSE_TIMEOUT_SECONDS)
+        finally:
+            if not self._gone.done():
+                transport.abort()
+
+    def hang_up(self) -> None:
+        if self._transport is not None:
+            self._closing = True
+            self._transport.abort()
+
+
+async def connect(endpoint: Endpoint, timeout_seconds: float) -> TcpStream:
+    """Call a meter. Raises ``NotSentError``: without a connection nothing can have left."""
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(timeout_seconds):
+            _, stream = await loop.create_connection(
+                lambda: TcpStream(endpoint.authority), endpoint.host, endpoint.port
+            )
+    except TimeoutError as error:
+        # Ours has no errno; the system's own (ETIMEDOUT) has.
+        reason = _reason(error) if error.errno else f"no connection within {timeout_seconds:g} s"
+        raise NotSentError(f"cannot connect to {endpoint.authority}: {reason}") from error
+    except OSError as error:
+        raise NotSentError(f"cannot connect to {endpoint.authority}: {_reason(error)}") from error
+    return stream
+
+
+class TcpListener(Listener):
+    """Accepts connections and makes a link of each."""
+
+    def __init__(self, conversations: Conversations, make_link: Callable[[ByteStream], Link]) -> None:
+        self.url = ""
+        self._conversations = conversations
+        self._make_link = make_link
+        self._links: dict[TcpStream, Link] = {}
+        self._server: asyncio.Server | None = None
+
+    async def start(self, endpoint: Endpoint) -> None:
+        """Begin to listen. Raises ``EndpointError`` with the system's reason (address in use, no permission)."""
+        loop = asyncio.get_running_loop()
+        try:
+            self._server = await loop.create_server(
+                lambda: _Accepted(self._connected, self._disconnected), endpoint.host, endpoint.port
+            )
+        except OSError as error:
+            raise EndpointError(f"cannot listen on {endpoint.authority}: {_reason(error)}") from error
+        port = self._server.sockets[0].getsockname()[1]
+        self.url = str(Endpoint(endpoint.scheme, endpoint.host, port))
+
+    async def close(self) -> None:
+        if self._server is not None:
+            self._server.close()
+        for link in tuple(self._links.values()):
+            await link.close()
+        await self._conversations.close()
+        if self._server is not None:
+            await self._server.wait_closed()
+
+    def _connected(self, stream: TcpStream) -> None:
+        self._links[stream] = self._make_link(stream)
+
+    def _disconnected(self, stream: TcpStream) -> None:
+        self._links.pop(stream, None)
+
+
+class _Accepted(TcpStream):
+    """A connection that came in; it tells its listener when it is gone."""
+
+    def __init__(self, on_made: Callable[[TcpStream], None], on_lost: Callable[[TcpStream], None]) -> None:
+        super().__init__(on_made=on_made)
+        self._on_lost = on_lost
+
+    def connection_lost(self, error: Exception | None) -> None:
+        super().connection_lost(error)
+        self._on_lost(self)
+
+
+def _peer_name(transport: asyncio.BaseTransport) -> str:
+    address = transport.get_extra_info("peername")
+    if not isinstance(address, tuple) or len(address) < 2:
+        return "the peer"  # gone before we could ask
+    return Endpoint("tcp", str(address[0]), int(address[1])).authority
+
+
+def _reason(error: Exception) -> str:
+    """The system's words, without the numbers and addresses that asyncio puts around them."""
+    if isinstance(error, socket.gaierror):
+        return error.strerror or str(error)
+    if isinstance(error, OSError) and error.errno:
+        return os.strerror(error.errno)
+    return str(error) or type(error).__name__
