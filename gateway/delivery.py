@@ -11,10 +11,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 from typing import TypeAlias
 
 from cosem_objects import axdr, token_gateway
+from cosem_objects.clock import CosemDateTime
 from cosem_objects.dlms.client import AssociationRefused, ServiceRefused
 from cosem_objects.dlms.security import InvocationCounters, WrongSystemTitleError
 from cosem_objects.errors import LocalProtocolError, RemoteProtocolError
@@ -43,6 +45,7 @@ from gateway.verdict import (
     Outcome,
     Reading,
     Verdict,
+    is_ours,
     judge,
 )
 from transports.channel import ChannelClosed, ChannelError, ChannelGarbled, ChannelTimeout, NotSentError
@@ -104,6 +107,8 @@ class Judged:
     before: AccountReading = NO_ACCOUNT
     after: AccountReading = NO_ACCOUNT
     control_state: int | None = None
+    token_time: datetime | None = None
+    """Attribute 3 with the verdict: when the meter took the token, by its own clock; in UTC if it knows its zone."""
     elapsed_seconds: float = 0.0
 
 
@@ -294,6 +299,7 @@ class _Story:
 
     def __init__(self, token: Token, profile: MeterProfile, tries: int) -> None:
         self.token = token
+        self._profile = profile
         self.octets = profile.token_encoding.to_octets(token)
         self.tries = tries
         self.before: Reading | None = None
@@ -335,15 +341,24 @@ class _Story:
         )
 
     def judged(self, verdict: Verdict) -> Judged:
+        shown = self.after if self.tries and is_ours(self.evidence(), self._profile) else None
         return Judged(
             self.token,
             verdict,
-            self.after.status if self.after and self.tries else None,
+            shown.status if shown else None,
             self.account_before if self.account_before.currency else self.account,
             self.account_after,
             self.control_state,
+            _moment(shown.time, self._profile) if shown else None,
             asyncio.get_running_loop().time() - self._started,
         )
+
+
+def _moment(octets: bytes | None, profile: MeterProfile) -> datetime | None:
+    try:
+        return None if octets is None else CosemDateTime.from_octets(octets).to_datetime(profile.deviation_sign)
+    except RemoteProtocolError:
+        return None
 
 
 def _doubt_wait(rounds: int, profile: MeterProfile) -> float:

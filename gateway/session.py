@@ -68,12 +68,19 @@ class Session:
     """An open association. Made by ``open_session``."""
 
     def __init__(
-        self, link: Link, channel: ApduChannel, association: ClientAssociation, timeout_seconds: float
+        self,
+        link: Link,
+        channel: ApduChannel,
+        association: ClientAssociation,
+        timeout_seconds: float,
+        *,
+        says_goodbye: bool,
     ) -> None:
         self._link = link
         self._channel = channel
         self._association = association
         self._timeout_seconds = timeout_seconds
+        self._says_goodbye = says_goodbye
         self.meter_system_title = b""
 
     async def get(self, class_id: int, obis: ObisCode, attribute: int) -> Data | int:
@@ -102,9 +109,10 @@ class Session:
         return self._channel.repeats
 
     async def release(self) -> None:
-        """Say good-bye, and close. What a meter makes of it changes nothing for us."""
+        """Say good-bye (RLRQ, if the meter knows it), and close. What it makes of that changes nothing for us."""
         try:
-            await self._exchange(self._association.release())
+            if self._says_goodbye:
+                await self._exchange(self._association.release())
         except (ChannelError, RemoteProtocolError):
             pass  # the association is over either way
         finally:
@@ -204,7 +212,7 @@ async def _open(
             association_obis=profile.association_obis,
             pdu_size_max=profile.pdu_size_max,
         )
-        session = Session(link, channel, association, meter.answer_timeout_seconds)
+        session = Session(link, channel, association, meter.answer_timeout_seconds, says_goodbye=profile.use_rlrq)
         await session._associate()  # noqa: SLF001 - only ``open_session`` may
     except BaseException:
         await link.close()

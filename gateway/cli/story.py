@@ -27,7 +27,7 @@ class Teller:
         match event:
             case Reached():
                 title = f" {event.system_title.hex().upper()}" if event.system_title else ""
-                self._print(f"{self._meter}: associated with meter{title}; {_account_words(event.account)}")
+                self._print(f"{self._meter}: associated with the meter{title}; {_account_words(event.account)}")
             case SendStarted():
                 self._sent.add(event.token)
                 again = "" if event.tries == 1 else f", try {event.tries}"
@@ -66,7 +66,7 @@ def verdict_line(judged: Judged, amount: Amount | None = None) -> str:
     if verdict.reason:
         parts[0] += f" ({verdict.reason})"
     if judged.status is not None:
-        parts.append(f"status {judged.status.code} {judged.status.words}")
+        parts.append(f"status {judged.status.code} {judged.status.words}{_meter_time(judged)}")
     if verdict.evidence:
         parts.append(f"evidence {verdict.evidence}")
     if verdict.detail:
@@ -93,8 +93,16 @@ def as_json(judged: Judged) -> dict[str, Any]:
         "balance_before": _number(judged.before.balance),
         "balance_after": _number(judged.after.balance),
         "unit": None if currency is None else currency.name,
+        "token_time": None if judged.token_time is None else judged.token_time.isoformat(),
         "elapsed_ms": round(judged.elapsed_seconds * 1000),
     }
+
+
+def _meter_time(judged: Judged) -> str:
+    moment = judged.token_time
+    if moment is None:
+        return ""
+    return f" at {moment:%Y-%m-%d %H:%M:%S}{' UTC' if moment.tzinfo else ''} by the meter's clock"
 
 
 def _number(value: Decimal | None) -> str | None:
