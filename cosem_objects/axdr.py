@@ -20,9 +20,10 @@ null-data, don't-care          None
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import IntEnum
+from itertools import repeat
 from typing import TypeAlias
 
 from cosem_objects.errors import LocalProtocolError, RemoteProtocolError
@@ -30,8 +31,8 @@ from cosem_objects.octets import OctetReader, encode_length, with_length
 
 DEPTH_MAX = 16
 """Nesting that is believed. guess: real objects stay below 6; settled by the first meter that nests deeper."""
-EMPTY_MAX = 10_000
-"""Values without octets that a compact-array may stand for: a few octets must not fill the memory."""
+EMPTY_RATIO_MAX = 4
+"""Values without octets that a compact-array may stand for, per octet: a few octets must not fill the memory."""
 
 
 class DataType(IntEnum):
@@ -123,7 +124,7 @@ class Data:
     value: Value
 
     def __repr__(self) -> str:
-        return f"<{self.type.standard_name} {_shown(self.value)}>"
+        return f"<{self.type.standard_name} {_shown(self)}>"
 
     # The typed readers: what a decoder of an attribute expects, or a clear error about what came instead.
 
@@ -179,11 +180,12 @@ class Data:
         return RemoteProtocolError(f"{expected} was expected, {self.type.standard_name} received")
 
 
-def _shown(value: Value) -> str:
+def _shown(data: Data) -> str:
     """Strings by their length only: a token, key or password may stand in any of them."""
+    value = data.value
     if isinstance(value, bytes):
         return f"of {len(value)} octets"
-    if isinstance(value, str) and value.strip("01"):
+    if isinstance(value, str) and (data.type is not DataType.BIT_STRING or value.strip("01")):
         return f"of {len(value)} characters"
     if isinstance(value, CompactArray):
         value = value.elements
@@ -293,8 +295,10 @@ def encode_contents(data: Data) -> bytes:
     """Contents without the tag, as inside a compact-array."""
     try:
         return _encoder(data.type)(data)
-    except (struct.error, TypeError, AttributeError, ValueError, OverflowError) as error:
-        raise LocalProtocolError(f"{_shown(data.value)} is not a value of {data.type.standard_name}") from error
+    except (struct.error, TypeError, AttributeError, ValueError, OverflowError, RemoteProtocolError):
+        # Without the cause, which would repeat the value: it may be a secret.
+        kind = type(data.value).__name__
+        raise LocalProtocolError(f"this {kind} is not a value of {data.type.standard_name}") from None
 
 
 def _encoder(data_type: DataType) -> Callable[[Data], bytes]:
@@ -314,6 +318,8 @@ def _encode_bits(data: Data) -> bytes:
     bits = data.bits
     if not bits:
         return b"\x00"
+    if set(bits) - {"0", "1"}:
+        raise ValueError("only 0 and 1")
     octets = int(bits, 2) << (-len(bits) % 8)
     return encode_length(len(bits)) + octets.to_bytes((len(bits) + 7) // 8, "big")
 
@@ -357,9 +363,15 @@ def _encode_description(description: TypeDescription) -> bytes:
     return bytes((description.type,))
 
 
+def _encode_nothing(data: Data) -> bytes:
+    if data.value is not None:
+        raise ValueError("no value")
+    return b""
+
+
 _ENCODERS: dict[DataType, Callable[[Data], bytes]] = {
-    DataType.NULL_DATA: lambda _: b"",
-    DataType.DONT_CARE: lambda _: b"",
+    DataType.NULL_DATA: _encode_nothing,
+    DataType.DONT_CARE: _encode_nothing,
     DataType.ARRAY: _encode_elements,
     DataType.STRUCTURE: _encode_elements,
     DataType.BIT_STRING: _encode_bits,
@@ -446,8 +458,9 @@ def _read_compact_array(reader: OctetReader, depth: int) -> CompactArray:
     if contents.remaining:
         if description.size_min == 0:
             raise RemoteProtocolError(f"{reader.what}: a compact-array of elements without octets")
-        if description.empty_count * (contents.remaining // description.size_min) > EMPTY_MAX:
-            raise RemoteProtocolError(f"{reader.what}: a compact-array of more than {EMPTY_MAX} values without octets")
+        count_max = contents.remaining // description.size_min
+        if description.empty_count * count_max > EMPTY_RATIO_MAX * contents.remaining:
+            raise RemoteProtocolError(f"{reader.what}: a compact-array with too many values without octets")
     elements = []
     while contents.remaining:
         elements.append(_read_described(contents, description, depth + 1))
@@ -470,10 +483,11 @@ def _read_description(reader: OctetReader, depth: int) -> TypeDescription:
 
 
 def _read_described(reader: OctetReader, description: TypeDescription, depth: int) -> Data:
+    inside: Iterable[TypeDescription]
     if description.type is DataType.STRUCTURE:
         inside = description.elements
     elif description.type is DataType.ARRAY:
-        inside = description.elements * description.count
+        inside = repeat(description.elements[0], description.count)
     else:
         return _read_contents(reader, description.type, depth)
     return Data(description.type, tuple(_read_described(reader, what, depth + 1) for what in inside))

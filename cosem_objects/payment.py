@@ -104,6 +104,8 @@ class Currency:
     @classmethod
     def from_data(cls, data: Data) -> Currency:
         name, scale, unit = data.structure(3)
+        if not -128 <= scale.integer <= 127:
+            raise RemoteProtocolError(f"currency scale {scale.integer}: expected an int8")
         try:
             return cls(name.text.strip(), scale.integer, CurrencyUnit(unit.integer))
         except ValueError:
@@ -160,7 +162,10 @@ def meter_pan_from_data(data: Data) -> str:
     An IIN of 600727 goes with an 11-digit DRN, IIN 0000 with one of 13 digits (IEC 62055-41, MeterPAN).
     """
     iin, drn, check = (element.integer for element in data.structure(3))
-    return (f"{iin:06d}{drn:011d}" if iin else f"0000{drn:013d}") + str(check)
+    drn_size = 11 if iin else 13
+    if not (0 <= iin < 10**6 and 0 <= drn < 10**drn_size and 0 <= check <= 9):
+        raise RemoteProtocolError("the meter_pan is not made of 18 digits")
+    return f"{iin:0{17 - drn_size}d}{drn:0{drn_size}d}{check}"
 
 
 def meter_pan_to_data(pan: str) -> Data:

@@ -97,9 +97,9 @@ def _choice(kind: type[StrEnum]) -> Callable[[str, Any], StrEnum]:
 
 def _status_map(key: str, value: Any) -> Mapping[int, int]:
     try:
-        mapping = {int(code): int(standard) for code, standard in value.items()}
-        for standard in mapping.values():
-            StatusCode(standard)
+        mapping = {int(code): StatusCode(standard).value for code, standard in value.items()}
+        if any(type(standard) is not int for standard in value.values()) or min(mapping, default=0) < 0:
+            raise ValueError("whole numbers only")
     except (AttributeError, TypeError, ValueError):
         raise SettingError(
             f"profile field {key}: expected a table of the meter's codes to codes 0..8, got {value!r}"
@@ -114,13 +114,17 @@ def _unit_aliases(key: str, value: Any) -> Mapping[str, str]:
 
 
 def _delivery_methods(key: str, value: Any) -> tuple[int, ...]:
-    if not isinstance(value, list) or not value or not all(method in list(DeliveryMethod) for method in value):
+    if (
+        not isinstance(value, list)
+        or not value
+        or not all(type(method) is int and 0 <= method <= 2 for method in value)
+    ):
         raise SettingError(f"profile field {key}: expected a list of 0 (remote), 1 (local), 2 (manual), got {value!r}")
     return tuple(map(int, value))
 
 
 def _sign(key: str, value: Any) -> int:
-    if value not in (1, -1):
+    if type(value) is not int or value not in (1, -1):
         raise SettingError(f"profile field {key}: expected 1 or -1, got {value!r}")
     return int(value)
 
@@ -192,6 +196,8 @@ class MeterProfile:
 
     def readback_octets_match(self, octets: bytes, sent: bytes) -> bool:
         """Whether attribute 2 shows the token whose octets we sent. Never for ``hidden``."""
+        if self.token_readback is TokenReadback.HIDDEN:
+            return False
         if self.token_readback is TokenReadback.SAME:
             return octets == sent
         token = self.token_encoding.from_octets(sent)

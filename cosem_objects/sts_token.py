@@ -48,6 +48,8 @@ class Token:
     @classmethod
     def from_block(cls, token_class: TokenClass, block: int) -> Token:
         """Join a 64-bit block (encrypted for classes 0 and 2) with its class."""
+        if not 0 <= block < 1 << 64:
+            raise TokenFormatError("a block of a token has 64 bits")
         displaced = block >> 27 & 0b11
         return cls(displaced << 64 | block & ~_CLASS_BITS | token_class << 27)
 

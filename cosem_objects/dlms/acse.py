@@ -7,7 +7,7 @@ row in ``encode`` and one in ``decode``. Fields that we do not know are skipped,
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import ClassVar, TypeAlias
 
@@ -180,7 +180,7 @@ class Rlrq:
 
     TAG: ClassVar[int] = 0x62
     reason: int | None = 0
-    user_information: bytes | None = None
+    user_information: bytes | None = field(default=None, repr=False)
 
     def encode(self) -> bytes:
         return _encode_release(self)
@@ -192,7 +192,7 @@ class Rlre:
 
     TAG: ClassVar[int] = 0x63
     reason: int | None = 0
-    user_information: bytes | None = None
+    user_information: bytes | None = field(default=None, repr=False)
 
     def encode(self) -> bytes:
         return _encode_release(self)
@@ -281,7 +281,7 @@ def _mechanism(contents: bytes | None) -> int | None:
 
 def _after_prefix(prefix: bytes, oid: bytes, what: str) -> int:
     if len(oid) != len(prefix) + 1 or not oid.startswith(prefix):
-        raise RemoteProtocolError(f"{what}: not one of DLMS ({oid.hex()})")
+        raise RemoteProtocolError(f"{what}: not one of DLMS")
     return oid[-1]
 
 

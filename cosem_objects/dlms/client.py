@@ -41,6 +41,8 @@ from cosem_objects.dlms.apdu import (
     SetResponse,
 )
 from cosem_objects.dlms.security import (
+    CHALLENGE_SIZE_MAX,
+    CHALLENGE_SIZE_MIN,
     TITLE_SIZE,
     Cipher,
     Ciphering,
@@ -151,6 +153,8 @@ class ClientAssociation:
         association_obis: ObisCode = association_ln.CURRENT_OBIS,
         pdu_size_max: int = 0xFFFF,
     ) -> None:
+        if settings.needs_keys and len(settings.client_system_title) != TITLE_SIZE:
+            raise LocalProtocolError(f"ciphering needs a system title of our own, of {TITLE_SIZE} octets")
         self.state = State.IDLE
         self._settings = settings
         self._counters = counters
@@ -245,6 +249,10 @@ class ClientAssociation:
             refusal = xdlms.decode(octets)
             assert isinstance(refusal, ExceptionResponse | ConfirmedServiceError)
             raise ServiceRefused(refusal)
+        if octets[:1] in _NOTIFICATIONS:
+            notification = xdlms.decode(octets)
+            assert isinstance(notification, Notification)
+            return notification
         aare = acse.decode(octets)
         if not isinstance(aare, Aare):
             raise RemoteProtocolError("an AARE was expected")
@@ -266,6 +274,11 @@ class ClientAssociation:
         """HLS pass 3: f(StoC)."""
         if aare.diagnostic != UserDiagnostic.AUTHENTICATION_REQUIRED or not aare.authentication:
             raise RemoteProtocolError("the meter accepted without the high level security that was asked for")
+        if not CHALLENGE_SIZE_MIN <= len(aare.authentication) <= CHALLENGE_SIZE_MAX:
+            # A short challenge can be collected beforehand, and answered from the collection.
+            raise RemoteProtocolError(
+                f"a challenge of {len(aare.authentication)} octets, not of {CHALLENGE_SIZE_MIN} to {CHALLENGE_SIZE_MAX}"
+            )
         if aare.authentication == self._challenge:
             raise RemoteProtocolError("the meter sent our own challenge back")
         assert self._cipher is not None
@@ -352,6 +365,9 @@ class ClientAssociation:
         title = title or self._meter_title
         if len(title) != TITLE_SIZE:
             raise RemoteProtocolError(f"the meter named no system title of {TITLE_SIZE} octets, which ciphering needs")
+        if title == self._settings.client_system_title:
+            # Both sides would seal under the same nonces, and our own answers could be passed off as the meter's.
+            raise WrongSystemTitleError("the meter calls itself by our own system title")
         if self._meter_title and title != self._meter_title:
             raise WrongSystemTitleError(
                 f"the meter's system title is {title.hex()}, {self._meter_title.hex()} was expected"

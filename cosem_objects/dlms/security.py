@@ -22,6 +22,7 @@ from cosem_objects.octets import OctetReader, with_length
 TITLE_SIZE = 8
 TAG_SIZE = 12
 COUNTER_MAX = 0xFFFF_FFFF
+CHALLENGE_SIZE_MIN, CHALLENGE_SIZE_MAX = 8, 64
 
 AUTHENTICATED = 0x10
 ENCRYPTED = 0x20
@@ -150,7 +151,7 @@ def _mechanism(name: str) -> Mechanism:
         raise SettingError(f"security {name}: not supported yet; expected one of {', '.join(_MECHANISMS)}")
     try:
         return _MECHANISMS[name]
-    except KeyError:
+    except (KeyError, TypeError):
         raise SettingError(f"security {name!r}: expected one of {', '.join(_MECHANISMS)}") from None
 
 
@@ -320,14 +321,19 @@ class SecurityLayer:
         body = with_length(bytes((self.control,)) + counter.to_bytes(4, "big") + sealed)
         if self.form is Ciphering.GENERAL_GLO and plain[0] not in (0x01, 0x08):  # initiate is always service-specific
             return bytes((GENERAL_GLO,)) + with_length(self._own_title) + body
+        if plain[0] not in _SERVICE_GLO:
+            raise LocalProtocolError(f"an APDU of tag {plain[0]:02X} has no service-specific ciphered form")
         return bytes((_SERVICE_GLO[plain[0]],)) + body
 
     def unprotect(self, apdu: bytes) -> bytes:
         """The plain APDU inside. Raises ``RemoteProtocolError``: DecipheringError, ReplayedCounterError,
         WrongSystemTitleError. The peer's counter moves only when everything fits."""
         form, plain_tag, title, body = _parse_ciphered(apdu)
+        if len(self._peer_title) != TITLE_SIZE:
+            raise DecipheringError("a ciphered APDU of somebody whose system title is not known")
         if title and title != self._peer_title:
-            raise WrongSystemTitleError(f"system title {title.hex()} was received, {self._peer_title.hex()} expected")
+            received, expected = title[:TITLE_SIZE].hex(), self._peer_title.hex()
+            raise WrongSystemTitleError(f"system title {received} was received, {expected} expected")
         if len(body) < 5:
             raise DecipheringError("a ciphered APDU without security header")
         control, counter, sealed = body[0], int.from_bytes(body[1:5], "big"), body[5:]

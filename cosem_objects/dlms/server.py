@@ -34,6 +34,9 @@ from cosem_objects.dlms.apdu import (
     UnsupportedServiceError,
 )
 from cosem_objects.dlms.security import (
+    CHALLENGE_SIZE_MAX,
+    CHALLENGE_SIZE_MIN,
+    COUNTER_MAX,
     TITLE_SIZE,
     Cipher,
     Ciphering,
@@ -47,7 +50,7 @@ from cosem_objects.dlms.security import (
     challenge_is_answered,
     is_ciphered,
 )
-from cosem_objects.errors import LocalProtocolError, RemoteProtocolError
+from cosem_objects.errors import LocalProtocolError, RemoteProtocolError, SettingError
 
 _OFFERED = Conformance.GET | Conformance.SET | Conformance.ACTION | Conformance.GENERAL_PROTECTION
 _DLMS_VERSION = 6
@@ -84,6 +87,8 @@ class ServerAssociation:
         pdu_size_max: int = 0xFFFF,
         mirror_form: bool = True,
     ) -> None:
+        if settings.needs_keys and len(settings.meter_system_title) != TITLE_SIZE:
+            raise SettingError(f"system-title: a meter with keys needs one of {TITLE_SIZE} octets")
         self.state = State.IDLE
         self._settings = settings
         self._counters = counters
@@ -104,10 +109,12 @@ class ServerAssociation:
             return self._receive(octets)
         except ReplayedCounterError as error:
             return ExceptionResponse(
-                StateError.SERVICE_NOT_ALLOWED, ServiceError.INVOCATION_COUNTER_ERROR, error.expected
+                StateError.SERVICE_NOT_ALLOWED, ServiceError.INVOCATION_COUNTER_ERROR, min(error.expected, COUNTER_MAX)
             ).encode()
         except DecipheringError:
             return _exception(StateError.SERVICE_NOT_ALLOWED, ServiceError.DECIPHERING_ERROR)
+        except LocalProtocolError:  # our own counter is used up: only what needs none can still be said
+            return _exception(StateError.SERVICE_NOT_ALLOWED, ServiceError.OTHER_REASON)
         except UnsupportedServiceError:
             return _exception(StateError.SERVICE_UNKNOWN, ServiceError.SERVICE_NOT_SUPPORTED)
         except WrongSystemTitleError:
@@ -185,7 +192,9 @@ class ServerAssociation:
             aarq.authentication or b"", settings.password
         ):
             raise _Rejected(UserDiagnostic.AUTHENTICATION_FAILURE)
-        if settings.mechanism is Mechanism.HLS_GMAC and not 8 <= len(aarq.authentication or b"") <= 64:
+        if settings.mechanism is Mechanism.HLS_GMAC and not (
+            CHALLENGE_SIZE_MIN <= len(aarq.authentication or b"") <= CHALLENGE_SIZE_MAX
+        ):
             raise _Rejected(UserDiagnostic.AUTHENTICATION_FAILURE)
         initiate = self._open_initiate(aarq.user_information)
         if initiate.dlms_version < _DLMS_VERSION:
@@ -198,7 +207,8 @@ class ServerAssociation:
 
     def _learn_title(self, title: bytes) -> None:
         expected = self._settings.client_system_title
-        if len(title) != TITLE_SIZE or (expected and title != expected):
+        is_our_own = title == self._settings.meter_system_title  # both would seal under the same nonces
+        if len(title) != TITLE_SIZE or is_our_own or (expected and title != expected):
             raise _Rejected(UserDiagnostic.CALLING_AP_TITLE_NOT_RECOGNIZED)
         self._client_title = title
         if self._settings.ciphering is not Ciphering.NONE:

@@ -76,7 +76,7 @@ def cipher() -> Cipher:
 
 
 class Conversation:
-    """``settings`` of the client; the meter has the same unless told otherwise."""
+    """``settings`` of the client; the meter has the same, and its title, unless told otherwise."""
 
     def __init__(
         self,
@@ -96,7 +96,7 @@ class Conversation:
         self.meter_counters = InvocationCounters() if meter_counters is None else meter_counters
         self.client = ClientAssociation(settings, self.client_counters, challenge, pdu_size_max=client_pdu_size_max)
         self.meter = ServerAssociation(
-            settings if meter is None else meter,
+            replace(settings, meter_system_title=METER_TITLE) if meter is None else meter,
             self.meter_counters,
             lambda: meter_challenge,
             pdu_size_max=meter_pdu_size_max,

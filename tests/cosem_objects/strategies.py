@@ -148,9 +148,7 @@ apdus: st.SearchStrategy[xdlms.Apdu] = st.one_of(
 
 _some_octets = st.none() | octets
 aarqs = st.builds(Aarq, octet, octets, _some_octets, octet, _some_octets)
-aares = st.builds(
-    Aare, octet, octet, octet, _some_octets, st.booleans(), _some_octets, st.none() | octet, _some_octets
-)
+aares = st.builds(Aare, octet, octet, octet, _some_octets, st.booleans(), _some_octets, st.none() | octet, _some_octets)
 releases = st.builds(Rlrq, st.none() | octet, _some_octets) | st.builds(Rlre, st.none() | octet, _some_octets)
 acse_apdus: st.SearchStrategy[AcseApdu] = aarqs | aares | releases
 

@@ -122,7 +122,7 @@ def test_the_next_association_goes_on_with_the_counters() -> None:
 
 def test_a_meter_whose_title_is_not_known_beforehand_says_it_itself() -> None:
     for settings in MATRIX[2:]:
-        conversation = Conversation(replace(settings, meter_system_title=b""), settings)
+        conversation = Conversation(replace(settings, meter_system_title=b""))
         assert conversation.associate().meter_system_title == METER_TITLE
         assert conversation.ask(GET, ANSWERS[GET])
 

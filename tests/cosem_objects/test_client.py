@@ -324,11 +324,12 @@ def test_a_yes_to_something_else_is_no_association(settings: SecuritySettings, a
 @pytest.mark.parametrize("settings", [SECURE, HLS_IN_CLEAR, CIPHERED_ONLY], ids=["secure", "hls", "ciphered"])
 def test_a_meter_that_calls_itself_by_our_own_title_is_not_believed(settings: SecuritySettings) -> None:
     # Both sides would then seal under the same nonces, and our own answers could be passed off as the meter's.
-    unnamed = replace(settings, meter_system_title=b"")
-    conversation = Conversation(unnamed, replace(settings, meter_system_title=CLIENT_TITLE))
+    conversation = Conversation(replace(settings, meter_system_title=b""))
+    aare = acse.decode(conversation.answer_of_meter(conversation.client.associate()))
+    assert isinstance(aare, Aare)
     with pytest.raises(WrongSystemTitleError):
-        conversation.associate()
-    assert len(conversation.sent) == 1
+        conversation.client.receive(replace(aare, responding_ap_title=CLIENT_TITLE).encode())
+    assert conversation.client.state is not State.ASSOCIATED
 
 
 # Answers that do not belong to the question.
@@ -340,9 +341,9 @@ def test_an_answer_to_another_question_is_not_ours(settings: SecuritySettings, d
     conversation = associated(settings)
     asked = conversation.to_meter(conversation.client.request(GET))
     assert not isinstance(asked, bytes)
-    other = asked.invoke ^ difference
+    right, other = asked.invoke & 15, asked.invoke & 15 ^ difference
     conversation.meter._asked = replace(asked, invoke=other)
-    with pytest.raises(RemoteProtocolError, match=f"an answer to invoke-id {other & 15}; {asked.invoke & 15} was asked"):
+    with pytest.raises(RemoteProtocolError, match=f"an answer to invoke-id {other}; {right} was asked"):
         conversation.client.receive(conversation.respond(ANSWERS[GET]))
     assert conversation.client.state is State.WAITING
 
@@ -485,7 +486,8 @@ def test_the_aarq_says_how_the_association_is_to_be_secured(settings: SecuritySe
     aarq = acse.decode(Conversation(settings).client.associate())
     assert isinstance(aarq, Aarq)
     is_ciphered = settings.ciphering is not Ciphering.NONE
-    assert aarq.context == (ApplicationContext.LOGICAL_NAME_CIPHERED if is_ciphered else ApplicationContext.LOGICAL_NAME)
+    context = ApplicationContext.LOGICAL_NAME_CIPHERED if is_ciphered else ApplicationContext.LOGICAL_NAME
+    assert aarq.context == context
     assert aarq.user_information[0] == (0x21 if is_ciphered else 0x01)
     assert aarq.mechanism == settings.mechanism
     assert aarq.calling_ap_title == (CLIENT_TITLE if settings.needs_keys else None)
@@ -498,7 +500,7 @@ def test_the_aarq_says_how_the_association_is_to_be_secured(settings: SecuritySe
 reachable = st.sampled_from(
     [
         (state, settings)
-        for settings in (CLEAR, LLS, *MATRIX)
+        for settings in (CLEAR, LLS, *MATRIX, replace(SECURE, meter_system_title=b""))
         for state in State
         if state is not State.AUTHENTICATING or settings.mechanism is Mechanism.HLS_GMAC
     ]

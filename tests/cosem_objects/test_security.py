@@ -454,7 +454,8 @@ def test_the_general_form_names_its_sender_or_nobody() -> None:
 def test_another_sender_is_refused_by_name(title: bytes) -> None:
     sides = Sides(GENERAL)
     sealed = sides.client.protect(PLAIN)
-    with pytest.raises(WrongSystemTitleError, match=f"{title.hex()} was received, {CLIENT_TITLE.hex()} expected"):
+    expected = f"{title[:8].hex()}.*was received, {CLIENT_TITLE.hex()} expected"
+    with pytest.raises(WrongSystemTitleError, match=expected):
         sides.meter.unprotect(sealed[:1] + bytes((len(title),)) + title + sealed[10:])
     assert sides.meter_counters.last_received == -1
 

@@ -97,9 +97,7 @@ XDLMS: dict[str, xdlms.Apdu] = {
     "xd-04": ActionRequest(
         HLS_REPLY, axdr.octet_string(bytes.fromhex("1000001A90E6D2221FA2FD85EED61ACC22")), invoke=0xC0
     ),
-    "xd-05": ActionResponse(
-        0, axdr.octet_string(bytes.fromhex("1000001AFDE8857B728A3499106AA665D1")), invoke=0xC0
-    ),
+    "xd-05": ActionResponse(0, axdr.octet_string(bytes.fromhex("1000001AFDE8857B728A3499106AA665D1")), invoke=0xC0),
     "xd-06": ActionResponse(0, None, invoke=0xC0),
     "xd-08": ActionRequest(HLS_REPLY, None, invoke=0xC0),
     "xd-10": DataNotification(0x000001DB, b"", axdr.octet_string(PUSHED)),

@@ -4,7 +4,7 @@
                            "tokens": ["48643202781314010686"]}'
 
 Options, output and exit codes are those of gurux_client.py (`--help` lists them); `ciphering` can only be
-general-glo, `release` is `plain`, `ciphered` or `none`, `read_list` reads attributes 2, 3 and 5.
+general-glo, `protection` both, `release` is `plain`, `ciphered` or `none`, `read_list` reads attributes 2, 3 and 5.
 
 How dlms-cosem goes about it, which a meter has to bear:
 
@@ -338,6 +338,8 @@ def main():
     options = read_options(client_defaults())
     if options.ciphered and options.ciphering != "general-glo":
         raise PeerError("dlms-cosem ciphers as general-glo only")
+    if options.protection != "both":
+        raise PeerError("dlms-cosem authenticates and encrypts, whatever it is told")
     limit_lifetime(options.lifetime_seconds)
     if options.ciphered and options.invocation_counter == "read":
         options.invocation_counter = read_counter(options)

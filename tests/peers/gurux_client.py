@@ -20,10 +20,10 @@ Worked around here: tags and counters are verified (gurux_fixes.py), and so are 
 """
 
 from gurux_dlms import GXReplyData
-from gurux_dlms.enums import Authentication, Conformance, DataType, InterfaceType, RequestTypes, Security
+from gurux_dlms.enums import Authentication, Conformance, DataType, InterfaceType, RequestTypes
 from gurux_dlms.objects import GXDLMSTokenGateway
 from gurux_dlms.secure import GXDLMSSecureClient
-from gurux_fixes import SECURITY, check_tags, conformance_octets
+from gurux_fixes import PROTECTION, SECURITY, check_tags, conformance_octets
 from peer_wire import (
     COUNTER,
     GATEWAY,
@@ -67,7 +67,7 @@ class Association:
         if not (ciphered and general):
             client.proposedConformance &= ~Conformance.GENERAL_PROTECTION
         if ciphered:
-            client.ciphering.security = Security.AUTHENTICATION_ENCRYPTION
+            client.ciphering.security = PROTECTION[options.protection]
             client.ciphering.systemTitle = bytearray(options.octets("system_title"))
             client.ciphering.blockCipherKey = bytearray(options.octets("ek"))
             client.ciphering.authenticationKey = bytearray(options.octets("ak"))
@@ -191,7 +191,7 @@ def read_counter(options):
 def main():
     options = read_options(client_defaults())
     limit_lifetime(options.lifetime_seconds)
-    check_tags(Counters())
+    check_tags(Counters(), options.protection)
     if options.ciphered and options.invocation_counter == "read":
         options.invocation_counter = read_counter(options)
     with Association(options, options.client_sap, options.security, options.ciphered) as association:

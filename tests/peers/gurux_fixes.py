@@ -19,8 +19,14 @@ sys.modules["gurux_dlms.GXDLMSChippering"].print = lambda *_: None
 SECURITY = {"none": 0, "lls": 1, "hls-gmac": 5}
 
 
-def check_tags(on_received):
-    """Let every deciphered APDU be verified; `on_received(system_title, invocation_counter)` may raise, too."""
+PROTECTION = {"both": Security.AUTHENTICATION_ENCRYPTION, "auth": Security.AUTHENTICATION, "enc": Security.ENCRYPTION}
+
+
+def check_tags(on_received, protection):
+    """Let every deciphered APDU be verified; `on_received(system_title, invocation_counter)` may raise, too.
+
+    Anything but the agreed `protection` (`both`, `auth`, `enc`) is refused; an `auth` tag is verified by Gurux.
+    """
     original = GXCiphering.decrypt
 
     def decrypt(settings, parameter, data):
@@ -28,8 +34,8 @@ def check_tags(on_received):
         plain = original(settings, parameter, data)
         if parameter.security == Security.AUTHENTICATION_ENCRYPTION and tag != _tag(parameter, plain):
             raise PeerError("a ciphered APDU with a wrong tag")
-        if parameter.security == Security.ENCRYPTION:
-            raise PeerError("a ciphered APDU without a tag")
+        if parameter.security != PROTECTION[protection]:
+            raise PeerError(f"security {parameter.security!r} where {protection} was agreed")
         on_received(bytes(parameter.systemTitle), parameter.invocationCounter)
         return plain
 

@@ -112,6 +112,7 @@ DEFAULTS = {
     "physical": None,
     "hdlc_info_max": 128,
     "security": "none",  # or lls, hls-gmac
+    "protection": "both",  # or auth, enc: the one that is taken and given
     "answers": "asked",  # ciphered answers in the form asked; or general-glo, service-glo, or gurux (as the library)
     "password": None,
     "ek": None,
@@ -702,7 +703,7 @@ def main():
     options = read_options(DEFAULTS)
     limit_lifetime(options.lifetime_seconds)
     meter = Meter(options)
-    check_tags(refuse_old_counters(meter))
+    check_tags(refuse_old_counters(meter), options.protection)
     GXDLMS.handleGloDedRequest = staticmethod(
         lambda settings, data: GXDLMS.handleGloDedResponse(settings, data, data.data.position - 1)
     )

@@ -301,6 +301,7 @@ def client_defaults():
         "hdlc_info_max": 128,
         "security": "none",  # or lls, hls-gmac
         "ciphering": "general-glo",  # or service-glo; APDUs are ciphered when `ek` is given
+        "protection": "both",  # or auth, enc (Gurux only)
         "password": None,
         "ek": None,
         "ak": None,

@@ -17,7 +17,7 @@ CLIENT_TITLE, METER_TITLE = "4D4D4D0000000001", "4758580000000001"
 PASSWORD = "12345678"
 
 # Digits are all that the Gurux meter looks at; it is told which to accept. All three are of class 0, which has a TID.
-GOOD, GOOD_TOO, BAD = "48643202781314010686", "23716100501183194197", "00000000000000000017"
+GOOD, GOOD_TOO, BAD = "26456622012185850752", "23716100501183194197", "00000000000000000017"
 
 # What both commands and all peers are told for the same security.
 PEER = {
@@ -87,7 +87,7 @@ def deliver(
     options = {
         "framing": framing,
         "system_title": METER_TITLE,
-        "accepted": {GOOD: 256, GOOD_TOO: 5},
+        "accepted": {GOOD: 256, GOOD_TOO: 1},
         "available_credit": 1000,
         **PEER[security],
         **(meter or {}),
@@ -109,7 +109,7 @@ def test_a_token_reaches_a_foreign_meter(peers: Peers, framing: str, security: s
     assert delivery.code == 0, delivery.text
     [verdict] = delivery.verdicts
     assert (verdict["verdict"], verdict["credited"], verdict["status_code"]) == ("accepted", "yes", 3)
-    assert verdict["token"] == "…0686"
+    assert verdict["token"] == "…0752"
     assert [event["octets"] for event in delivery.entered] == [GOOD.encode().hex()]
     assert delivery.refused == [], delivery.text
     assert delivery.associated[-1]["ciphered"] == ("--ek" in OWN[security])
@@ -145,6 +145,8 @@ def test_a_token_reaches_a_foreign_meter(peers: Peers, framing: str, security: s
         pytest.param("wrapper", {}, ["--meter-system-title", METER_TITLE], id="the-right-system-title"),
         pytest.param("wrapper", {}, ["--pan", "600727000000000009"], id="the-right-pan"),
         pytest.param("wrapper", {}, ["--invocation-counter", "4000000000"], id="a-counter-of-32-bits"),
+        pytest.param("wrapper", {"protection": "auth"}, ["--protection", "auth"], id="only-authenticated"),
+        pytest.param("wrapper", {"protection": "enc"}, ["--protection", "enc"], id="only-encrypted"),
         pytest.param("wrapper", {"answers": "gurux"}, ["--ciphering", "general-glo"], id="hls-answer-service-specific"),
         pytest.param("wrapper", {"answers": "general-glo"}, ["--ciphering", "service-glo"], id="answers-in-general"),
         pytest.param("wrapper", {"answers": "service-glo"}, ["--ciphering", "general-glo"], id="answers-by-service"),
@@ -192,7 +194,7 @@ def test_two_tokens_go_in_sequence(peers: Peers) -> None:
     delivery = deliver(peers, [GOOD, GOOD_TOO])
     assert delivery.code == 0, delivery.text
     assert [event["digits"] for event in delivery.entered] == [GOOD, GOOD_TOO]
-    assert delivery.entered[-1]["available_credit"] == 1261
+    assert delivery.entered[-1]["available_credit"] == 1257
 
 
 @pytest.mark.parametrize(
@@ -253,7 +255,7 @@ def test_a_token_that_somebody_entered_before_is_never_called_refundable(peers: 
         (GOOD_TOO, ["--profile", "sim", "--after-doubt"], "accepted", "yes", None),
         (GOOD_TOO, [], "rejected", "unknown", "used"),  # it stands in the meter: not even sent
     ]
-    with peers.gurux_meter(**PEER["hls-gmac"], accepted={GOOD: 256, GOOD_TOO: 5}) as (server, port):
+    with peers.gurux_meter(**PEER["hls-gmac"], accepted={GOOD: 256, GOOD_TOO: 1}) as (server, port):
         told = []
         for token, arguments, *_ in asked:
             command = ["deliver", "--endpoint", endpoint("wrapper", port), *OWN["hls-gmac"], "--json"]
@@ -390,6 +392,17 @@ def test_a_foreign_client_enters_a_token_into_our_meter_with(
     assert (entered["result"], entered["status_code"]) == (0, 3)
 
 
+@pytest.mark.parametrize("form", ["general-glo", "service-glo"])
+@pytest.mark.parametrize("protection", ["auth", "enc"])
+def test_a_foreign_client_enters_a_token_that_is_only_authenticated_or_only_encrypted(
+    peers: Peers, protection: str, form: str
+) -> None:
+    token, _ = credit_tokens()[0]
+    strength = ["--protection", protection]
+    done = read_and_enter(peers, "gurux_client", [token], form=form, arguments=strength, protection=protection)
+    assert done["entered"][0]["status_code"] == 3
+
+
 @pytest.mark.parametrize("client", CLIENTS)
 def test_our_meter_tells_a_foreign_client_used_wrong_and_malformed(peers: Peers, client: str) -> None:
     (first, _), (second, _) = credit_tokens()[:2]
@@ -449,6 +462,17 @@ def test_our_meter_lets_nobody_in_who_should_not_be(
         assert [event for event in events if event["event"] in {"associated", "entered"}] == []
         untouched = peers.client(client, **{**asked, **PEER[security], "client_sap": 1, "tokens": []})[-1]
     assert (untouched["before"]["token"], untouched["before"]["status_code"]) == ("", 0)
+
+
+@pytest.mark.parametrize("protection", ["auth", "enc"])
+def test_our_meter_takes_no_weaker_protection_than_agreed(peers: Peers, protection: str) -> None:
+    serving, port = simulated("wrapper", "hls-gmac")
+    with serving as server:
+        server.wait_for_line("listening ")
+        asked = {"port": port, **PEER["hls-gmac"], "protection": protection}
+        code, events, _errors = peers.try_client("gurux_client", **asked)
+    assert (code, events[-1]["event"]) == (1, "failed")
+    assert [event for event in events if event["event"] == "associated"] == []
 
 
 @pytest.mark.parametrize("client", CLIENTS)

@@ -115,6 +115,15 @@ def test_a_meter_without_account_and_without_class_116(peers: Peers, client: str
     assert set(summary["sts"].values()) == {None}
 
 
+@pytest.mark.parametrize("form", [GENERAL, SERVICE], ids=["general", "service"])
+@pytest.mark.parametrize("protection", ["auth", "enc"])
+def test_a_delivery_that_is_only_authenticated_or_only_encrypted(
+    peers: Peers, protection: str, form: dict[str, Any]
+) -> None:
+    strength = {"protection": protection}
+    deliver(peers, "gurux_client", {**HLS, **strength}, **HLS, **strength, **form)
+
+
 def test_gurux_lets_its_hls_answer_go_service_specific_and_all_else_general(peers: Peers) -> None:
     deliver(peers, "gurux_client", {**HLS, "answers": "gurux"}, **HLS, **GENERAL)
 
