@@ -380,6 +380,8 @@ class ClientAssociation:
         said = [f"the meter refused the association: {aare.diagnostic_words()}"]
         if aare.user_information:
             try:
+                if self._layer is not None:
+                    self._learn_title(aare.responding_ap_title)
                 inside = xdlms.decode(self._open(aare.user_information))
             except RemoteProtocolError:
                 inside = None  # the refusal itself is what matters
