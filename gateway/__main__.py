@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Coroutine, Sequence
+from io import TextIOWrapper
 from typing import Any, TypeVar
 
 from cosem_objects.errors import SettingError, TokenFormatError
 from gateway import __version__
 from gateway.cli import deliver, demo
-from gateway.cli.parser import OneLineParser
+from gateway.cli.parser import OneLineParser, name_of, unexpected, without_secrets
 from transports.endpoint import EndpointError
 
 T = TypeVar("T")
@@ -18,20 +19,27 @@ T = TypeVar("T")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one subcommand; returns the exit code. Wrong input is one line and 2, never a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal of few letters must not end a delivery
     parser = OneLineParser(prog="stsgate", description="Delivers STS prepayment tokens to DLMS/COSEM meters.")
     parser.add_argument("--version", action="version", version=f"stsgate {__version__}")
-    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND", parser_class=OneLineParser)
+    commands = parser.add_subparsers(
+        title="commands", dest="command", required=True, metavar="COMMAND", parser_class=OneLineParser
+    )
     for command in (demo, deliver):
         command.add_command(commands)
     parser.set_defaults(run_async=_run_async)
-    args = parser.parse_args(arguments)
+    args, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        parser.error(f"unknown option or argument {name_of(unknown[0])}; see stsgate {args.command} --help")
     try:
         return int(args.func(args))
     except (SettingError, TokenFormatError, EndpointError) as error:
-        print(f"stsgate: {error}", file=sys.stderr)
+        print(f"stsgate {args.command}: {without_secrets(str(error))}", file=sys.stderr)
         return 2
     except Exception as error:  # the door: a bug is said in one line too, and is never taken for a success
-        print(f"stsgate: unexpected error, please report it: {type(error).__name__}: {error}", file=sys.stderr)
+        print(f"stsgate {args.command}: {unexpected(error)}", file=sys.stderr)
         return 3
 
 

@@ -346,7 +346,8 @@ class _Story:
             self.token,
             verdict,
             shown.status if shown else None,
-            self.account_before if self.account_before.currency else self.account,
+            # After a doubt of an earlier run nobody knows the balance from before that try.
+            self.account_before if self.tries else self.account,
             self.account_after,
             self.control_state,
             _moment(shown.time, self._profile) if shown else None,

@@ -9,6 +9,7 @@ from cosem_objects.errors import SettingError
 from cosem_objects.profile import MeterProfile
 from transports.endpoint import Endpoint
 from transports.hdlc import HdlcSettings
+from transports.registry import check_callable
 
 HDLC_CLIENT_SAP_MAX = 0x7F
 
@@ -31,14 +32,21 @@ class Meter:
     pan: str = ""
     """The MeterPAN that must answer, from class 116."""
 
-    def check_address(self) -> None:
-        """Raises ``SettingError`` if the addresses cannot be written on this endpoint's wire."""
-        if self.endpoint.scheme != "hdlc+tcp":
-            return
+    def check(self) -> None:
+        """All that can be known to be wrong before anything is opened. Raises ``SettingError``, ``EndpointError``."""
+        check_callable(self.endpoint)
+        if self.security.meter_system_title and not self.security.needs_keys:
+            raise SettingError("meter-system-title: a meter says its title only with keys; check --serial or --pan")
+        if self.endpoint.scheme == "hdlc+tcp":
+            self._check_hdlc_address()
+        elif self.physical is not None:
+            raise SettingError(f"physical: {self.endpoint.scheme} has no physical addresses, HDLC has")
+
+    def _check_hdlc_address(self) -> None:
         try:
             self.hdlc.server_address(self.server_sap, self.physical)
         except ValueError as error:
-            raise SettingError(f"HDLC address: {error}") from None
+            raise SettingError(f"HDLC address (server-sap, physical): {error}") from None
         if self.client_sap > HDLC_CLIENT_SAP_MAX:
             raise SettingError(f"client-sap {self.client_sap}: HDLC has room for 1 to {HDLC_CLIENT_SAP_MAX}")
 

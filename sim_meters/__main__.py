@@ -28,7 +28,9 @@ class _Parser(ArgumentParser):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the result is the exit code."""
-    parser: ArgumentParser = _Parser(prog="simmeters", description="Simulated DLMS meters that decrypt STS tokens. Lab keys only.")
+    parser: ArgumentParser = _Parser(
+        prog="simmeters", description="Simulated DLMS meters that decrypt STS tokens. Lab keys only."
+    )
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     add_run_command(subparsers, _run_to_its_end)
     add_sts_commands(subparsers)

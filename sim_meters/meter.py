@@ -119,7 +119,7 @@ class SimMeter(PrepaymentMeter):
         self._set_timer()  # the meter's clock may be behind the event loop's
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Reaction:
     """What follows from an APDU: an answer, or silence; and then perhaps the end of the link."""
 

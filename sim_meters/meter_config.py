@@ -99,8 +99,9 @@ class MeterConfig:
         )
 
     def is_for_us(self, address: Address) -> bool:
-        """Whether an address on the wire is this meter's."""
-        return (address.server_sap, address.physical) == (self.server_sap, self.physical)
+        """Whether an address on the wire is this meter's. A meter alone on its wire need not have a physical one: then
+        it takes any, as clients differ in what they put there."""
+        return address.server_sap == self.server_sap and self.physical in (None, address.physical)
 
 
 def lab_config(count: int = 0) -> MeterConfig:

@@ -169,7 +169,6 @@ class HdlcClientConnection(HdlcConnection):
             self._ignore()
             return None
         before, self.state = self.state, following
-        self._tries, self._pausing = 0, False
         try:
             return self._follow(frame, event, before)
         except ChannelGarbled:

@@ -113,6 +113,7 @@ class HdlcChannel(ApduChannel):
         try:
             async with asyncio.timeout(timeout_seconds):
                 await self._take_line()
+                self._check_open()  # it may have been closed while the line was in use
                 await self._say_and_settle(self._connection.connect())
         except TimeoutError:
             self._fail(ChannelTimeout(f"the meter did not connect within {timeout_seconds:g} s"))
@@ -129,7 +130,7 @@ class HdlcChannel(ApduChannel):
             await self._take_line()
         try:
             self._check_open()
-            self._write(self._connection.send(apdu))
+            self._link.frames.write(self._connection.send(apdu))
         finally:
             self._step()
         stream = self._link.frames.stream
@@ -198,7 +199,7 @@ class HdlcChannel(ApduChannel):
     async def _say_and_settle(self, frame: Frame) -> None:
         """Say SNRM or DISC and wait until the connection has reached what it was meant for, or failed."""
         settled = self._settled = asyncio.get_running_loop().create_future()
-        self._write(frame)
+        self._link.frames.write(frame)
         self._step()
         try:
             await settled
@@ -237,13 +238,6 @@ class HdlcChannel(ApduChannel):
         self._connection.give_up()
         self._inbox.end(error)
         self._step()
-
-    def _write(self, frame: Frame) -> None:
-        try:
-            self._link.frames.write(frame)
-        except NotSentError:
-            self._connection.give_up()
-            raise
 
     def _check_open(self) -> None:
         if self._inbox.ended is not None:

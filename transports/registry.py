@@ -51,10 +51,16 @@ async def open_link(
 
     Raises ``NotSentError`` if there is no connection, ``EndpointError`` for what cannot be called.
     """
+    check_callable(endpoint)
     transport = _transport(endpoint)
+    return transport.client(through(await connect(endpoint, connect_timeout_seconds)), hdlc)
+
+
+def check_callable(endpoint: Endpoint) -> None:
+    """Raises ``EndpointError`` for what can never be called, without opening anything."""
+    _transport(endpoint)
     if not endpoint.port:
         raise EndpointError(f"{endpoint}: port 0 is for listening; whom to call needs a real one")
-    return transport.client(through(await connect(endpoint, connect_timeout_seconds)), hdlc)
 
 
 async def listen(

@@ -39,7 +39,7 @@ class TcpStream(asyncio.Protocol, ByteStream):
         self._congestion = Congestion()
         self._lost: ChannelError | None = None
         self._closing = False
-        self._gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._closers: list[asyncio.Future[None]] = []
 
     # What asyncio calls.
 
@@ -67,8 +67,9 @@ class TcpStream(asyncio.Protocol, ByteStream):
             reason = f"the connection to {self.name} broke: {_reason(error)}"
         self._lost = ChannelClosed(reason)
         self._congestion.end()
-        if not self._gone.done():
-            self._gone.set_result(None)
+        for closer in self._closers:
+            if not closer.done():
+                closer.set_result(None)
         if self._on_closed is not None:
             self._on_closed(self._lost)
 
@@ -117,16 +118,25 @@ class TcpStream(asyncio.Protocol, ByteStream):
 
     async def close(self) -> None:
         transport = self._transport
-        if transport is None or self._gone.done():
+        if transport is None or self._lost is not None:
             return
         self._closing = True
         if not transport.is_closing():
             transport.close()
+        loop = asyncio.get_running_loop()
+        closer = loop.create_future()
+        self._closers.append(closer)
+        # With nothing left to send the end comes in the loop's next turn.
+        unsent = transport.get_write_buffer_size() > 0
+        timer = loop.call_later(CLOSE_TIMEOUT_SECONDS, transport.abort) if unsent else None
         try:
-            await asyncio.wait((self._gone,), timeout=CLOSE_TIMEOUT_SECONDS)
+            await closer
+        except asyncio.CancelledError:
+            transport.abort()
+            raise
         finally:
-            if not self._gone.done():
-                transport.abort()
+            if timer is not None:
+                timer.cancel()
 
     def hang_up(self) -> None:
         if self._transport is not None:

@@ -36,9 +36,8 @@ class WrapperLink(Link):
     def channel(self, client_sap: int = 1, server_sap: int = 1, physical: int | None = None) -> ApduChannel:
         if physical is not None:
             raise EndpointError("the wrapper has no physical addresses: leave physical out, or use hdlc+tcp")
-        for name, sap in (("client", client_sap), ("server", server_sap)):
-            if not 0 <= sap <= SAP_MAX:
-                raise EndpointError(f"the {name} SAP is a wPort, 0 to {SAP_MAX}, not {sap}")
+        if not (0 <= client_sap <= SAP_MAX and 0 <= server_sap <= SAP_MAX):
+            raise EndpointError(f"client and server SAP are wPorts, 0 to {SAP_MAX}, not {client_sap} and {server_sap}")
         if (client_sap, server_sap) in self._channels:
             raise EndpointError(f"there is already an open channel from client {client_sap} to server {server_sap}")
         return self._add((client_sap, server_sap))
@@ -110,8 +109,8 @@ class WrapperChannel(ApduChannel):
         self._link = link
         self._stream = stream
         self._is_server = is_server
-        ends = (address.client_sap, address.server_sap)
-        self._source, self._destination = reversed(ends) if is_server else ends
+        self._source = address.server_sap if is_server else address.client_sap
+        self._destination = address.client_sap if is_server else address.server_sap
 
     async def open(self, timeout_seconds: float) -> None:
         if self.inbox.ended is not None:

@@ -134,6 +134,9 @@ class SecuritySettings:
                 "both keys are needed, the encryption key (ek) and the authentication key (ak)"
             )
 
+        if self.client_system_title and self.client_system_title == self.meter_system_title:
+            raise SettingError("meter-system-title: the same as the client's; both would seal under the same nonces")
+
     @property
     def needs_keys(self) -> bool:
         return self.mechanism is Mechanism.HLS_GMAC or self.ciphering is not Ciphering.NONE

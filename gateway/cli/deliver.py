@@ -12,6 +12,7 @@ from decimal import Decimal, InvalidOperation
 from cosem_objects.errors import SettingError
 from cosem_objects.sts_token import Token, TokenClass
 from gateway.cli.meter_options import add_meter_options, meter_from
+from gateway.cli.parser import unexpected
 from gateway.cli.story import Teller, as_json
 from gateway.delivery import Amount, Delivery, Judged
 from gateway.meters import Meter
@@ -63,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
     judged: list[Judged] = args.run_async(_deliver(meter, tokens, amount, teller, after_doubt=args.after_doubt))
     if args.json:
         for one in judged:
-            print(json.dumps(as_json(one), ensure_ascii=False), flush=True)
+            print(json.dumps(as_json(one)), flush=True)
     return exit_code(judged)
 
 
@@ -74,7 +75,10 @@ async def _deliver(
     try:
         return await delivery.run(tokens)
     except asyncio.CancelledError:  # Ctrl-C: what was begun is in doubt, and must be said
-        return await teller.interrupted(tokens, after_doubt=after_doubt)
+        return await teller.interrupted(tokens, "interrupted", "stopped by the user", after_doubt=after_doubt)
+    except Exception as error:  # a bug must not hide that a token may have left
+        print(f"stsgate deliver: {unexpected(error)}", file=sys.stderr)
+        return await teller.interrupted(tokens, "internal-error", "a bug; see the error", after_doubt=after_doubt)
 
 
 def exit_code(judged: Sequence[Judged]) -> int:

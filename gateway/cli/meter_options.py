@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from cosem_objects.dlms.security import Ciphering, Protection, SecuritySettings
+from cosem_objects.dlms.security import COUNTER_MAX, Ciphering, Protection, SecuritySettings
 from cosem_objects.errors import SettingError
 from cosem_objects.profile import MeterProfile
 from cosem_objects.token_gateway import TokenEncoding
@@ -51,7 +51,7 @@ def add_meter_options(parser: argparse.ArgumentParser) -> None:
         metavar="MECHANISM",
         help="none, lls or hls-gmac (default %(default)s); hls-sha256 and hls-ecdsa are not supported yet",
     )
-    how.add_argument("--suite", type=whole_number(0, 2), default=0, metavar="N", help="security suite; only 0 so far")
+    how.add_argument("--suite", default="0", metavar="N", help="security suite; only 0 so far")
     how.add_argument(
         "--ciphering",
         metavar="FORM",
@@ -115,7 +115,7 @@ def meter_from(args: argparse.Namespace) -> Meter:
         serial=args.serial,
         pan=args.pan,
     )
-    meter.check_address()
+    meter.check()
     return meter
 
 
@@ -156,7 +156,7 @@ def secret_from(args: argparse.Namespace, name: str) -> str | None:
         text: str | None = getattr(args, name)
         return text
     try:
-        return Path(path).read_text().strip()
+        return Path(path).read_text(encoding="utf-8").rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as error:
         raise SettingError(f"{name}-file: {path} cannot be read ({error})") from None
 
@@ -164,9 +164,9 @@ def secret_from(args: argparse.Namespace, name: str) -> str | None:
 def _invocation_counter(text: str) -> int | None:
     if text == "read":
         return None
-    if text.isascii() and text.isdigit() and int(text) <= 0xFFFF_FFFF:
+    if text.isascii() and text.isdigit() and len(text) <= 10 and int(text) <= COUNTER_MAX:
         return int(text)
-    raise SettingError(f"invocation-counter: expected 'read' or a number up to 4294967295, got {text!r}")
+    raise SettingError(f"invocation-counter: expected 'read' or a number up to {COUNTER_MAX}, got {text[:20]!r}")
 
 
 def _token_encoding(name: str) -> TokenEncoding:

@@ -1,4 +1,4 @@
-"""argparse, with errors of one line and values that are checked where they are read."""
+"""argparse, with errors of one line, values that are checked where they are read, and no secret repeated."""
 
 from __future__ import annotations
 
@@ -15,27 +15,33 @@ class OneLineParser(argparse.ArgumentParser):
         super().__init__(**{"allow_abbrev": False, **settings})
 
     def error(self, message: str) -> NoReturn:
-        # A token in the wrong place must not be repeated whole.
-        self.exit(2, f"{self.prog}: {_DIGITS.sub(_masked, message)}\n")
+        self.exit(2, f"{self.prog}: {without_secrets(message.removeprefix('argument '))}\n")
 
 
-_DIGITS = re.compile(r"\d[\d -]{14,}\d")
+def without_secrets(message: str) -> str:
+    """A message that may repeat what was typed: a token or key in the wrong place is cut down to its end."""
+    return _LONG_DIGITS.sub(lambda digits: f"…{digits[0][-4:]}", message)
 
 
-def _masked(digits: re.Match[str]) -> str:
-    return f"…{digits[0][-4:]}"
+def unexpected(error: Exception) -> str:
+    """What is said of a bug."""
+    return f"unexpected error, please report it: {type(error).__name__}: {without_secrets(str(error))}"
+
+
+_LONG_DIGITS = re.compile(r"[0-9A-Fa-f](?:[ -]?[0-9A-Fa-f]){14,}")
+
+
+def name_of(argument: str) -> str:
+    """An option without its value, which may be a secret given to a misspelt name."""
+    return argument.partition("=")[0] if argument.startswith("-") else "(not shown, it may be a secret)"
 
 
 def whole_number(low: int, high: int) -> Callable[[str], int]:
-    """A reader for whole numbers from ``low`` to ``high``."""
+    """A reader for whole numbers from ``low`` to ``high``, written in digits alone."""
 
     def read(text: str) -> int:
-        try:
-            value = int(text)
-        except ValueError:
-            value = low - 1
-        if not low <= value <= high:
-            raise argparse.ArgumentTypeError(f"expected a whole number from {low} to {high}, got {text!r}")
-        return value
+        if not (text.isascii() and text.isdigit() and len(text) < 20 and low <= int(text) <= high):
+            raise argparse.ArgumentTypeError(f"expected a whole number from {low} to {high}, got {text[:20]!r}")
+        return int(text)
 
     return read

@@ -45,13 +45,15 @@ class Teller:
                 self._judged.append(event)
                 self._print(verdict_line(event, self._amount))
 
-    async def interrupted(self, tokens: Sequence[Token], *, after_doubt: bool) -> list[Judged]:
+    async def interrupted(
+        self, tokens: Sequence[Token], reason: str, detail: str, *, after_doubt: bool
+    ) -> list[Judged]:
         """The command was stopped: what may have left is in doubt, the rest was not sent."""
         for token in tokens[len(self._judged) :]:
             if token in self._sent or after_doubt:
-                verdict = Verdict(Outcome.IN_DOUBT, Credited.UNKNOWN, "interrupted", "2", detail="stopped by the user")
+                verdict = Verdict(Outcome.IN_DOUBT, Credited.UNKNOWN, reason, "2", detail=detail)
             else:
-                verdict = Verdict(Outcome.UNREACHED, Credited.NO, "interrupted", "1", detail="stopped by the user")
+                verdict = Verdict(Outcome.UNREACHED, Credited.NO, reason, "1", detail=detail)
             await self.tell(Judged(token, verdict))
         return self._judged
 
@@ -124,6 +126,8 @@ def _effect_words(judged: Judged, amount: Amount | None) -> list[str]:
         words.append(f"balance {before:f} -> {after:f} {judged.after.currency.name} ({after - before:+f})")
         if amount is not None and after - before != amount.value:
             words.append(f"note: {amount.value:f} {amount.unit} were expected")
+    elif after is not None and judged.after.currency is not None:
+        words.append(f"balance {after:f} {judged.after.currency.name}")
     if judged.control_state is not None:
         try:
             state = disconnect_control.ControlState(judged.control_state).name.lower().replace("_", " ")

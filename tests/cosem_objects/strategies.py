@@ -69,7 +69,7 @@ descriptions = st.recursive(
         st.lists(inner, min_size=1, max_size=4).map(lambda some: TypeDescription(DataType.STRUCTURE, tuple(some)))
         | st.builds(lambda one, count: TypeDescription(DataType.ARRAY, (one,), count), inner, st.integers(1, 4))
     ),
-    max_leaves=6,
+    max_leaves=3,
 )
 
 
@@ -98,7 +98,7 @@ data_objects = st.recursive(
         st.sampled_from([DataType.ARRAY, DataType.STRUCTURE]),
         st.lists(inner, max_size=4).map(tuple),
     ),
-    max_leaves=10,
+    max_leaves=5,
 )
 
 # APDUs.

@@ -213,6 +213,12 @@ def test_a_compact_array_ends_with_a_whole_element() -> None:
         axdr.decode(bytes.fromhex("13 12 03 00 01 00"))
 
 
+@pytest.mark.parametrize("tag", [DataType.ARRAY, DataType.STRUCTURE])
+def test_more_elements_than_octets_are_refused_at_once(tag: int) -> None:
+    with pytest.raises(RemoteProtocolError, match="4294967295 elements announced, 1000 octets are left"):
+        axdr.decode(bytes((tag,)) + b"\x84\xff\xff\xff\xff" + bytes(1000))
+
+
 # Depth.
 
 
@@ -275,6 +281,9 @@ BOMBS = {
     "description-of-arrays-of-nulls-in-arrays": b"\x13\x02\x02\x11" + b"\x01\xff\xff" * 14 + b"\x00\x01\x07",
     "one-octet-for-many-nulls": _UNSIGNED_AND_NULLS,
     "many-times-one-octet-for-many-nulls": b"\x01\x14" + _UNSIGNED_AND_NULLS * 20,
+    # Too few octets for a single element: nothing of it may be believed.
+    "many-nulls-before-what-is-missing": b"\x13\x02\x02\x01\xff\xff\x00\x12\x01\x07",
+    "nulls-in-nulls-before-what-is-missing": b"\x13\x02\x02\x01\x01\x2c\x01\x01\x2c\x00\x12\x01\x07",
     "big-array-of-octet-strings": b"\x13\x01\xff\xff\x09\x04\x00\x00\x00\x00",
 }
 

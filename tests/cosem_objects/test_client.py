@@ -348,6 +348,23 @@ def test_an_answer_to_another_question_is_not_ours(settings: SecuritySettings, d
     assert conversation.client.state is State.WAITING
 
 
+@pytest.mark.parametrize("settings", [CLEAR, SECURE, GENERAL], ids=["clear", "secure", "general"])
+def test_a_refused_read_is_taken_under_any_invoke_id_but_nothing_else_is(settings: SecuritySettings) -> None:
+    # Gurux' servers refuse a GET under invoke-id 1, whatever was asked.
+    refusals: dict[Request, Response] = {GET: GetResponse(3), SET: SetResponse(3), ACTION: ActionResponse(3)}
+    for request, refusal in refusals.items():
+        conversation = associated(settings)
+        asked = conversation.to_meter(conversation.client.request(request))
+        assert not isinstance(asked, bytes)
+        conversation.meter._asked = replace(asked, invoke=asked.invoke ^ 7)
+        answer = conversation.respond(refusal)
+        if request is GET:
+            assert conversation.client.receive(answer) == replace(refusal, invoke=asked.invoke ^ 7)
+        else:
+            with pytest.raises(RemoteProtocolError, match="was asked"):
+                conversation.client.receive(answer)
+
+
 @pytest.mark.parametrize("priority", [0x00, 0x40, 0x80, 0xC0])
 def test_the_priority_of_an_answer_does_not_matter(priority: int) -> None:
     conversation = associated(CLEAR)

@@ -520,7 +520,7 @@ class MeterUnderFire(RuleBasedStateMachine):
 
 TestMeterUnderFire = MeterUnderFire.TestCase
 TestMeterUnderFire.settings = settings(
-    max_examples=150, stateful_step_count=25, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=100, stateful_step_count=20, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 
 

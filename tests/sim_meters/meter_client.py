@@ -7,7 +7,7 @@ import random
 import re
 import socket
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -254,8 +254,8 @@ async def running(*options: str, meters: int = 1) -> AsyncIterator[MeterProcess]
             await process.communicate()
 
 
-async def refused(*options: str) -> tuple[int, str, str]:
-    """``simmeters run`` with options that it does not take: exit code, standard output and error."""
+async def simmeters(*options: str) -> tuple[int, str, str]:
+    """A ``simmeters`` command that ends by itself: exit code, standard output and error."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *("-m", "sim_meters", *options),
@@ -263,11 +263,10 @@ async def refused(*options: str) -> tuple[int, str, str]:
         stderr=asyncio.subprocess.PIPE,
         cwd=Path(__file__).parents[2],
     )
-    async with asyncio.timeout(TIMEOUT_SECONDS):
-        out, errors = await process.communicate()
+    ending = asyncio.create_task(process.communicate())
+    await asyncio.wait((ending,), timeout=TIMEOUT_SECONDS)
+    if not ending.done():
+        process.kill()  # it was not refused: the exit code will tell
+    out, errors = await ending
     assert process.returncode is not None
     return process.returncode, out.decode(), errors.decode()
-
-
-def lab_options(port: int, scheme: str = "tcp") -> Sequence[str]:
-    return ("--listen", f"{scheme}://127.0.0.1:{port}")

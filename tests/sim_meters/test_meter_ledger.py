@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from dataclasses import replace
+from datetime import timedelta, timezone
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,6 @@ from hypothesis.strategies import (
     one_of,
     sampled_from,
     text,
-    timezones,
 )
 
 from cosem_objects.errors import SettingError
@@ -259,7 +259,7 @@ async def test_a_meter_that_cannot_write_does_not_answer(
 RECORDS = one_of(
     builds(
         TokenEntry,
-        time=datetimes(timezones=timezones()),
+        time=datetimes(timezones=integers(-840, 840).map(lambda minutes: timezone(timedelta(minutes=minutes)))),
         delivery=sampled_from(DeliveryMethod),
         octets=binary(max_size=30),
         status=builds(TokenStatus, integers(0, 255), text("01", max_size=16)),

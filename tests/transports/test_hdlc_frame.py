@@ -288,6 +288,11 @@ def test_a_frame_inside_a_broken_frame_is_data_and_no_frame() -> None:
     assert FrameReceiver().receive(bytes(outer)) == []
 
 
+def test_a_frame_that_does_not_end_with_a_flag_is_no_frame() -> None:
+    wire = VECTORS["hdlc-01"].wire
+    assert FrameReceiver().receive(wire[:-1] + b"\x00" + wire) == [single(wire)]
+
+
 def test_a_false_beginning_is_seen_through_as_soon_as_its_header_is_there() -> None:
     # It claims 2047 bytes that nobody will send: waiting for them would never end.
     frame = single(VECTORS["hdlc-01"].wire)

@@ -288,6 +288,35 @@ def test_an_answer_behind_a_frame_that_was_cut_short_is_found_without_a_repetiti
     in_virtual_time(story)
 
 
+def test_before_a_frame_is_repeated_what_has_come_is_looked_through_once_more() -> None:
+    async def story() -> None:
+        link, channel, meter = await opened(HdlcSettings(inter_octet_timeout_seconds=60, retries=0))
+        await channel.send(b"ask")
+        meter.stream.write(Frame(HdlcAddress.client(1), METER, 0x30, LLC_RESPONSE + bytes(100)).encode()[:50])
+        meter.say(0x30, LLC_RESPONSE + b"tell")
+        assert await channel.receive(60) == b"tell"
+        assert asyncio.get_running_loop().time() == pytest.approx(5)
+        await closed(link, meter)
+
+    in_virtual_time(story)
+
+
+def test_a_meter_that_babbles_does_not_put_off_the_time_out() -> None:
+    async def story() -> None:
+        link, channel, meter = await opened()
+        await channel.send(b"ask")
+        receiving = asyncio.ensure_future(channel.receive(None))
+        while not receiving.done():
+            meter.say(0x3E, LLC_RESPONSE + b"not what was asked")
+            await asyncio.sleep(1)
+        with pytest.raises(ChannelTimeout, match="asked 4 times"):
+            await receiving
+        assert asyncio.get_running_loop().time() == pytest.approx(20, abs=1)
+        await closed_after_cancel(link)
+
+    in_virtual_time(story)
+
+
 def test_two_channels_share_the_line_one_exchange_at_a_time() -> None:
     async def story() -> None:
         link, first, meter = await opened()
@@ -414,6 +443,26 @@ def test_closing_while_opening_ends_the_opening() -> None:
         await closing
         await link.close()
         assert asyncio.get_running_loop().time() == 0
+
+    in_virtual_time(story)
+
+
+def test_closing_while_the_line_is_in_use_means_that_nothing_is_said() -> None:
+    async def story() -> None:
+        link, first, meter = await opened()
+        second = link.channel(16, 1, 17)
+        await first.send(b"one")
+        opening = asyncio.ensure_future(second.open(60))
+        await asyncio.sleep(0)
+        await second.close()
+        await meter.hear()
+        meter.say(0x30, LLC_RESPONSE + b"eno")
+        assert await first.receive(5) == b"eno"
+        with pytest.raises(NotSentError, match="closed on this side"):
+            await opening
+        await meter.hear_nothing()
+        await first.send(b"two")
+        await closed(link, meter)
 
     in_virtual_time(story)
 

@@ -141,7 +141,7 @@ async def test_an_open_channels_addresses_are_taken_until_it_is_closed() -> None
 
 @pytest.mark.parametrize(
     ("saps", "words"),
-    [((1, 1, 17), "no physical addresses"), ((65_536, 1, None), "client SAP"), ((1, -1, None), "server SAP")],
+    [((1, 1, 17), "no physical addresses"), ((65_536, 1, None), "not 65536 and 1"), ((1, -1, None), "not 1 and -1")],
 )
 async def test_addresses_that_the_wrapper_cannot_carry_are_refused(
     saps: tuple[int, int, int | None], words: str
