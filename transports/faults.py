@@ -12,7 +12,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from random import Random
 
 from transports.channel import ChannelClosed, ChannelError, NotSentError
@@ -72,7 +72,7 @@ NO_FAULTS = Faults()
 class Strike:
     """What becomes of some bytes."""
 
-    pieces: tuple[bytes, ...] = ()
+    pieces: tuple[bytes, ...] = field(default=(), repr=False)
     delay_seconds: float = 0.0
     hang_up: bool = False
 

@@ -140,7 +140,7 @@ class Frame:
     destination: HdlcAddress
     source: HdlcAddress
     control: int
-    information: bytes = b""
+    information: bytes = field(default=b"", repr=False)
     segmented: bool = False
     """More segments of the same APDU follow."""
 

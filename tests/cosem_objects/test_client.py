@@ -232,6 +232,18 @@ CIPHERED_REASON = SecurityLayer(SECURE, cipher(), InvocationCounters(), METER_TI
 
 @pytest.mark.parametrize("meter_title", [METER_TITLE, b""], ids=["title-known", "title-not-known"])
 @pytest.mark.parametrize("responding_title", [METER_TITLE, None], ids=["title-said", "title-not-said"])
+def test_the_reason_in_clear_is_heard_where_ciphering_was_asked(
+    meter_title: bytes, responding_title: bytes | None
+) -> None:
+    # Whoever refuses an association may not have the keys for more.
+    conversation = in_state(State.ASSOCIATING, replace(SECURE, meter_system_title=meter_title))
+    aare = Aare(3, 1, 1, ConfirmedServiceError(1, 6, 3).encode(), responding_ap_title=responding_title)
+    with pytest.raises(AssociationRefused, match="initiate error: PDU size too short"):
+        conversation.client.receive(aare.encode())
+
+
+@pytest.mark.parametrize("meter_title", [METER_TITLE, b""], ids=["title-known", "title-not-known"])
+@pytest.mark.parametrize("responding_title", [METER_TITLE, None], ids=["title-said", "title-not-said"])
 @pytest.mark.parametrize(
     "inside",
     [

@@ -101,6 +101,7 @@ SECRET_KEY = "c0ffee00c0ffee00c0ffee00c0ffee"
         ({"client_system_title": "4D4D4D000000000100"}, "client-system-title", None),
         ({"meter_system_title": "4D4D4D000000000"}, "meter-system-title", None),
         ({"meter_system_title": "MMM00001"}, "meter-system-title", None),
+        ({"meter_system_title": CLIENT_TITLE.hex()}, "meter-system-title", None),
         ({"mechanism": "lls"}, "lls", None),
         ({"mechanism": "lls", "password": ""}, "lls", None),
         ({"mechanism": "hls"}, "hls", None),
@@ -323,6 +324,13 @@ def test_the_general_form_carries_all_but_the_initiate(plain_tag: int, ciphered_
     assert sealed[0] == (ciphered_tag if plain_tag in {0x01, 0x08} else 0xDB)
     assert sides.meter.unprotect(sealed) == plain
     assert sides.meter.form_received is (Ciphering.SERVICE_GLO if sealed[0] != 0xDB else Ciphering.GENERAL_GLO)
+
+
+def test_nothing_is_opened_for_somebody_whose_title_is_not_known() -> None:
+    layer = SecurityLayer(SECURE, cipher(), InvocationCounters(), CLIENT_TITLE, b"")
+    for octets in (Sides().meter.protect(PLAIN), Sides(GENERAL).meter.protect(PLAIN)):
+        with pytest.raises(RemoteProtocolError):
+            layer.unprotect(octets)
 
 
 def test_an_apdu_that_has_no_ciphered_form_is_our_own_error() -> None:
