@@ -20,7 +20,8 @@ from cosem_objects.dlms.security import SecuritySettings
 from cosem_objects.profile import MeterProfile
 from cosem_objects.sts_token import Token
 from cosem_objects.token_gateway import DataValueMap
-from gateway.delivery import Delivery, Event
+from gateway.delivery import Delivery
+from gateway.events import Event
 from gateway.meters import Meter
 from gateway.verdict import Outcome
 from sim_meters.meter_config import lab_config

@@ -9,36 +9,36 @@ association that reads before it does anything else. What ``record`` has been to
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import datetime
-from decimal import Decimal
-from typing import TypeAlias
 
 from cosem_objects import axdr, token_gateway
 from cosem_objects.clock import CosemDateTime
-from cosem_objects.dlms.client import AssociationRefused, ServiceRefused
-from cosem_objects.dlms.security import InvocationCounters, WrongSystemTitleError
+from cosem_objects.dlms.security import InvocationCounters
 from cosem_objects.errors import LocalProtocolError, RemoteProtocolError
-from cosem_objects.payment import Currency, CurrencyUnit
 from cosem_objects.profile import HiddenTokenProof, MeterProfile
 from cosem_objects.sts_token import Token, TokenClass
-from cosem_objects.token_gateway import TokenStatus
 from gateway import readback
+from gateway.events import (
+    Amount,
+    DoubtArisen,
+    Judged,
+    Reached,
+    Record,
+    SendStarted,
+    StatusRead,
+)
 from gateway.meters import Meter
-from gateway.readback import NO_ACCOUNT, AccountReading, GatewayUnreadable
+from gateway.obstacles import WrongMeter, obstacle_of, unit_misfit
+from gateway.readback import NO_ACCOUNT
 from gateway.session import (
     Connect,
-    CounterReset,
-    CounterUnreadable,
     Session,
-    WrongKeys,
     connect,
     open_session,
     read_counters,
 )
 from gateway.verdict import (
-    WRONG_METER,
     Evidence,
     NextStep,
     Obstacle,
@@ -48,75 +48,11 @@ from gateway.verdict import (
     is_ours,
     judge,
 )
-from transports.channel import ChannelClosed, ChannelError, ChannelGarbled, ChannelTimeout, NotSentError
+from transports.channel import ChannelError, NotSentError
 from transports.endpoint import EndpointError
-
-
-@dataclass(frozen=True, slots=True)
-class Amount:
-    """What the caller says that the tokens are worth."""
-
-    value: Decimal
-    unit: str
-    """``kWh``, ``m3``, ``min``, or an ISO currency code."""
-
-
-@dataclass(frozen=True, slots=True)
-class Reached:
-    """The meter is associated and is the right one."""
-
-    system_title: bytes
-    account: AccountReading
-
-
-@dataclass(frozen=True, slots=True)
-class SendStarted:
-    """The intent: recorded before the first byte of ``enter`` leaves. From here on the token may have arrived."""
-
-    token: Token
-    tries: int
-    """This one included."""
-    before: Reading
-    account: AccountReading
-
-
-@dataclass(frozen=True, slots=True)
-class StatusRead:
-    """One reading after ``enter`` that is not final yet."""
-
-    token: Token
-    status: TokenStatus | None
-    verdict: Verdict
-
-
-@dataclass(frozen=True, slots=True)
-class DoubtArisen:
-    """The fate of the token is not known; a new association will read it back."""
-
-    token: Token
-    verdict: Verdict
-
-
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """The verdict on one token, with what the meter showed."""
-
-    token: Token
-    verdict: Verdict
-    status: TokenStatus | None = None
-    before: AccountReading = NO_ACCOUNT
-    after: AccountReading = NO_ACCOUNT
-    control_state: int | None = None
-    token_time: datetime | None = None
-    """Attribute 3 with the verdict: when the meter took the token, by its own clock; in UTC if it knows its zone."""
-    elapsed_seconds: float = 0.0
-
 
 _ENTERS_MAX = 2
 """In one association: a token that is still not shown then needs a new one."""
-
-Event: TypeAlias = Reached | SendStarted | StatusRead | DoubtArisen | Judged
-Record = Callable[[Event], Awaitable[None]]
 
 
 class Delivery:
@@ -290,10 +226,6 @@ class Delivery:
             await session.close()
 
 
-class WrongMeter(RemoteProtocolError):
-    """Serial or MeterPAN are not those of the registry."""
-
-
 class _Story:
     """What is known about one token while it is being delivered; becomes ``Evidence``."""
 
@@ -365,49 +297,3 @@ def _moment(octets: bytes | None, profile: MeterProfile) -> datetime | None:
 def _doubt_wait(rounds: int, profile: MeterProfile) -> float:
     """Growing waits between the rounds of a doubt: the meter may be busy with just our token."""
     return min(profile.poll_first_seconds * (1 << rounds), profile.inactivity_seconds / 2)
-
-
-def obstacle_of(error: Exception) -> Obstacle:
-    """What an error on the way means, in the closed list of reasons."""
-    for kind, reason, is_configuration in _OBSTACLES:
-        if isinstance(error, kind):
-            return Obstacle(reason, str(error), is_configuration)
-    if isinstance(error, AssociationRefused):
-        return Obstacle("busy" if error.transient else "config", str(error), not error.transient)
-    if isinstance(error, GatewayUnreadable):
-        return Obstacle("busy" if error.is_temporary else "config", str(error), not error.is_temporary)
-    return Obstacle("protocol", str(error))
-
-
-_OBSTACLES: tuple[tuple[type[Exception], str, bool], ...] = (
-    (NotSentError, "offline", False),
-    (ChannelTimeout, "no-answer", False),
-    (ChannelClosed, "hung-up", False),
-    (ChannelGarbled, "garbled", False),
-    (WrongSystemTitleError, WRONG_METER, False),
-    (WrongMeter, WRONG_METER, False),
-    (CounterReset, "counter-reset", True),
-    (WrongKeys, "config", True),
-    (CounterUnreadable, "config", True),
-    (LocalProtocolError, "config", True),
-    (EndpointError, "config", True),
-    (ServiceRefused, "refused", False),
-)
-
-
-def unit_misfit(unit: str, currency: Currency, profile: MeterProfile) -> Obstacle | None:
-    """Why an amount in ``unit`` cannot be meant for this account, if so."""
-    kind = _UNIT_KINDS.get(unit.casefold(), CurrencyUnit.MONETARY)
-    shown = profile.unit_aliases.get(currency.name, currency.name)
-    if kind is currency.unit and (not shown or shown.casefold() == unit.casefold()):
-        return None
-    name = currency.name or _KIND_WORDS[currency.unit]
-    return Obstacle("currency", f"the amount is in {unit}, the meter's account in {name}", is_configuration=True)
-
-
-_UNIT_KINDS = {"kwh": CurrencyUnit.CONSUMPTION, "m3": CurrencyUnit.CONSUMPTION, "min": CurrencyUnit.TIME}
-_KIND_WORDS = {
-    CurrencyUnit.TIME: "time",
-    CurrencyUnit.CONSUMPTION: "consumption",
-    CurrencyUnit.MONETARY: "money",
-}

@@ -14,7 +14,8 @@ from cosem_objects.sts_token import Token, TokenClass
 from gateway.cli.meter_options import add_meter_options, meter_from
 from gateway.cli.parser import unexpected
 from gateway.cli.story import Teller, as_json
-from gateway.delivery import Amount, Delivery, Judged
+from gateway.delivery import Delivery
+from gateway.events import Amount, Judged
 from gateway.meters import Meter
 from gateway.verdict import Outcome
 

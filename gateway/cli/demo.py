@@ -16,7 +16,8 @@ from gateway.cli.lab import Lab, LabError, LabMeter
 from gateway.cli.meter_options import add_meter_options, meter_from
 from gateway.cli.parser import OneLineParser
 from gateway.cli.story import Teller
-from gateway.delivery import Amount, Delivery, Judged
+from gateway.delivery import Delivery
+from gateway.events import Amount, Judged
 from gateway.meters import Meter
 from gateway.verdict import Credited, Outcome
 

@@ -8,7 +8,7 @@ from typing import Any, TextIO
 
 from cosem_objects import disconnect_control
 from cosem_objects.sts_token import Token
-from gateway.delivery import Amount, DoubtArisen, Event, Judged, Reached, SendStarted, StatusRead
+from gateway.events import Amount, DoubtArisen, Event, Judged, Reached, SendStarted, StatusRead
 from gateway.readback import AccountReading
 from gateway.verdict import Credited, Outcome, Verdict
 

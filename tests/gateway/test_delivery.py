@@ -24,7 +24,8 @@ from cosem_objects.payment import Currency, CurrencyUnit
 from cosem_objects.profile import HiddenTokenProof, MeterProfile, TokenReadback
 from cosem_objects.sts_token import Token, TokenClass
 from cosem_objects.token_gateway import DataValueMap, TokenEncoding
-from gateway.delivery import Amount, Delivery, DoubtArisen, Event, Judged, Reached, SendStarted, StatusRead
+from gateway.delivery import Delivery
+from gateway.events import Amount, DoubtArisen, Event, Judged, Reached, SendStarted, StatusRead
 from gateway.meters import Meter
 from gateway.session import PUBLIC_CLIENT_SAP, open_session
 from gateway.verdict import Credited

@@ -16,7 +16,8 @@ from cosem_objects.dlms.security import SecuritySettings
 from cosem_objects.profile import MeterProfile
 from cosem_objects.sts_token import Token
 from cosem_objects.token_gateway import DataValueMap
-from gateway.delivery import Delivery, Event, Judged, SendStarted
+from gateway.delivery import Delivery
+from gateway.events import Event, Judged, SendStarted
 from gateway.meters import Meter
 from gateway.verdict import Outcome as Word
 from gateway.verdict import Verdict

@@ -1,0 +1,78 @@
+"""What happens in a delivery, in the words that are recorded. A store keeps them, a command prints them."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import TypeAlias
+
+from cosem_objects.sts_token import Token
+from cosem_objects.token_gateway import TokenStatus
+from gateway.readback import NO_ACCOUNT, AccountReading
+from gateway.verdict import Reading, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Amount:
+    """What the caller says that the tokens are worth."""
+
+    value: Decimal
+    unit: str
+    """``kWh``, ``m3``, ``min``, or an ISO currency code."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """The meter is associated and is the right one."""
+
+    system_title: bytes
+    account: AccountReading
+
+
+@dataclass(frozen=True, slots=True)
+class SendStarted:
+    """The intent: recorded before the first byte of ``enter`` leaves. From here on the token may have arrived."""
+
+    token: Token
+    tries: int
+    """This one included."""
+    before: Reading
+    account: AccountReading
+
+
+@dataclass(frozen=True, slots=True)
+class StatusRead:
+    """One reading after ``enter`` that is not final yet."""
+
+    token: Token
+    status: TokenStatus | None
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class DoubtArisen:
+    """The fate of the token is not known; a new association will read it back."""
+
+    token: Token
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """The verdict on one token, with what the meter showed."""
+
+    token: Token
+    verdict: Verdict
+    status: TokenStatus | None = None
+    before: AccountReading = NO_ACCOUNT
+    after: AccountReading = NO_ACCOUNT
+    control_state: int | None = None
+    token_time: datetime | None = None
+    """Attribute 3 with the verdict: when the meter took the token, by its own clock; in UTC if it knows its zone."""
+    elapsed_seconds: float = 0.0
+
+
+Event: TypeAlias = Reached | SendStarted | StatusRead | DoubtArisen | Judged
+Record = Callable[[Event], Awaitable[None]]
