@@ -13,7 +13,7 @@ test: .venv/dev.stamp .venv-peers/stamp
 	$(RUN)/python -m pytest
 
 soak: .venv/dev.stamp .venv-peers/stamp
-	$(RUN)/python -m pytest -m soak --override-ini addopts=
+	$(RUN)/python -m pytest -m soak
 
 bench: .venv/dev.stamp
 	$(RUN)/python -m benchmarks.delivery

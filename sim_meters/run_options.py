@@ -154,7 +154,7 @@ def _profile(options: Namespace) -> MeterProfile:
     if not is_file and not path.is_file():
         known = ", ".join(sorted(file.stem for file in PROFILES.glob("*.toml")))
         raise SettingError(f"--profile: expected {known} or a file; got {name!r}")
-    profile = MeterProfile.parse(_read_toml(path))
+    profile = MeterProfile.parse({"name": path.stem, **_read_toml(path)})
     if options.token_encoding is not None:
         try:
             profile = replace(profile, token_encoding=TokenEncoding(options.token_encoding))

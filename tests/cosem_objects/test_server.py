@@ -32,6 +32,7 @@ from cosem_objects.dlms.client import ClientAssociation
 from cosem_objects.dlms.client import State as ClientState
 from cosem_objects.dlms.security import (
     COUNTER_MAX,
+    Cipher,
     Ciphering,
     InvocationCounters,
     Protection,
@@ -56,6 +57,7 @@ from tests.cosem_objects.conversation import (
     LLS,
     MATRIX,
     METER_TITLE,
+    OTHER_KEY,
     OTHER_TITLE,
     PASSWORD,
     SECURE,
@@ -512,6 +514,37 @@ class MeterUnderFire(RuleBasedStateMachine):
     @rule(data=st.data())
     def somebody_changes_what_he_heard(self, data: st.DataObject) -> None:
         self.forged(data.draw(damaged(st.sampled_from(self.heard))))
+
+    @rule(
+        plain=st.sampled_from([GET.encode(), SET.encode(), ACTION.encode(), INITIATE.encode()]),
+        counter=st.integers(0, COUNTER_MAX),
+        form=st.sampled_from([SECURE, GENERAL]),
+        protection=st.sampled_from(Protection),
+    )
+    def somebody_seals_under_a_key_of_his_own(
+        self, plain: bytes, counter: int, form: SecuritySettings, protection: Protection
+    ) -> None:
+        forger = Cipher(OTHER_KEY, OTHER_KEY)
+        security = replace(form, protection=protection)
+        self.forged(
+            SecurityLayer(security, forger, InvocationCounters(counter), CLIENT_TITLE, METER_TITLE).protect(plain)
+        )
+
+    @rule(counter=st.integers(0, COUNTER_MAX), data=st.data())
+    def somebody_puts_another_counter_into_what_he_heard(self, counter: int, data: st.DataObject) -> None:
+        octets = data.draw(st.sampled_from(self.heard))
+        header = bytes((self.security.protection.bits, 0, 0))  # counters stay low among honest people
+        before, found, after = octets.rpartition(header)
+        if found:
+            self.forged(before + header[:1] + counter.to_bytes(4, "big") + after[2:])
+
+    @precondition(lambda self: self.security.mechanism is Mechanism.HLS_GMAC)
+    @rule(data=st.one_of(st.none(), st.binary(min_size=17, max_size=17).map(axdr.octet_string)))
+    def somebody_claims_to_answer_the_challenge(self, data: axdr.Data | None) -> None:
+        self.forged(Aarq(1, INITIATE.encode(), CLIENT_TITLE, Mechanism.HLS_GMAC, CTOS).encode())
+        reply = MethodDescriptor(15, ObisCode.parse("0-0:40.0.0.255"), 1)
+        self.forged(ActionRequest(reply, data).encode())
+        self.forged(GET.encode())
 
     @invariant()
     def the_meter_is_in_one_of_its_states(self) -> None:
