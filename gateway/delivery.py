@@ -51,6 +51,8 @@ from gateway.verdict import (
 from transports.channel import ChannelError, NotSentError
 from transports.endpoint import EndpointError
 
+_INACTIVITY_SHARE = 0.4
+"""Of the meter's inactivity time-out, between two polls: below half, so that one may be lost."""
 _ENTERS_MAX = 2
 """In one association: a token that is still not shown then needs a new one."""
 
@@ -169,7 +171,7 @@ class Delivery:
             if verdict.next_step is not NextStep.POLL:
                 return verdict
             await self._record(StatusRead(story.token, story.after.status if story.after else None, verdict))
-            wait = min(wait, profile.inactivity_seconds / 2, story.poll_seconds_left)
+            wait = min(wait, profile.inactivity_seconds * _INACTIVITY_SHARE, story.poll_seconds_left)
             await asyncio.sleep(wait)
             story.poll_seconds_left -= wait
             wait *= 2

@@ -61,9 +61,15 @@ class FrameStream:
 
     def _on_end(self, error: ChannelError) -> None:
         self._stop_timer()
-        self._on_closed(error)
+        # Link and stream know each other; parted here, they need no garbage collector.
+        on_closed, self._on_frame, self._on_closed = self._on_closed, _nobody, _nobody
+        on_closed(error)
 
     def _stop_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+
+def _nobody(_what: object) -> None:
+    """What still arrives after the end is for nobody."""
