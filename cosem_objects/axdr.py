@@ -458,8 +458,9 @@ def _read_compact_array(reader: OctetReader, depth: int) -> CompactArray:
     if contents.remaining:
         if description.size_min == 0:
             raise RemoteProtocolError(f"{reader.what}: a compact-array of elements without octets")
-        count_max = contents.remaining // description.size_min
-        if description.empty_count * count_max > EMPTY_RATIO_MAX * contents.remaining:
+        if contents.remaining < description.size_min:
+            raise RemoteProtocolError(f"{reader.what}: a compact-array too short for one element")
+        if description.empty_count > EMPTY_RATIO_MAX * description.size_min:
             raise RemoteProtocolError(f"{reader.what}: a compact-array with too many values without octets")
     elements = []
     while contents.remaining:

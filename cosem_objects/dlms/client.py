@@ -380,7 +380,7 @@ class ClientAssociation:
         said = [f"the meter refused the association: {aare.diagnostic_words()}"]
         if aare.user_information:
             try:
-                if self._layer is not None:
+                if is_ciphered(aare.user_information):
                     self._learn_title(aare.responding_ap_title)
                 inside = xdlms.decode(self._open(aare.user_information))
             except RemoteProtocolError:

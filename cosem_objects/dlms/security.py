@@ -7,6 +7,7 @@ its tag has been verified, so a forged APDU can neither lock a meter out nor let
 
 from __future__ import annotations
 
+import difflib
 import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -61,7 +62,11 @@ class Ciphering(StrEnum):
 
 
 class Protection(StrEnum):
-    """The strength of ciphering: authenticated, encrypted, or both."""
+    """The strength of ciphering: authenticated, encrypted, or both.
+
+    Encrypted alone has no tag: whoever is on the wire can change what is said, and push a counter up for good. It is
+    here because meters with that policy exist.
+    """
 
     AUTHENTICATED = "auth"
     ENCRYPTED = "enc"
@@ -107,6 +112,12 @@ class SecuritySettings:
         """Read ``mechanism, suite, ciphering, protection, password, ek, ak, client_system_title,
         meter_system_title``; keys and titles in hex, all optional. Raises ``SettingError`` naming the setting.
         """
+        for key in mapping:
+            if key not in _SETTINGS:
+                near = difflib.get_close_matches(str(key), _SETTINGS, 1)
+                raise SettingError(
+                    f"security setting {key!r} does not exist" + (f"; did you mean {near[0]}?" if near else "")
+                )
         mechanism = _mechanism(mapping.get("mechanism") or "none")
         if (suite := mapping.get("suite") or 0) not in (0, "0"):
             raise SettingError(f"suite {suite}: only suite 0 is supported so far")
@@ -145,6 +156,10 @@ class SecuritySettings:
         return f"<SecuritySettings {_MECHANISM_NAMES[self.mechanism]}, {self.ciphering.value}, {self.protection.value}>"
 
 
+_SETTINGS = (
+    *("mechanism", "suite", "ciphering", "protection", "password", "ek", "ak"),
+    *("client_system_title", "meter_system_title"),
+)
 _MECHANISM_NAMES = {Mechanism.NONE: "none", Mechanism.LLS: "lls", Mechanism.HLS_GMAC: "hls-gmac"}
 _MECHANISMS = {name: mechanism for mechanism, name in _MECHANISM_NAMES.items()}
 

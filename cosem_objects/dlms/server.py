@@ -108,8 +108,11 @@ class ServerAssociation:
         try:
             return self._receive(octets)
         except ReplayedCounterError as error:
+            expected = (
+                error.expected if error.expected <= COUNTER_MAX else None
+            )  # at its end there is nothing to expect
             return ExceptionResponse(
-                StateError.SERVICE_NOT_ALLOWED, ServiceError.INVOCATION_COUNTER_ERROR, min(error.expected, COUNTER_MAX)
+                StateError.SERVICE_NOT_ALLOWED, ServiceError.INVOCATION_COUNTER_ERROR, expected
             ).encode()
         except DecipheringError:
             return _exception(StateError.SERVICE_NOT_ALLOWED, ServiceError.DECIPHERING_ERROR)

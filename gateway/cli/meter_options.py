@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from cosem_objects.dlms.security import COUNTER_MAX, Ciphering, Protection, SecuritySettings
+from cosem_objects.dlms.security import COUNTER_MAX, Ciphering, SecuritySettings
 from cosem_objects.errors import SettingError
 from cosem_objects.profile import MeterProfile
 from cosem_objects.token_gateway import TokenEncoding
@@ -58,7 +58,10 @@ def add_meter_options(parser: argparse.ArgumentParser) -> None:
         help=f"{', '.join(Ciphering)}; default service-glo when keys are given, else none",
     )
     how.add_argument(
-        "--protection", default="both", metavar="STRENGTH", help=f"{', '.join(Protection)} (default %(default)s)"
+        "--protection",
+        default="both",
+        metavar="STRENGTH",
+        help="auth, enc or both (default %(default)s); enc has no tag, so anybody on the wire can forge",
     )
     for option, metavar, text in (
         ("--password", "TEXT", "LLS password"),

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import pytest
 
@@ -58,7 +59,7 @@ class Wire:
 
     def impatient(self) -> Wire:
         """Where a test needs the response time-out to come."""
-        return replace(self, hdlc=replace(self.hdlc, response_timeout_seconds=0.05, retries=1))
+        return replace(self, hdlc=replace(self.hdlc, response_timeout_seconds=0.05, retries=100))
 
     @asynccontextmanager
     async def conversation(self, on_channel: OnChannel = echo) -> AsyncIterator[tuple[Listener, Link, ApduChannel]]:
@@ -71,13 +72,15 @@ class Wire:
             yield listener, link, channel
 
 
+ADDRESSES: list[tuple[Literal[1, 2, 4], int | None]] = [(1, None), (2, 17), (4, 1234)]
+
 WIRES = [
     Wire("loopback", "loopback"),
     Wire("tcp", "tcp"),
     Wire("tcp in small pieces", "tcp", through=SmallPieces),
     *(
         Wire(f"hdlc+tcp, {size} address bytes, info {info_max}", "hdlc+tcp", physical, HdlcSettings(size, info_max))
-        for size, physical in ((1, None), (2, 17), (4, 1234))
+        for size, physical in ADDRESSES
         for info_max in (40, 128)
     ),
     Wire("hdlc+tcp, longest frames", "hdlc+tcp", 17, HdlcSettings(info_max=2030)),
@@ -305,9 +308,9 @@ async def test_an_address_that_is_not_accepted_stays_silent(wire: Wire) -> None:
         await echo(channel)
 
     async def try_it(channel: ApduChannel) -> None:
-        await channel.open(SECONDS)
+        await channel.open(0.1)
         await channel.send(b"abc")
-        await channel.receive(0.05)
+        await channel.receive(0.1)
 
     async with (
         await wire.listen(serve, lambda address: address.client_sap == 1) as listener,

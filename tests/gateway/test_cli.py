@@ -492,6 +492,13 @@ async def test_a_program_reads_one_object_for_each_token(
         assert token.masked in said.err  # the story
 
 
+async def test_a_balance_is_told_with_its_unit_even_if_nobody_read_it_before(stsgate: Stsgate) -> None:
+    async with meter_at() as (url, meter):
+        meter.enter(ONE.digits.encode())
+        (shown,) = (await stsgate.beside(*deliver_to(url, ONE), "--json", "--after-doubt")).objects
+    assert (shown["balance_before"], shown["balance_after"], shown["unit"]) == (None, "25.6", "kWh")
+
+
 async def test_the_exit_code_is_the_same_without_json(stsgate: Stsgate) -> None:
     async with meter_at() as (url, _):
         assert (await stsgate.beside(*deliver_to(url, OTHER_KEY))).code == 1

@@ -18,7 +18,7 @@ import pytest
 from cosem_objects import disconnect_control
 from cosem_objects.disconnect_control import ControlState
 from cosem_objects.dlms.apdu import ActionResult, ExceptionResponse, ServiceError, StateError
-from cosem_objects.dlms.security import InvocationCounters, Protection, SecuritySettings
+from cosem_objects.dlms.security import COUNTER_MAX, InvocationCounters, Protection, SecuritySettings
 from cosem_objects.obis import ObisCode
 from cosem_objects.payment import Currency, CurrencyUnit
 from cosem_objects.profile import HiddenTokenProof, MeterProfile, TokenReadback
@@ -62,7 +62,7 @@ QUICK = replace(SIM_PROFILE, poll_first_seconds=0.01)
 """The head-end's profile of the simulated meters; waits are short."""
 BLIND = replace(QUICK, data_value_map=DataValueMap.RAW)
 """For a meter whose bits nobody can read: "used" is never proven."""
-IMPATIENT = replace(QUICK, response_timeout_seconds=0.2)
+IMPATIENT = replace(QUICK, response_timeout_seconds=0.5)
 SHORT_HDLC = HdlcSettings(response_timeout_seconds=0.5, retries=0)
 
 ACCEPTED = "accepted, credited yes"
@@ -222,6 +222,13 @@ async def deliver(
     return notes
 
 
+async def ask_as_public_client(place: Place) -> None:
+    """A conversation of another client from its beginning to its end: whatever was under way before it has arrived."""
+    public = place.knows(client_sap=PUBLIC_CLIENT_SAP, security=NONE)
+    async with await open_session(public, InvocationCounters()) as session:
+        await session.get(1, ObisCode.parse("0-0:42.0.0.255"), 2)
+
+
 # A token and its credit.
 
 
@@ -256,9 +263,7 @@ async def test_the_intent_is_written_before_a_byte_of_the_token_leaves(wire: str
         seen: list[list[bytes]] = []
 
         async def ask_the_meter(_intent: SendStarted) -> None:
-            public = place.knows(client_sap=PUBLIC_CLIENT_SAP)
-            async with await open_session(public, InvocationCounters()) as session:
-                await session.get(1, ObisCode.parse("0-0:42.0.0.255"), 2)
+            await ask_as_public_client(place)
             seen.append(list(place.meter.entered))
 
         notes = await deliver(place, ONE, steps={SendStarted: ask_the_meter})
@@ -629,27 +634,52 @@ async def test_a_meter_that_takes_the_call_and_is_silent_gives_no_answer(wire: s
 # The answer is lost.
 
 
-@pytest.mark.parametrize("wire", WIRES)
-@pytest.mark.parametrize("security", SECURITIES.values(), ids=SECURITIES)
-@pytest.mark.parametrize(
-    ("fault", "sends"),
-    [(Fault.HANG_UP_AFTER_ENTER, 1), (Fault.DROP_ANSWER_AFTER_ENTER, 1), (Fault.HANG_UP_BEFORE_ENTER, 2)],
-)
-async def test_a_lost_answer_is_settled_by_reading(
-    wire: str, security: SecuritySettings, fault: Fault, sends: int
-) -> None:
-    """A booked token is never sent again; one that did not arrive is."""
+async def check_lost_answer(security: SecuritySettings, wire: str, fault: Fault, sends: int, **known: Any) -> None:
     async with meter_at(secured(security), wire=wire, behaviour=faulty(fault)) as place:
-        notes = await deliver(place, ONE, profile=IMPATIENT, hdlc=SHORT_HDLC)
+        notes = await deliver(place, ONE, **known)
         assert place.meter.entered == [octets(ONE)]
         assert place.meter.callers[-2:] == [1, 1]
-    assert notes.kinds == [Reached, *[SendStarted, DoubtArisen, Reached] * (sends - 1), *LAST[sends], Judged]
+    assert notes.kinds == [Reached, SendStarted, DoubtArisen, Reached, *[SendStarted] * (sends - 1), Judged]
     (judged,) = notes.judged
     assert words(judged) == ACCEPTED
     assert (judged.before.balance, judged.after.balance) == (Decimal(0), Decimal("25.6"))
 
 
-LAST = {1: [SendStarted, DoubtArisen, Reached], 2: [SendStarted]}
+@pytest.mark.parametrize("wire", WIRES)
+@pytest.mark.parametrize("security", SECURITIES.values(), ids=SECURITIES)
+@pytest.mark.parametrize(("fault", "sends"), [(Fault.HANG_UP_AFTER_ENTER, 1), (Fault.HANG_UP_BEFORE_ENTER, 2)])
+async def test_a_lost_answer_is_settled_by_reading(
+    wire: str, security: SecuritySettings, fault: Fault, sends: int
+) -> None:
+    """A booked token is never sent again; one that did not arrive is."""
+    await check_lost_answer(security, wire, fault, sends)
+
+
+@pytest.mark.parametrize("wire", WIRES)
+@pytest.mark.parametrize("security", [NONE, HLS], ids=["none", "hls-gmac"])
+async def test_an_answer_that_never_comes_is_settled_by_reading(wire: str, security: SecuritySettings) -> None:
+    known = {"profile": IMPATIENT, "hdlc": SHORT_HDLC}
+    await check_lost_answer(security, wire, Fault.DROP_ANSWER_AFTER_ENTER, 1, **known)
+
+
+async def test_a_line_that_broke_before_the_first_byte_left_leaves_no_doubt() -> None:
+    channels: list[ApduChannel] = []
+    place = Place(WatchedMeter(lab_config()))
+
+    async def noted(channel: ApduChannel) -> None:
+        channels.append(channel)
+        await place.serve(channel)
+
+    async def break_the_line(_intent: SendStarted) -> None:
+        channels[0].hang_up()
+        await ask_as_public_client(place)  # until that is answered, everybody knows that the line is broken
+
+    async with await listen_somewhere("tcp", noted) as listener:
+        place.url = listener.url
+        notes = await deliver(place, ONE, steps={SendStarted: break_the_line})
+    assert notes.sends == 1
+    assert notes.words == ["unreached (offline), credited no"]
+    assert place.meter.entered == []
 
 
 class LosesOneAnswer(SmallPieces):
@@ -684,7 +714,7 @@ async def test_a_refusal_behind_a_repeated_frame_is_no_ground_for_a_refund(token
     place.meter.right_after_enter = lose_the_answer
     async with await listen_somewhere("hdlc+tcp", place.serve, through=through) as listener:
         place.url = listener.url
-        notes = await deliver(place, token, hdlc=HdlcSettings(response_timeout_seconds=0.2))
+        notes = await deliver(place, token, hdlc=HdlcSettings(response_timeout_seconds=0.3))
     assert place.meter.entered == [octets(token)]
     assert notes.kinds == [Reached, SendStarted, Judged]
     assert notes.words == [verdict]
@@ -794,6 +824,18 @@ async def test_a_token_keyed_in_before_ours_was_read_back_hides_it(profile: Mete
     assert notes.words == [verdict]
 
 
+async def test_the_balance_before_is_that_of_before_the_first_try() -> None:
+    """Ours is booked and its answer lost; before the head-end is back, the customer keys in another one."""
+    async with meter_at(behaviour=faulty(Fault.HANG_UP_AFTER_ENTER)) as place:
+
+        async def key_in_another(_doubt: DoubtArisen) -> None:
+            assert place.meter.key_in(TWO) is TokenResult.ACCEPT
+
+        (judged,) = (await deliver(place, ONE, steps={DoubtArisen: key_in_another})).judged
+    assert words(judged) == USED_AFTER_DOUBT
+    assert (judged.before.balance, judged.after.balance) == (Decimal(0), Decimal("51.3"))
+
+
 async def test_a_customer_who_keys_in_our_token_first_leaves_no_ground_for_a_refund() -> None:
     """Between our reading and our entering; the value is on the meter, but not by us."""
     async with meter_at() as place:
@@ -841,6 +883,7 @@ async def test_a_status_that_stays_pending_leaves_doubt_and_is_never_taken_for_a
         profile = replace(QUICK, poll_timeout_seconds=0.05, doubt_rounds_max=1)
         notes = await deliver(place, ONE, profile=profile)
         assert place.meter.entered == [octets(ONE)]
+        assert place.meter.callers == [1, 1]  # a new association may know more
     assert notes.words == ["in_doubt (pending), credited unknown"]
     assert notes.judged[0].status is not None
     assert notes.judged[0].status.code == 8
@@ -1061,6 +1104,22 @@ async def test_a_counter_at_its_end_needs_a_new_key() -> None:
         notes = await deliver(place, ONE)
     assert notes.words == ["held (config), credited no"]
     assert "new key" in notes.judged[0].verdict.detail
+
+
+async def test_wherever_our_counter_ends_what_is_said_is_true() -> None:
+    """The last counter is used up somewhere between the first word and the good-bye."""
+    async with meter_at(secured(HLS)) as place:
+        await deliver(place, ONE, invocation_counter=1)
+        needed = place.meter.counters.last_received
+    told = []
+    for left in range(needed + 1):
+        async with meter_at(secured(HLS)) as place:
+            told += (await deliver(place, ONE, invocation_counter=COUNTER_MAX + 1 - left)).words
+    nothing_sent, in_doubt = "held (config), credited no", "in_doubt (config), credited unknown"
+    assert list(dict.fromkeys(told)) == [nothing_sent, in_doubt, ACCEPTED]
+    assert told == sorted(told, key=[nothing_sent, in_doubt, ACCEPTED].index)
+    # Balance, switch and good-bye come after the verdict: it stands without them.
+    assert told[-4:] == [ACCEPTED] * 4
 
 
 def _lose_memory(place: Place) -> Step:

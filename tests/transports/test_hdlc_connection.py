@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from transports.channel import ChannelClosed, ChannelError, ChannelGarbled, ChannelTimeout, NotSentError
-from transports.hdlc import LLC_REQUEST, LLC_RESPONSE, HdlcConnection, HdlcSettings, Parameters
+from transports.hdlc import LLC_REQUEST, LLC_RESPONSE, HdlcSettings, Parameters
 from transports.hdlc_client import TRANSITIONS, Event, HdlcClientConnection, State
 from transports.hdlc_frame import DM, FRMR, Frame, HdlcAddress, Kind
 from transports.hdlc_server import HdlcServerConnection
@@ -370,8 +370,8 @@ def test_apdus_of_impossible_size_are_not_sent(size: int) -> None:
 
 
 def test_every_own_step_that_the_table_does_not_name_is_refused() -> None:
-    def step(client: HdlcClientConnection, event: Event) -> None:
-        {Event.CONNECT: client.connect, Event.SEND: lambda: client.send(b"x")}[event]()
+    def step(client: HdlcClientConnection, event: Event) -> Frame:
+        return client.connect() if event is Event.CONNECT else client.send(b"x")
 
     for state in State:
         for event in (Event.CONNECT, Event.SEND):
@@ -513,9 +513,9 @@ def talk(
     answers: list[bytes],
 ) -> None:
     """Ask all questions over a line where each frame has its fate; a time-out comes when nothing is on the way."""
-    line: deque[tuple[HdlcConnection, Frame]] = deque()
+    line: deque[tuple[HdlcClientConnection | HdlcServerConnection, Frame]] = deque()
 
-    def put(receiver: HdlcConnection, frame: Frame) -> None:
+    def put(receiver: HdlcClientConnection | HdlcServerConnection, frame: Frame) -> None:
         times = FAULTS.index(fate.popleft()) if fate else 0
         line.extend([(receiver, frame)] * (1, 0, 2)[times])
 

@@ -404,7 +404,7 @@ def test_being_cancelled_leaves_the_line_to_others(waiting_for: str) -> None:
         second = link.channel(16, 1, 17)
         if waiting_for == "an answer":
             await first.send(b"one")
-            task = asyncio.ensure_future(first.receive(None))
+            task: asyncio.Future[object] = asyncio.ensure_future(first.receive(None))
         elif waiting_for == "the line":
             await first.send(b"one")
             task = asyncio.ensure_future(second.open(60))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import random
 import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import pytest
 import uvloop
@@ -88,11 +88,13 @@ async def faultless_pair() -> AsyncIterator[tuple[ByteStream, ByteStream]]:
     yield FaultyStream(one, NO_FAULTS, random.Random(1)), other
 
 
+MakePair = Callable[[], AbstractAsyncContextManager[tuple[ByteStream, ByteStream]]]
+
 pairs = pytest.mark.parametrize("pair", [tcp_pair, memory_pair, faultless_pair])
 
 
 @pairs
-async def test_bytes_arrive_in_order_both_ways(pair: type[tcp_pair]) -> None:
+async def test_bytes_arrive_in_order_both_ways(pair: MakePair) -> None:
     async with pair() as (one, other):
         first, second = Ear(one), Ear(other)
         for number in range(50):
@@ -103,7 +105,7 @@ async def test_bytes_arrive_in_order_both_ways(pair: type[tcp_pair]) -> None:
 
 
 @pairs
-async def test_both_ends_are_told_once_that_it_is_over(pair: type[tcp_pair]) -> None:
+async def test_both_ends_are_told_once_that_it_is_over(pair: MakePair) -> None:
     async with pair() as (one, other):
         first, second = Ear(one), Ear(other)
         one.write(b"last words")
@@ -120,7 +122,7 @@ async def test_both_ends_are_told_once_that_it_is_over(pair: type[tcp_pair]) -> 
 
 
 @pairs
-async def test_hanging_up_tells_both_ends(pair: type[tcp_pair]) -> None:
+async def test_hanging_up_tells_both_ends(pair: MakePair) -> None:
     async with pair() as (one, other):
         first, second = Ear(one), Ear(other)
         one.hang_up()
@@ -131,7 +133,7 @@ async def test_hanging_up_tells_both_ends(pair: type[tcp_pair]) -> None:
 
 
 @pairs
-async def test_a_writer_waits_for_a_reader_that_does_not_read(pair: type[tcp_pair]) -> None:
+async def test_a_writer_waits_for_a_reader_that_does_not_read(pair: MakePair) -> None:
     async with pair() as (one, other):
         Ear(one)
         ear = Ear(other)
@@ -150,7 +152,7 @@ async def test_a_writer_waits_for_a_reader_that_does_not_read(pair: type[tcp_pai
 
 
 @pairs
-async def test_a_peer_that_never_reads_does_not_fill_the_memory(pair: type[tcp_pair]) -> None:
+async def test_a_peer_that_never_reads_does_not_fill_the_memory(pair: MakePair) -> None:
     async with pair() as (one, other):
         first, _ = Ear(one), Ear(other)
         other.pause_reading()
@@ -163,7 +165,7 @@ async def test_a_peer_that_never_reads_does_not_fill_the_memory(pair: type[tcp_p
 
 
 @pairs
-async def test_a_writer_that_waits_is_told_of_the_end(pair: type[tcp_pair]) -> None:
+async def test_a_writer_that_waits_is_told_of_the_end(pair: MakePair) -> None:
     async with pair() as (one, other):
         Ear(one)
         Ear(other)
