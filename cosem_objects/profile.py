@@ -180,6 +180,8 @@ class MeterProfile:
     pdu_size_max: int = _setting(0xFFFF, _whole(64, 0xFFFF))
     counter_jump_max: int = _setting(1 << 24, _whole(0, 0xFFFF_FFFF))
     """The largest jump of an invocation counter that an unauthenticated answer may cause."""
+    counter_read_max: int = _setting(0x7FFF_FFFF, _whole(0, 0xFFFF_FFFE))
+    """The highest counter that the public client, without proof, is believed: a forged one would use the key up."""
     use_rlrq: bool = _setting(True, _boolean)
     hdlc_info_max: int = _setting(128, _whole(32, 2030))
 

@@ -42,15 +42,17 @@ from gateway.verdict import (
     Evidence,
     NextStep,
     Obstacle,
-    Outcome,
     Reading,
     Verdict,
     is_ours,
     judge,
+    stands_in_meter,
 )
 from transports.channel import ChannelError, NotSentError
 from transports.endpoint import EndpointError
 
+_OBSTRUCTIONS = (ChannelError, RemoteProtocolError, LocalProtocolError, EndpointError)
+"""What may be raised on the way to a meter and back."""
 _INACTIVITY_SHARE = 0.4
 """Of the meter's inactivity time-out, between two polls: below half, so that one may be lost."""
 _ENTERS_MAX = 2
@@ -80,12 +82,12 @@ class Delivery:
         self._account = NO_ACCOUNT
 
     async def run(self, tokens: Sequence[Token]) -> list[Judged]:
-        """A verdict for each token, each recorded. Stops sending at the first that leaves doubt or a person's work:
+        """A verdict for each token, each recorded, in the order in which they were settled. Stops sending at the first that leaves doubt or a person's work:
         the Token gateway shows the last token only, so the next one would destroy the evidence."""
         judged: list[Judged] = []
         stopped = False
         try:
-            for token in tokens:
+            for token in await self._shown_first(tokens):
                 story = _Story(token, self._profile, tries=int(self._after_doubt))
                 if stopped:
                     story.obstacle = Obstacle("not-tried", "an earlier token of this order has to be settled first")
@@ -101,6 +103,19 @@ class Delivery:
             await self._drop_session()
         return judged
 
+    async def _shown_first(self, tokens: Sequence[Token]) -> Sequence[Token]:
+        """After a doubt about several tokens: the one that the meter shows goes first, before another ``enter``
+        destroys what it shows."""
+        if not self._after_doubt or len(tokens) < 2:
+            return tokens
+        try:
+            reading = await readback.read_gateway(await self._reach(), self._profile)
+        except _OBSTRUCTIONS:
+            await self._drop_session()
+            return tokens  # whatever is in the way will be met again, and told
+        encoding = self._profile.token_encoding
+        return sorted(tokens, key=lambda token: not stands_in_meter(reading, encoding.to_octets(token), self._profile))
+
     async def _deliver(self, story: _Story) -> Judged:
         """One token, over as many associations as its doubts need and the profile allows."""
         rounds = 0
@@ -110,7 +125,7 @@ class Delivery:
                 return story.judged(verdict)
             await self._record(DoubtArisen(story.token, verdict))
             await self._drop_session()
-            await asyncio.sleep(self._profile.wait_between_associations_seconds or _doubt_wait(rounds, self._profile))
+            await asyncio.sleep(_doubt_wait(rounds, self._profile))
             rounds += 1
             story.forget_association()
 
@@ -120,7 +135,7 @@ class Delivery:
             session = await self._reach()
             story.account = self._account
             return await self._serve(session, story)
-        except (ChannelError, RemoteProtocolError, LocalProtocolError, EndpointError) as error:
+        except _OBSTRUCTIONS as error:
             story.after, story.obstacle = None, obstacle_of(error)
             await self._drop_session()
             return judge(story.evidence(), self._profile)
@@ -134,7 +149,7 @@ class Delivery:
             if verdict.next_step is not NextStep.ENTER or story.after is None:
                 break
             verdict = await self._enter(session, story, story.after)
-        if verdict.outcome is Outcome.ACCEPTED:
+        if verdict.next_step is NextStep.STOP and story.tries:
             await self._read_effect(session, story)
         return verdict
 
@@ -173,7 +188,6 @@ class Delivery:
             await self._record(StatusRead(story.token, story.after.status if story.after else None, verdict))
             wait = min(wait, profile.inactivity_seconds * _INACTIVITY_SHARE, story.poll_seconds_left)
             await asyncio.sleep(wait)
-            story.poll_seconds_left -= wait
             wait *= 2
             story.after = await readback.read_gateway(session, profile)
 
@@ -189,7 +203,7 @@ class Delivery:
             story.account_after = await readback.read_balance(session, self._profile, story.account.currency)
             story.control_state = await readback.read_control_state(session, self._profile)
             self._account = story.account_after
-        except (ChannelError, RemoteProtocolError):
+        except _OBSTRUCTIONS:
             await self._drop_session()
 
     # The association.
@@ -202,19 +216,25 @@ class Delivery:
             self._counters = await read_counters(self._meter, self._connect)
         session = await open_session(self._meter, self._counters, self._connect)
         self._session = session
-        await self._check_identity(session)
+        unchecked = await self._check_identity(session)
         self._account = await readback.read_account(session, self._profile)
-        await self._record(Reached(session.meter_system_title, self._account))
+        await self._record(Reached(session.meter_system_title, self._account, unchecked))
         return session
 
-    async def _check_identity(self, session: Session) -> None:
-        """Serial and MeterPAN; the system title was checked by the association."""
+    async def _check_identity(self, session: Session) -> tuple[str, ...]:
+        """Serial and MeterPAN; the system title was checked by the association. What the meter does not have is
+        skipped, and said."""
+        unchecked = []
         for expected, read, what in (
             (self._meter.serial, readback.read_serial, "device name"),
             (self._meter.pan, readback.read_pan, "MeterPAN"),
         ):
-            if expected and (found := await read(session, self._profile)) != expected:
-                raise WrongMeter(f"the meter's {what} is {found or 'unreadable'}, {expected} was expected")
+            found = await read(session, self._profile) if expected else None
+            if expected and found is None:
+                unchecked.append(what)
+            elif found != (expected or None):
+                raise WrongMeter(f"the meter's {what} is {found}, {expected} was expected")
+        return tuple(unchecked)
 
     def _misfit(self) -> Obstacle | None:
         """Why this token must not be sent to this account, if so."""
@@ -242,18 +262,24 @@ class _Story:
         self.balance_rose: bool | None = None
         self.frame_repeated = False
         self.obstacle: Obstacle | None = None
-        self.poll_seconds_left = profile.poll_timeout_seconds
         self.account = NO_ACCOUNT
         self.account_before = NO_ACCOUNT
         self.account_after = NO_ACCOUNT
         self.control_state: int | None = None
-        self._started = asyncio.get_running_loop().time()
+        self._started = self._poll_from = asyncio.get_running_loop().time()
+
+    @property
+    def poll_seconds_left(self) -> float:
+        """How long the status of our last try may still stay pending."""
+        waited = asyncio.get_running_loop().time() - self._poll_from
+        return max(0.0, self._profile.poll_timeout_seconds - waited)
 
     def begin_try(self, before: Reading) -> None:
         if self.account_before.currency is None:
             self.account_before = self.account
         self.tries += 1
         self.before = before
+        self._poll_from = asyncio.get_running_loop().time()
         self.after, self.action_result = None, None
 
     def forget_association(self) -> None:
@@ -298,4 +324,5 @@ def _moment(octets: bytes | None, profile: MeterProfile) -> datetime | None:
 
 def _doubt_wait(rounds: int, profile: MeterProfile) -> float:
     """Growing waits between the rounds of a doubt: the meter may be busy with just our token."""
-    return min(profile.poll_first_seconds * (1 << rounds), profile.inactivity_seconds / 2)
+    growing = min(profile.poll_first_seconds * (1 << rounds), profile.inactivity_seconds / 2)
+    return max(growing, profile.wait_between_associations_seconds)

@@ -29,6 +29,8 @@ class Reached:
 
     system_title: bytes
     account: AccountReading
+    unchecked: tuple[str, ...] = ()
+    """What of its identity was to be checked, and is not in this meter."""
 
 
 @dataclass(frozen=True, slots=True)

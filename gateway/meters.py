@@ -9,7 +9,6 @@ from cosem_objects.errors import SettingError
 from cosem_objects.profile import MeterProfile
 from transports.endpoint import Endpoint
 from transports.hdlc import HdlcSettings
-from transports.registry import check_callable
 
 HDLC_CLIENT_SAP_MAX = 0x7F
 
@@ -33,8 +32,7 @@ class Meter:
     """The MeterPAN that must answer, from class 116."""
 
     def check(self) -> None:
-        """All that can be known to be wrong before anything is opened. Raises ``SettingError``, ``EndpointError``."""
-        check_callable(self.endpoint)
+        """All that can be known to be wrong before anything is opened. Raises ``SettingError``."""
         if self.security.meter_system_title and not self.security.needs_keys:
             raise SettingError("meter-system-title: a meter says its title only with keys; check --serial or --pan")
         if self.endpoint.scheme == "hdlc+tcp":

@@ -1,4 +1,4 @@
-"""Why a token cannot be sent, or its meter not read: errors on the way, in the closed list of reasons. Pure."""
+"""Why a token cannot be sent, or its meter not read: errors on the way, in the closed list of reasons."""
 
 from __future__ import annotations
 

@@ -50,9 +50,19 @@ async def read_gateway(session: Session, profile: MeterProfile) -> Reading:
         token_after, time_after = await _read_token(session, profile), await _read_time(session, profile)
         if (token, time) == (token_after, time_after):
             method_code = _understood(method, lambda data: data.integer)
-            return Reading(token, time, method_code, TokenStatus.from_data(status))
+            return Reading(token, time, method_code, _status(profile, status))
         token, time = token_after, time_after
     raise RemoteProtocolError("the Token gateway changes faster than it can be read")
+
+
+def _status(profile: MeterProfile, data: Data) -> TokenStatus:
+    try:
+        return TokenStatus.from_data(data)
+    except RemoteProtocolError as error:
+        message = (
+            f"attribute 6 of {profile.gateway_obis} is no token_status ({error}): check the profile's gateway_obis"
+        )
+        raise GatewayUnreadable(message, is_temporary=False) from error
 
 
 async def _read_token(session: Session, profile: MeterProfile) -> bytes | None:
@@ -75,7 +85,12 @@ async def _get(session: Session, profile: MeterProfile, attribute: Attribute) ->
 
 def _unreadable(profile: MeterProfile, what: str, result: int) -> GatewayUnreadable:
     words = spell(DataAccessResult, result)
-    message = f"the Token gateway {profile.gateway_obis} cannot be read: {what} is answered with {words}"
+    advice = (
+        "try again later"
+        if result in _TEMPORARY
+        else "check gateway_obis and token_readback of the profile, client SAP"
+    )
+    message = f"the Token gateway {profile.gateway_obis} cannot be read: {what} is answered with {words}; {advice}"
     return GatewayUnreadable(message, is_temporary=result in _TEMPORARY)
 
 
@@ -143,7 +158,7 @@ async def read_serial(session: Session, profile: MeterProfile) -> str | None:
     """The device name, 0-0:42.0.0.255."""
     if profile.device_name_obis is None:
         return None
-    return _understood(await session.get(DATA_CLASS_ID, profile.device_name_obis, 2), lambda data: data.text)
+    return _identity(await session.get(DATA_CLASS_ID, profile.device_name_obis, 2), lambda data: data.text)
 
 
 async def read_pan(session: Session, profile: MeterProfile) -> str | None:
@@ -151,4 +166,12 @@ async def read_pan(session: Session, profile: MeterProfile) -> str | None:
     if profile.sts_obis is None:
         return None
     data = await session.get(payment.STS_CLASS_ID, profile.sts_obis, StsAttribute.METER_PAN)
-    return _understood(data, payment.meter_pan_from_data)
+    return _identity(data, payment.meter_pan_from_data)
+
+
+def _identity(result: Data | int, meaning: Callable[[Data], str]) -> str | None:
+    """None only where the meter has no such object; a meter that asks for patience has not been recognised yet."""
+    if not isinstance(result, Data) and result in _TEMPORARY:
+        words = spell(DataAccessResult, result)
+        raise GatewayUnreadable(f"the meter's identity cannot be read now: {words}", is_temporary=True)
+    return _understood(result, meaning)

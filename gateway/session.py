@@ -17,6 +17,7 @@ from cosem_objects.dlms.apdu import (
     ActionRequest,
     ActionResponse,
     AttributeDescriptor,
+    DataAccessResult,
     GetRequest,
     GetResponse,
     MethodDescriptor,
@@ -26,13 +27,13 @@ from cosem_objects.dlms.apdu import (
 )
 from cosem_objects.dlms.client import Associated, ClientAssociation, Event, Released, ServiceRefused
 from cosem_objects.dlms.security import (
-    COUNTER_MAX,
     DecipheringError,
     InvocationCounters,
     ReplayedCounterError,
     SecuritySettings,
 )
-from cosem_objects.errors import RemoteProtocolError, RemoteRefusal
+from cosem_objects.errors import LocalProtocolError, RemoteProtocolError, RemoteRefusal
+from cosem_objects.names import spell
 from cosem_objects.obis import ObisCode
 from gateway.meters import Meter
 from transports.channel import ApduChannel, ChannelError, Link
@@ -113,8 +114,8 @@ class Session:
         try:
             if self._says_goodbye:
                 await self._exchange(self._association.release())
-        except (ChannelError, RemoteProtocolError):
-            pass  # the association is over either way
+        except (ChannelError, RemoteProtocolError, LocalProtocolError):
+            pass  # the association is over either way, even if no counter is left to say so
         finally:
             await self.close()
 
@@ -183,19 +184,28 @@ async def read_counters(meter: Meter, connect: Connect = connect) -> InvocationC
         return InvocationCounters()
     if meter.invocation_counter is not None:
         return InvocationCounters(meter.invocation_counter)
-    obis = meter.profile.counter_obis
+    try:
+        last = await _read_counter(meter, connect)
+    except RemoteRefusal as refusal:
+        advice = "give it as a setting (--invocation-counter)"
+        raise CounterUnreadable(
+            f"as public client {PUBLIC_CLIENT_SAP}, for the counter: {refusal}; {advice}"
+        ) from refusal
+    await asyncio.sleep(meter.profile.wait_between_associations_seconds)
+    return InvocationCounters(last + 1)
+
+
+async def _read_counter(meter: Meter, connect: Connect) -> int:
+    obis, believed_max = meter.profile.counter_obis, meter.profile.counter_read_max
     session = await _open(meter, SecuritySettings(), PUBLIC_CLIENT_SAP, InvocationCounters(), connect)
     async with session:
         result = await session.get(DATA_CLASS_ID, obis, 2)
-        if not isinstance(result, Data):
-            raise CounterUnreadable(
-                f"the public client cannot read the invocation counter {obis}: give it as a setting"
-            )
         await session.release()
-    await asyncio.sleep(meter.profile.wait_between_associations_seconds)
-    if not 0 <= result.integer < COUNTER_MAX:
-        raise CounterUnreadable(f"the meter's invocation counter {result.integer} is at its end: it needs a new key")
-    return InvocationCounters(result.integer + 1)
+    if not isinstance(result, Data):
+        raise RemoteRefusal(f"{obis} is answered with {spell(DataAccessResult, result)}")
+    if not 0 <= result.integer <= believed_max:
+        raise RemoteRefusal(f"{result.integer} is above the {believed_max} that is believed without a proof")
+    return result.integer
 
 
 async def _open(

@@ -197,12 +197,10 @@ def _shown(evidence: Evidence, status: TokenStatus, profile: MeterProfile) -> Ve
 
 def _refused(evidence: Evidence, result: int | None) -> Verdict:
     """Row 10: the ACTION itself was refused, and nothing of ours is shown."""
-    words = spell(ActionResult, result or 0)
-    detail = f"the meter refused enter with {words}"
+    advice = _REFUSAL_ADVICE.get(result or 0, "")
+    detail = f"the meter refused enter with {spell(ActionResult, result or 0)}{advice}"
     if result in _TRY_LATER:
-        if evidence.tries > 1:
-            return Verdict(Outcome.IN_DOUBT, Credited.UNKNOWN, "busy", "10", NextStep.STOP, detail=detail)
-        return Verdict(Outcome.UNREACHED, Credited.UNKNOWN, "busy", "10", detail=detail)
+        return Verdict(Outcome.IN_DOUBT, Credited.UNKNOWN, "busy", "10", detail=detail)
     return Verdict(Outcome.HELD, Credited.UNKNOWN, "config", "10", detail=detail)
 
 
@@ -212,6 +210,16 @@ def _not_shown(evidence: Evidence) -> Verdict:
     return Verdict(Outcome.IN_DOUBT, Credited.UNKNOWN, "not-shown", "6", NextStep.ENTER, detail=detail)
 
 
+_REFUSAL_ADVICE: dict[int, str] = {
+    ActionResult.HARDWARE_FAULT: "; try again later, as after a doubt",
+    ActionResult.TEMPORARY_FAILURE: "; it is busy or locked: try again later, as after a doubt",
+    ActionResult.READ_WRITE_DENIED: "; this client may not: check client SAP and security",
+    ActionResult.OBJECT_UNDEFINED: "; there is no Token gateway: check the profile's gateway_obis",
+    ActionResult.OBJECT_CLASS_INCONSISTENT: "; that object is no Token gateway: check the profile's gateway_obis",
+    ActionResult.OBJECT_UNAVAILABLE: "; the Token gateway is switched off for this client",
+    ActionResult.TYPE_UNMATCHED: "; it wants its tokens in another form: check the profile's token_encoding",
+    ActionResult.SCOPE_OF_ACCESS_VIOLATED: "; this client may not: check client SAP and security",
+}
 _TRY_LATER = (ActionResult.HARDWARE_FAULT, ActionResult.TEMPORARY_FAILURE)
 _FAILURE_REASONS = {
     StatusCode.FORMAT_FAILURE: "format",

@@ -160,6 +160,7 @@ _SETTINGS = (
     *("mechanism", "suite", "ciphering", "protection", "password", "ek", "ak"),
     *("client_system_title", "meter_system_title"),
 )
+_OPTION_NAMES = {"client_system_title": "system-title"}
 _MECHANISM_NAMES = {Mechanism.NONE: "none", Mechanism.LLS: "lls", Mechanism.HLS_GMAC: "hls-gmac"}
 _MECHANISMS = {name: mechanism for mechanism, name in _MECHANISM_NAMES.items()}
 
@@ -193,7 +194,7 @@ def _protection(name: str) -> Protection:
 
 def _hex(mapping: Mapping[str, Any], name: str, size: int) -> bytes:
     text = mapping.get(name) or ""
-    label = name.replace("_", "-")
+    label = _OPTION_NAMES.get(name, name.replace("_", "-"))
     try:
         octets = bytes.fromhex(text)
     except (TypeError, ValueError):

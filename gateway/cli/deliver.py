@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
+import signal
 import sys
+import threading
 from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
 
@@ -13,7 +14,7 @@ from cosem_objects.errors import SettingError
 from cosem_objects.sts_token import Token, TokenClass
 from gateway.cli.meter_options import add_meter_options, meter_from
 from gateway.cli.parser import unexpected
-from gateway.cli.story import Teller, as_json
+from gateway.cli.story import Teller
 from gateway.delivery import Delivery
 from gateway.events import Amount, Judged
 from gateway.meters import Meter
@@ -61,11 +62,11 @@ def run(args: argparse.Namespace) -> int:
     tokens = _tokens(args.token)
     amount = _amount(args.amount, args.unit, len(tokens))
     meter = meter_from(args)
-    teller = Teller(str(meter.endpoint), sys.stderr if args.json else sys.stdout, amount)
-    judged: list[Judged] = args.run_async(_deliver(meter, tokens, amount, teller, after_doubt=args.after_doubt))
     if args.json:
-        for one in judged:
-            print(json.dumps(as_json(one)), flush=True)
+        teller = Teller(str(meter.endpoint), sys.stderr, amount, results=sys.stdout)
+    else:
+        teller = Teller(str(meter.endpoint), sys.stdout, amount)
+    judged: list[Judged] = args.run_async(_deliver(meter, tokens, amount, teller, after_doubt=args.after_doubt))
     return exit_code(judged)
 
 
@@ -73,13 +74,24 @@ async def _deliver(
     meter: Meter, tokens: Sequence[Token], amount: Amount | None, teller: Teller, *, after_doubt: bool
 ) -> list[Judged]:
     delivery = Delivery(meter, teller.tell, amount=amount, after_doubt=after_doubt)
+    _stop_on_signals()
     try:
         return await delivery.run(tokens)
-    except asyncio.CancelledError:  # Ctrl-C: what was begun is in doubt, and must be said
+    except asyncio.CancelledError:  # what was begun is in doubt, and must be said
         return await teller.interrupted(tokens, "interrupted", "stopped by the user", after_doubt=after_doubt)
     except Exception as error:  # a bug must not hide that a token may have left
         print(f"stsgate deliver: {unexpected(error)}", file=sys.stderr)
         return await teller.interrupted(tokens, "internal-error", "a bug; see the error", after_doubt=after_doubt)
+
+
+def _stop_on_signals() -> None:
+    """Ctrl-C and SIGTERM end the delivery, and not the telling of it."""
+    if threading.current_thread() is not threading.main_thread():
+        return  # signals are the main thread's business
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    assert task is not None
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, task.cancel)
 
 
 def exit_code(judged: Sequence[Judged]) -> int:
@@ -110,8 +122,8 @@ def _amount(value: str | None, unit: str | None, count: int) -> Amount | None:
         number = Decimal(value)
     except InvalidOperation:
         number = Decimal("NaN")
-    if not number.is_finite():
-        raise SettingError(f"amount {value!r}: expected a number like 25.6")
+    if not number.is_finite() or not number:
+        raise SettingError(f"amount {value!r}: expected a number like 25.6, not 0")
     known = _UNITS.get(unit.casefold())
     if known is None and not (len(unit) == 3 and unit.isascii() and unit.isalpha()):
         raise SettingError(f"unit {unit!r}: expected kWh, m3, min or an ISO currency code of three letters")

@@ -16,6 +16,7 @@ from gateway.cli.parser import whole_number
 from gateway.meters import Meter
 from transports.endpoint import Endpoint
 from transports.hdlc import HdlcSettings
+from transports.registry import check_callable
 
 PROFILES = Path(__file__).parents[2] / "config" / "meter_profiles"
 DEFAULT_SYSTEM_TITLE = "5354534741544501"
@@ -118,6 +119,7 @@ def meter_from(args: argparse.Namespace) -> Meter:
         serial=args.serial,
         pan=args.pan,
     )
+    check_callable(meter.endpoint)
     meter.check()
     return meter
 

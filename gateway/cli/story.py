@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any, TextIO
@@ -16,10 +17,12 @@ from gateway.verdict import Credited, Outcome, Verdict
 class Teller:
     """Prints each event of a delivery as it happens: the ``record`` of ``stsgate deliver``."""
 
-    def __init__(self, meter: str, out: TextIO, amount: Amount | None = None) -> None:
+    def __init__(self, meter: str, out: TextIO, amount: Amount | None = None, *, results: TextIO | None = None) -> None:
+        """``results`` gets one JSON object for each token, as soon as it is judged."""
         self._meter = meter
         self._out = out
         self._amount = amount
+        self._results = results
         self._sent: set[Token] = set()
         self._judged: list[Judged] = []
 
@@ -27,7 +30,10 @@ class Teller:
         match event:
             case Reached():
                 title = f" {event.system_title.hex().upper()}" if event.system_title else ""
-                self._print(f"{self._meter}: associated with the meter{title}; {_account_words(event.account)}")
+                unchecked = "".join(f"; it has no {what} to check" for what in event.unchecked)
+                self._print(
+                    f"{self._meter}: associated with the meter{title}; {_account_words(event.account)}{unchecked}"
+                )
             case SendStarted():
                 self._sent.add(event.token)
                 again = "" if event.tries == 1 else f", try {event.tries}"
@@ -44,12 +50,15 @@ class Teller:
             case Judged():
                 self._judged.append(event)
                 self._print(verdict_line(event, self._amount))
+                if self._results is not None:
+                    print(json.dumps(as_json(event)), file=self._results, flush=True)
 
     async def interrupted(
         self, tokens: Sequence[Token], reason: str, detail: str, *, after_doubt: bool
     ) -> list[Judged]:
         """The command was stopped: what may have left is in doubt, the rest was not sent."""
-        for token in tokens[len(self._judged) :]:
+        judged = {one.token for one in self._judged}
+        for token in (token for token in tokens if token not in judged):
             if token in self._sent or after_doubt:
                 verdict = Verdict(Outcome.IN_DOUBT, Credited.UNKNOWN, reason, "2", detail=detail)
             else:
@@ -82,7 +91,7 @@ def verdict_line(judged: Judged, amount: Amount | None = None) -> str:
 def as_json(judged: Judged) -> dict[str, Any]:
     """The object that ``--json`` prints."""
     verdict, status = judged.verdict, judged.status
-    currency = judged.before.currency
+    currency = judged.before.currency or judged.after.currency
     return {
         "token": judged.token.masked,
         "verdict": verdict.outcome.value,
@@ -92,6 +101,7 @@ def as_json(judged: Judged) -> dict[str, Any]:
         "data_value": None if status is None else status.data_value,
         "evidence": verdict.evidence,
         "detail": verdict.detail or None,
+        "row": verdict.row,
         "balance_before": _number(judged.before.balance),
         "balance_after": _number(judged.after.balance),
         "unit": None if currency is None else currency.name,
@@ -124,7 +134,13 @@ def _effect_words(judged: Judged, amount: Amount | None) -> list[str]:
     words = []
     if before is not None and after is not None and judged.after.currency is not None:
         words.append(f"balance {before:f} -> {after:f} {judged.after.currency.name} ({after - before:+f})")
-        if amount is not None and after - before != amount.value:
+        same_unit = amount is not None and amount.unit.casefold() == judged.after.currency.name.casefold()
+        if (
+            amount is not None
+            and same_unit
+            and after - before != amount.value
+            and judged.verdict.credited is Credited.YES
+        ):
             words.append(f"note: {amount.value:f} {amount.unit} were expected")
     elif after is not None and judged.after.currency is not None:
         words.append(f"balance {after:f} {judged.after.currency.name}")

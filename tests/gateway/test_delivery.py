@@ -471,9 +471,11 @@ STRANGERS = [
     ("another device name", NONE, {"serial": "SIM07000000000"}),
     ("another MeterPAN", NONE, {"pan": lab_config(1).pan.digits}),
     ("another system title", HLS, {"security": OTHER_TITLE}),
-    ("no device name", NONE, {"serial": SERIAL, "profile": replace(QUICK, device_name_obis=OTHER_OBIS)}),
-    ("no class 116", NONE, {"pan": PAN, "profile": replace(QUICK, sts_obis=OTHER_OBIS)}),
-    ("no class 116 in the profile", NONE, {"pan": PAN, "profile": replace(QUICK, sts_obis=None)}),
+]
+UNNAMED = [
+    ("device name", {"serial": SERIAL, "profile": replace(QUICK, device_name_obis=OTHER_OBIS)}),
+    ("MeterPAN", {"pan": PAN, "profile": replace(QUICK, sts_obis=OTHER_OBIS)}),
+    ("MeterPAN", {"pan": PAN, "profile": replace(QUICK, sts_obis=None)}),
 ]
 
 
@@ -486,6 +488,16 @@ async def test_another_meter_at_the_address_gets_no_token(security: SecuritySett
         after_doubt = await deliver(place, ONE, after_doubt=True, **known)
         assert after_doubt.words == ["held (wrong-meter), credited unknown"]
         assert place.meter.entered == []
+
+
+@pytest.mark.parametrize(("missing", "known"), UNNAMED)
+async def test_what_a_meter_does_not_have_cannot_be_checked_and_that_is_said(
+    missing: str, known: dict[str, Any]
+) -> None:
+    async with meter_at() as place:
+        notes = await deliver(place, ONE, **known)
+    assert notes.words == [ACCEPTED]
+    assert [event.unchecked for event in notes if isinstance(event, Reached)] == [(missing,)]
 
 
 async def test_the_right_meter_by_name_pan_and_title_gets_its_token() -> None:
@@ -565,7 +577,7 @@ async def test_a_meter_that_works_on_another_token_is_busy() -> None:
     async with meter_at(replace(lab_config(), status_delay_seconds=60), now=clock) as place:
         place.meter.enter(octets(TWO))
         notes = await deliver(place, ONE)
-        assert notes.words == ["unreached (busy), credited unknown"]
+        assert notes.words == ["in_doubt (busy), credited unknown"]
         assert place.times_credited(ONE) == 0
 
 
@@ -911,7 +923,7 @@ async def test_tokens_go_in_their_order_over_one_association_and_a_refused_one_s
     balances = [(judged.before.balance, judged.after.balance) for judged in notes.judged]
     assert balances == [
         (Decimal(0), Decimal("25.7")),
-        (Decimal("25.7"), None),
+        (Decimal("25.7"), Decimal("25.7")),
         (Decimal("25.7"), Decimal("51.3")),
     ]
 
@@ -960,6 +972,16 @@ async def test_after_a_doubt_a_token_that_stands_there_executed_is_accepted_with
         assert place.meter.entered == [octets(ONE)]
     assert notes.words == [ACCEPTED]
     assert SendStarted not in notes.kinds
+
+
+async def test_after_a_doubt_about_two_tokens_the_one_that_the_meter_shows_is_settled_first() -> None:
+    async with meter_at() as place:
+        place.meter.enter(octets(ONE))
+        place.meter.enter(octets(TWO))
+        notes = await deliver(place, ONE, TWO, after_doubt=True)
+    # Had ONE been entered first, the only proof for TWO would be gone.
+    assert [judged.token for judged in notes.judged] == [TWO, ONE]
+    assert notes.words == [ACCEPTED, USED_AFTER_DOUBT]
 
 
 async def test_after_a_doubt_nobody_knows_the_balance_from_before_the_earlier_try() -> None:
@@ -1099,18 +1121,20 @@ async def test_a_liar_about_the_counter_moves_it_once_and_never_back(claims: lis
     assert len(heard) == calls
 
 
-async def test_a_counter_at_its_end_needs_a_new_key() -> None:
-    async with meter_at(secured(HLS), ledger=remembering(0xFFFF_FFFF)) as place:
+async def test_a_counter_near_its_end_is_not_believed_without_a_proof() -> None:
+    """Whoever answers in the meter's place could make us use the key up."""
+    async with meter_at(secured(HLS), ledger=remembering(0x8000_0000)) as place:
         notes = await deliver(place, ONE)
-    assert notes.words == ["held (config), credited no"]
-    assert "new key" in notes.judged[0].verdict.detail
+        assert notes.words == ["held (config), credited no"]
+        assert "without a proof" in notes.judged[0].verdict.detail
+        assert (await deliver(place, ONE, invocation_counter=0x8000_0001)).words == [ACCEPTED]
 
 
 async def test_wherever_our_counter_ends_what_is_said_is_true() -> None:
     """The last counter is used up somewhere between the first word and the good-bye."""
     async with meter_at(secured(HLS)) as place:
         await deliver(place, ONE, invocation_counter=1)
-        needed = place.meter.counters.last_received
+        needed = place.meter.counters.last_received + 1  # the good-bye moves nothing in the meter
     told = []
     for left in range(needed + 1):
         async with meter_at(secured(HLS)) as place:

@@ -186,7 +186,7 @@ ROWS: list[tuple[str, Evidence, Outcome, Credited, str | None, NextStep]] = [
         (
             f"10: refused with {result}",
             one_try(BEFORE, action_result=result),
-            Outcome.UNREACHED,
+            Outcome.IN_DOUBT,
             UNKNOWN,
             "busy",
             NextStep.STOP,
@@ -359,9 +359,7 @@ RULES: list[tuple[str, Callable[[Evidence, MeterProfile, Verdict], bool]]] = [
         or e.after.method != 2
         or e.tries == 0
         or v.outcome not in (Outcome.ACCEPTED, Outcome.REJECTED)),
-    ("what may have left is never unreached, but for a meter that says: later", lambda e, p, v: e.tries == 0
-        or v.outcome is not Outcome.UNREACHED
-        or (e.action_result == 2 and v.credited is UNKNOWN)),
+    ("what may have left is never unreached", lambda e, p, v: e.tries == 0 or v.outcome is not Outcome.UNREACHED),
     ("nothing is entered where only a person can mend it", lambda e, p, v: e.obstacle is not CONFIG
         or v.next_step is not NextStep.ENTER),
     ("a token that stands there before any send is not sent", lambda e, p, v: not (

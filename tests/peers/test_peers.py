@@ -154,7 +154,12 @@ def test_a_token_reaches_a_foreign_meter(peers: Peers, framing: str, security: s
         pytest.param("wrapper", {"return_data": "0202160304080f"}, [], id="enter-returns-a-status"),
         pytest.param("wrapper", {"action_result": 250}, [], id="refused-by-words-but-booked"),
         pytest.param("wrapper", {"data_values": {"3": "010110011"}}, [], id="nine-bits-of-data-value"),
-        pytest.param("wrapper", {"last_client_counter": 4294967000}, [], id="counter-near-its-end"),
+        pytest.param(
+            "wrapper",
+            {"last_client_counter": 4294967000},
+            ["--invocation-counter", "4294967001"],
+            id="counter-near-its-end",
+        ),
     ],
 )
 def test_a_token_reaches_a_foreign_meter_with(

@@ -18,6 +18,8 @@ from transports.faults import Faults
 
 SEEDS = 600
 BLOCK = 25
+NOTHING_LEFT = "1"
+"""The row of the verdict table in which no byte of ours left."""
 
 
 def check(outcome: Outcome) -> None:
@@ -29,7 +31,8 @@ def check(outcome: Outcome) -> None:
         token, verdict = statement.judged.token, statement.judged.verdict
         if verdict.credited is Credited.YES:
             assert statement.times_credited == 1, f"seed {seed}: {token} was told credited, and is not: {verdict}"
-        if verdict.credited is Credited.NO and not statement.keyed_in:
+        # That the customer keyed in a token which we could not even send is the one thing that nobody can know.
+        if verdict.credited is Credited.NO and not (statement.keyed_in and verdict.row == NOTHING_LEFT):
             assert statement.times_credited == 0, f"seed {seed}: {token} was told not credited, and is: {verdict}"
         assert verdict.outcome is not Word.PENDING, f"seed {seed}: {verdict}"
 
@@ -40,18 +43,19 @@ def test_no_fault_loses_or_doubles_a_credit(first: int) -> None:
         check(run_in_virtual_time(play(case_of(seed))))
 
 
-def test_an_operator_who_comes_back_settles_nearly_every_doubt(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(("runs", "unknown_max"), [(1, 0.15), (12, 0.10)], ids=["once", "and come back"])
+def test_few_tokens_stay_unknown(runs: int, unknown_max: float, capsys: pytest.CaptureFixture[str]) -> None:
     words = Counter[str]()
     for seed in range(SEEDS):
-        outcome = run_in_virtual_time(play(case_of(seed), runs_max=12))
+        outcome = run_in_virtual_time(play(case_of(seed), runs_max=runs))
         check(outcome)
         for verdict in outcome.last_words.values():
             words[f"{verdict.outcome.value}, credited {verdict.credited.value}"] += 1
     tokens = words.total()
-    unknown = sum(count for word, count in words.items() if word.endswith("unknown"))
+    unknown = sum(count for word, count in words.items() if word.endswith("unknown")) / tokens
     with capsys.disabled():
-        print(f"\n{tokens} tokens on {SEEDS} bad wires: {dict(words.most_common())}; unknown {unknown / tokens:.1%}")
-    assert unknown / tokens < 0.10
+        print(f"\n{tokens} tokens, {SEEDS} bad wires, at most {runs} runs: {dict(words)}; unknown {unknown:.1%}")
+    assert unknown < unknown_max
 
 
 def test_a_seed_plays_the_same_again() -> None:
