@@ -38,6 +38,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (SettingError, TokenFormatError, EndpointError) as error:
         print(f"stsgate {args.command}: {without_secrets(str(error))}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:  # before or after a delivery: while it runs, it tells by itself
+        print(f"stsgate {args.command}: interrupted", file=sys.stderr)
+        return 130
     except Exception as error:  # the door: a bug is said in one line too, and is never taken for a success
         print(f"stsgate {args.command}: {unexpected(error)}", file=sys.stderr)
         return 3

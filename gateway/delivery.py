@@ -82,8 +82,11 @@ class Delivery:
         self._account = NO_ACCOUNT
 
     async def run(self, tokens: Sequence[Token]) -> list[Judged]:
-        """A verdict for each token, each recorded, in the order in which they were settled. Stops sending at the first that leaves doubt or a person's work:
-        the Token gateway shows the last token only, so the next one would destroy the evidence."""
+        """A verdict for each token, each recorded, in the order in which they were settled.
+
+        Stops sending at the first that leaves doubt or a person's work: the Token gateway shows the last token only,
+        so the next one would destroy the evidence.
+        """
         judged: list[Judged] = []
         stopped = False
         try:
@@ -146,7 +149,7 @@ class Delivery:
         # After a doubt, what the meter shows may settle it without another enter.
         verdict = await self._settle(session, story) if story.tries else judge(story.evidence(), self._profile)
         for _ in range(_ENTERS_MAX):
-            if verdict.next_step is not NextStep.ENTER or story.after is None:
+            if verdict.next_step is not NextStep.ENTER or story.after is None or not story.may_enter:
                 break
             verdict = await self._enter(session, story, story.after)
         if verdict.next_step is NextStep.STOP and story.tries:
@@ -266,7 +269,13 @@ class _Story:
         self.account_before = NO_ACCOUNT
         self.account_after = NO_ACCOUNT
         self.control_state: int | None = None
+        self._enters = 0
         self._started = self._poll_from = asyncio.get_running_loop().time()
+
+    @property
+    def may_enter(self) -> bool:
+        """Each doubt is worth one more ``enter``, and there are as many doubts as rounds."""
+        return self._enters <= self._profile.doubt_rounds_max
 
     @property
     def poll_seconds_left(self) -> float:
@@ -278,6 +287,7 @@ class _Story:
         if self.account_before.currency is None:
             self.account_before = self.account
         self.tries += 1
+        self._enters += 1
         self.before = before
         self._poll_from = asyncio.get_running_loop().time()
         self.after, self.action_result = None, None
@@ -301,7 +311,9 @@ class _Story:
         )
 
     def judged(self, verdict: Verdict) -> Judged:
-        shown = self.after if self.tries and is_ours(self.evidence(), self._profile) else None
+        stands_there = self.after is not None and stands_in_meter(self.after, self.octets, self._profile)
+        is_shown = stands_there if not self.tries else is_ours(self.evidence(), self._profile)
+        shown = self.after if is_shown else None
         return Judged(
             self.token,
             verdict,

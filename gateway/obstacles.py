@@ -22,7 +22,7 @@ def obstacle_of(error: Exception) -> Obstacle:
     """What an error on the way means, in the closed list of reasons."""
     for kind, reason, is_configuration in _OBSTACLES:
         if isinstance(error, kind):
-            return Obstacle(reason, str(error), is_configuration)
+            return Obstacle(reason, str(error) + _ADVICE.get(reason, ""), is_configuration)
     if isinstance(error, AssociationRefused):
         return Obstacle("busy" if error.transient else "config", str(error), not error.transient)
     if isinstance(error, GatewayUnreadable):
@@ -30,6 +30,10 @@ def obstacle_of(error: Exception) -> Obstacle:
     return Obstacle("protocol", str(error))
 
 
+_ADVICE = {"no-answer": "; if it never answers, check server SAP, physical address, and the wire (tcp or hdlc+tcp)"}
+_ADVICE = {
+    "no-answer": "; if it never answers, check server SAP, physical address, and the wire (tcp or hdlc+tcp)",
+}
 _OBSTACLES: tuple[tuple[type[Exception], str, bool], ...] = (
     (NotSentError, "offline", False),
     (ChannelTimeout, "no-answer", False),

@@ -17,7 +17,7 @@ from enum import Enum, StrEnum, auto
 from cosem_objects.dlms.apdu import ActionResult
 from cosem_objects.names import spell
 from cosem_objects.profile import HiddenTokenProof, MeterProfile, TokenReadback
-from cosem_objects.token_gateway import FAILURES, StatusCode, StsResult, TokenStatus
+from cosem_objects.token_gateway import FAILURES, DataValueMap, StatusCode, StsResult, TokenStatus
 
 
 class Outcome(StrEnum):
@@ -158,7 +158,8 @@ def stands_in_meter(reading: Reading, token: bytes, profile: MeterProfile) -> bo
 def _nothing_left(evidence: Evidence, profile: MeterProfile) -> Verdict:
     """Row 1, and the check before the first send."""
     if evidence.after is not None and evidence.has_tid and stands_in_meter(evidence.after, evidence.token, profile):
-        return Verdict(Outcome.REJECTED, Credited.UNKNOWN, "used", "0", evidence="already-in-meter")
+        detail = "the meter shows this token already, nothing was sent; after a try that was cut off, use --after-doubt"
+        return Verdict(Outcome.REJECTED, Credited.UNKNOWN, "used", "0", detail=detail, evidence="already-in-meter")
     if evidence.obstacle is None:
         return Verdict(Outcome.UNREACHED, Credited.NO, "not-tried", "1", NextStep.ENTER, "nothing was sent yet")
     obstacle = evidence.obstacle
@@ -187,12 +188,21 @@ def _shown(evidence: Evidence, status: TokenStatus, profile: MeterProfile) -> Ve
     if evidence.tries > 1:
         if result is StsResult.USED:
             return Verdict(Outcome.ACCEPTED, Credited.YES, None, "7", evidence="used-after-doubt")
-        return Verdict(Outcome.HELD, Credited.UNKNOWN, reason, "8", detail="it failed when entered again after a doubt")
+        detail = f"it failed when entered again after a doubt{_unread_bits(status, profile)}; a person has to decide"
+        return Verdict(Outcome.HELD, Credited.UNKNOWN, reason, "8", detail=detail)
     credited = Credited.NO
     if evidence.frame_repeated or (code is StatusCode.VALIDATION_FAILURE and result not in _NEVER_CREDITED):
         # "used" means that it was credited once, "old" that it may have been, and unread bits may mean either.
         credited = Credited.UNKNOWN
-    return Verdict(Outcome.REJECTED, credited, reason, "9" if result is StsResult.USED else "5")
+    row = "9" if result is StsResult.USED else "5"
+    return Verdict(Outcome.REJECTED, credited, reason, row, detail=_unread_bits(status, profile).removeprefix(", "))
+
+
+def _unread_bits(status: TokenStatus, profile: MeterProfile) -> str:
+    """A hint where the meter gave a reason that the profile cannot read."""
+    if profile.data_value_map is not DataValueMap.RAW or "1" not in status.data_value:
+        return ""
+    return f", the meter's reason {status.data_value} needs a profile with data_value_map"
 
 
 def _refused(evidence: Evidence, result: int | None) -> Verdict:

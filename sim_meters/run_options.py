@@ -262,11 +262,14 @@ def _secret(options: Namespace, name: str) -> str | None:
     if text is not None:
         raise SettingError(f"--{name}: expected it once, not also with --{name}-file")
     try:
-        return Path(path).read_text(encoding="utf-8").rstrip("\r\n")
+        text = Path(path).read_text(encoding="utf-8").rstrip("\r\n")
     except OSError as error:
         raise SettingError(f"--{name}-file: cannot read {path}: {error.strerror}") from None
     except UnicodeDecodeError:
         raise SettingError(f"--{name}-file: expected text in {path}") from None
+    if not text:
+        raise SettingError(f"--{name}-file: {path} is empty")
+    return text
 
 
 def _counted_up(first: MeterConfig, number: int, key: KeyAttributes, decoder_key: DecoderKey) -> MeterConfig:

@@ -136,7 +136,7 @@ _ADVICE = {
     UserDiagnostic.CALLING_AP_TITLE_NOT_RECOGNIZED: "check the client's own system title",
     UserDiagnostic.AUTHENTICATION_MECHANISM_NAME_NOT_RECOGNISED: "the meter wants another security mechanism",
     UserDiagnostic.AUTHENTICATION_MECHANISM_NAME_REQUIRED: "the meter wants a security mechanism (lls or hls-gmac)",
-    UserDiagnostic.AUTHENTICATION_FAILURE: "check password or keys, and the system titles",
+    UserDiagnostic.AUTHENTICATION_FAILURE: "check password or keys, protection, and the system titles",
     UserDiagnostic.AUTHENTICATION_REQUIRED: "the meter wants high level security (hls-gmac)",
 }
 
@@ -388,10 +388,12 @@ class ClientAssociation:
             if isinstance(inside, ConfirmedServiceError):
                 said.append(str(inside))
         diagnostic = None if aare.provider_diagnostic else aare.diagnostic
-        advice = _ADVICE.get(UserDiagnostic(diagnostic)) if diagnostic in list(UserDiagnostic) else None
-        if advice:
-            said.append(advice)
         transient = aare.result == AssociationResult.REJECTED_TRANSIENT
+        advice = _ADVICE.get(UserDiagnostic(diagnostic)) if diagnostic in list(UserDiagnostic) else None
+        if transient:
+            said.append("try again later")
+        elif advice:
+            said.append(advice)
         return AssociationRefused("; ".join(said), diagnostic, transient=transient)
 
     def _expect(self, state: State) -> None:

@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
+from pathlib import Path
 
 from cosem_objects.errors import SettingError
 from cosem_objects.sts_token import Token, TokenClass
@@ -41,9 +42,14 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     what.add_argument(
         "--token",
         action="append",
-        required=True,
+        default=[],
         metavar="DIGITS",
         help="a token, 20 digits; may be repeated, the order counts",
+    )
+    what.add_argument(
+        "--token-file",
+        metavar="PATH",
+        help="tokens from a file, one on each line, so that they are not on the command line; - is standard input",
     )
     what.add_argument("--amount", metavar="NUMBER", help="what the token is worth; its unit is checked with the meter")
     what.add_argument("--unit", metavar="UNIT", help="kWh, m3, min or an ISO currency code; goes with --amount")
@@ -59,7 +65,7 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 
 def run(args: argparse.Namespace) -> int:
     """Check everything, then deliver. Raises ``SettingError``, ``TokenFormatError``, ``EndpointError``."""
-    tokens = _tokens(args.token)
+    tokens = _tokens([*args.token, *_lines(args.token_file)])
     amount = _amount(args.amount, args.unit, len(tokens))
     meter = meter_from(args)
     if args.json:
@@ -101,7 +107,20 @@ def exit_code(judged: Sequence[Judged]) -> int:
     return 1 if Outcome.REJECTED in outcomes else 0
 
 
+def _lines(path: str | None) -> list[str]:
+    """The lines of a token file that are not blank."""
+    if path is None:
+        return []
+    try:
+        text = sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingError(f"token-file: {path} cannot be read ({error})") from None
+    return [line for line in text.splitlines() if line.strip()]
+
+
 def _tokens(texts: Sequence[str]) -> list[Token]:
+    if not texts:
+        raise SettingError("token: at least one is needed, by --token or --token-file")
     tokens = [Token.parse(text) for text in texts]
     for number, token in enumerate(tokens):
         if token.token_class is TokenClass.RESERVED:
@@ -127,4 +146,6 @@ def _amount(value: str | None, unit: str | None, count: int) -> Amount | None:
     known = _UNITS.get(unit.casefold())
     if known is None and not (len(unit) == 3 and unit.isascii() and unit.isalpha()):
         raise SettingError(f"unit {unit!r}: expected kWh, m3, min or an ISO currency code of three letters")
+    if known and number < 0:
+        raise SettingError(f"amount {value!r}: only an amount of money can be negative")
     return Amount(number, known or unit.upper())

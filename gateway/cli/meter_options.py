@@ -161,9 +161,12 @@ def secret_from(args: argparse.Namespace, name: str) -> str | None:
         text: str | None = getattr(args, name)
         return text
     try:
-        return Path(path).read_text(encoding="utf-8").rstrip("\r\n")
+        text = Path(path).read_text(encoding="utf-8").rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as error:
         raise SettingError(f"{name}-file: {path} cannot be read ({error})") from None
+    if not text:
+        raise SettingError(f"{name}-file: {path} is empty")
+    return text
 
 
 def _invocation_counter(text: str) -> int | None:

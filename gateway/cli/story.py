@@ -42,7 +42,8 @@ class Teller:
                     "(if nothing follows this line, run again with --after-doubt)"
                 )
             case StatusRead():
-                words = event.status.words if event.status else "no status"
+                is_shown = event.status is not None and event.verdict.reason != "not-shown-yet"
+                words = event.status.words if event.status and is_shown else "the meter does not show it yet"
                 self._print(f"{event.token.masked} pending: {words}; reading again")
             case DoubtArisen():
                 what = event.verdict.detail or event.verdict.reason
@@ -79,13 +80,18 @@ def verdict_line(judged: Judged, amount: Amount | None = None) -> str:
     if judged.status is not None:
         parts.append(f"status {judged.status.code} {judged.status.words}{_meter_time(judged)}")
     if verdict.evidence:
-        parts.append(f"evidence {verdict.evidence}")
+        parts.append(f"evidence {verdict.evidence}{_EVIDENCE_WORDS.get(verdict.evidence, '')}")
     if verdict.detail:
         parts.append(verdict.detail)
     parts.append(f"credited {verdict.credited.value}")
     parts += _effect_words(judged, amount)
+    if verdict.outcome is Outcome.IN_DOUBT:
+        parts.append("run again with --after-doubt")
     parts.append(f"{judged.elapsed_seconds * 1000:.0f} ms")
     return "; ".join(parts)
+
+
+_EVIDENCE_WORDS = {"used-after-doubt": " (an earlier try of ours had arrived)"}
 
 
 def as_json(judged: Judged) -> dict[str, Any]:

@@ -182,7 +182,7 @@ def test_a_used_up_counter_ends_what_can_be_sent() -> None:
         (4, "calling-ap-invocation-identifier-not-recognized (4)", ""),
         (11, "authentication-mechanism-name-not-recognised (11)", "another security mechanism"),
         (12, "authentication-mechanism-name-required (12)", "lls or hls-gmac"),
-        (13, "authentication-failure (13)", "check password or keys, and the system titles"),
+        (13, "authentication-failure (13)", "check password or keys, protection, and the system titles"),
         (14, "authentication-required (14)", "high level security"),
         (99, "unknown (99)", ""),
     ],
@@ -203,7 +203,7 @@ def test_a_refusal_says_what_the_meter_said_and_what_to_do(
 
 def test_a_transient_refusal_and_one_of_the_provider_are_told_apart() -> None:
     conversation = in_state(State.ASSOCIATING)
-    with pytest.raises(AssociationRefused, match=r"no-common-acse-version \(2\)$") as caught:
+    with pytest.raises(AssociationRefused, match=r"no-common-acse-version \(2\)") as caught:
         conversation.client.receive(Aare(1, 2, 2, provider_diagnostic=True).encode())
     assert (caught.value.diagnostic, caught.value.transient) == (None, True)
 
