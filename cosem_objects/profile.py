@@ -37,7 +37,7 @@ class HiddenTokenProof(StrEnum):
     TIME = "time"
     """Attribute 3 changed since the read before our send."""
     BALANCE = "balance"
-    """The account's available credit rose; proves acceptance only."""
+    """Attribute 3 changed, and the account's available credit rose; proves acceptance only."""
 
 
 def _obis(key: str, value: Any) -> ObisCode:

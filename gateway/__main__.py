@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Coroutine, Sequence
+from contextlib import suppress
 from io import TextIOWrapper
 from typing import Any, TypeVar
 
@@ -36,14 +37,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return int(args.func(args))
     except (SettingError, TokenFormatError, EndpointError) as error:
-        print(f"stsgate {args.command}: {without_secrets(str(error))}", file=sys.stderr)
+        _complain(f"stsgate {args.command}: {without_secrets(str(error))}")
         return 2
     except KeyboardInterrupt:  # before or after a delivery: while it runs, it tells by itself
-        print(f"stsgate {args.command}: interrupted", file=sys.stderr)
+        _complain(f"stsgate {args.command}: interrupted")
         return 130
     except Exception as error:  # the door: a bug is said in one line too, and is never taken for a success
-        print(f"stsgate {args.command}: {unexpected(error)}", file=sys.stderr)
+        _complain(f"stsgate {args.command}: {unexpected(error)}")
         return 3
+
+
+def _complain(line: str) -> None:
+    """The last words; that nobody can hear them must not change the exit code."""
+    with suppress(OSError, ValueError):
+        print(line, file=sys.stderr, flush=True)
 
 
 def _run_async(main: Coroutine[Any, Any, T]) -> T:

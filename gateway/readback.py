@@ -24,6 +24,11 @@ from gateway.verdict import Reading
 
 _STABLE_READS_MAX = 4
 _TEMPORARY = (DataAccessResult.HARDWARE_FAULT, DataAccessResult.TEMPORARY_FAILURE)
+_ABSENT = (
+    DataAccessResult.OBJECT_UNDEFINED,
+    DataAccessResult.OBJECT_CLASS_INCONSISTENT,
+    DataAccessResult.OBJECT_UNAVAILABLE,
+)
 
 T = TypeVar("T")
 
@@ -170,8 +175,13 @@ async def read_pan(session: Session, profile: MeterProfile) -> str | None:
 
 
 def _identity(result: Data | int, meaning: Callable[[Data], str]) -> str | None:
-    """None only where the meter has no such object; a meter that asks for patience has not been recognised yet."""
-    if not isinstance(result, Data) and result in _TEMPORARY:
-        words = spell(DataAccessResult, result)
-        raise GatewayUnreadable(f"the meter's identity cannot be read now: {words}", is_temporary=True)
-    return _understood(result, meaning)
+    """None only where the meter has no such object. A meter that does not say who it is has not been recognised."""
+    if isinstance(result, Data):
+        try:
+            return meaning(result)
+        except RemoteProtocolError as error:
+            raise GatewayUnreadable(f"the meter's identity cannot be checked: {error}", is_temporary=False) from error
+    if result in _ABSENT:
+        return None
+    words = spell(DataAccessResult, result)
+    raise GatewayUnreadable(f"the meter's identity cannot be checked: {words}", is_temporary=result in _TEMPORARY)

@@ -149,10 +149,15 @@ class Session:
     async def _exchange(self, octets: bytes) -> Associated | Response | Released:
         """Send, and receive until the association has an event for us; what it wants to say itself is sent."""
         await self._channel.send(octets)
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._timeout_seconds
         for _ in range(_NOTIFICATIONS_MAX):
-            event: Event = self._association.receive(await self._channel.receive(self._timeout_seconds))
+            # One limit for the answer, however many notifications come before it.
+            left = max(0.0, deadline - loop.time())
+            event: Event = self._association.receive(await self._channel.receive(left))
             if isinstance(event, bytes):
                 await self._channel.send(event)
+                deadline = loop.time() + self._timeout_seconds
             elif not isinstance(event, Notification):
                 return event
         raise RemoteProtocolError("the meter sends notifications without end instead of an answer")

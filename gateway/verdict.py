@@ -142,12 +142,20 @@ def is_ours(evidence: Evidence, profile: MeterProfile) -> bool:
     if reading is None or reading.method not in (None, *profile.remote_delivery_methods):
         return False
     if _is_hidden(profile):
-        if profile.hidden_token_proof is HiddenTokenProof.BALANCE:
-            return bool(evidence.balance_rose) and _code(reading, profile) is StatusCode.EXECUTION_OK
-        return before is not None and reading.time is not None and reading.time != before.time
+        return _stands_in_for_it(evidence, reading, profile)
     if reading.token is None or not profile.readback_octets_match(reading.token, evidence.token):
         return False
     return before is None or reading.token != before.token or reading.time != before.time
+
+
+def _stands_in_for_it(evidence: Evidence, reading: Reading, profile: MeterProfile) -> bool:
+    """Where attribute 2 is hidden: another proof, of which every part must be there."""
+    before = evidence.before
+    if before is None or reading.method is None or reading.time is None or reading.time == before.time:
+        return False
+    if profile.hidden_token_proof is HiddenTokenProof.BALANCE:
+        return bool(evidence.balance_rose) and _code(reading, profile) is StatusCode.EXECUTION_OK
+    return True
 
 
 def stands_in_meter(reading: Reading, token: bytes, profile: MeterProfile) -> bool:
@@ -191,8 +199,10 @@ def _shown(evidence: Evidence, status: TokenStatus, profile: MeterProfile) -> Ve
         detail = f"it failed when entered again after a doubt{_unread_bits(status, profile)}; a person has to decide"
         return Verdict(Outcome.HELD, Credited.UNKNOWN, reason, "8", detail=detail)
     credited = Credited.NO
-    if evidence.frame_repeated or (code is StatusCode.VALIDATION_FAILURE and result not in _NEVER_CREDITED):
-        # "used" means that it was credited once, "old" that it may have been, and unread bits may mean either.
+    is_only_try = evidence.before is not None and not evidence.frame_repeated
+    if not is_only_try or (code is StatusCode.VALIDATION_FAILURE and result not in _NEVER_CREDITED):
+        # Another process may have tried more than once. "used" means that it was credited once, "old" that it may have
+        # been, and unread bits may mean either.
         credited = Credited.UNKNOWN
     row = "9" if result is StsResult.USED else "5"
     return Verdict(Outcome.REJECTED, credited, reason, row, detail=_unread_bits(status, profile).removeprefix(", "))

@@ -154,7 +154,12 @@ def _profile(options: Namespace) -> MeterProfile:
     if not is_file and not path.is_file():
         known = ", ".join(sorted(file.stem for file in PROFILES.glob("*.toml")))
         raise SettingError(f"--profile: expected {known} or a file; got {name!r}")
-    profile = MeterProfile.parse({"name": path.stem, **_read_toml(path)})
+    try:
+        profile = MeterProfile.parse({"name": path.stem, **_read_toml(path)})
+    except SettingError:
+        raise
+    except ValueError:  # a number so long that it cannot even be shown
+        raise SettingError(f"--profile: a number in {path} is too large") from None
     if options.token_encoding is not None:
         try:
             profile = replace(profile, token_encoding=TokenEncoding(options.token_encoding))
@@ -171,6 +176,8 @@ def _read_toml(path: Path) -> Mapping[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise SettingError(f"--profile: cannot read {path}: {error.strerror}") from None
+    except RecursionError:
+        raise SettingError(f"--profile: {path} is nested too deep") from None
     except ValueError as error:  # not TOML, or not UTF-8
         raise SettingError(f"--profile: {path} is not TOML: {error}") from None
 

@@ -153,7 +153,7 @@ HELP: Mapping[str, tuple[list[str], list[str]]] = {
         ["stsgate", "deliver"],
         [
             *("--endpoint", "--token", "--amount", "--unit", "--after-doubt", "--json", "--invocation-counter"),
-            *("--meter-system-title", "--serial", "--pan", "Exit code", *SHARED_OPTIONS),
+            *("--meter-system-title", "--serial", "--pan", "--token-file", "Exit code", *SHARED_OPTIONS),
         ],
     ),
     "simmeters": (["simmeters"], ["run", "sts"]),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from ipaddress import AddressValueError, IPv6Address
+from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
 
 SCHEMES = ("tcp", "tcps", "hdlc+tcp", "serial", "pty", "mqtt", "mqtts", "inbound")
@@ -155,6 +155,13 @@ def _check_name(host: str, form: str) -> None:
         raise EndpointError(f"an IPv6 address stands in []: {form.replace('host', '[::1]')}")
     if len(host) > 253 or not all(_HOST_LABEL.fullmatch(label) for label in host.removesuffix(".").split(".")):
         raise EndpointError(f"{host!r} is not a host name or IPv4 address")
+    last_label = host.removesuffix(".").rpartition(".")[2]
+    if last_label[:1].isdigit():
+        # Short and hexadecimal forms of IPv4 addresses call another host than the one that was mistyped.
+        try:
+            IPv4Address(host)
+        except AddressValueError:
+            raise EndpointError(f"{host!r} is not an IPv4 address: four numbers up to 255") from None
 
 
 def _site_and_meter(parts: SplitResult) -> str:

@@ -223,7 +223,7 @@ class HdlcClientConnection(HdlcConnection):
             case Event.NOT_CONNECTED if before is not State.DISCONNECTING:
                 raise ChannelClosed("the meter says that it is not connected (DM)")
             case Event.FRAME_REJECTED:
-                raise ChannelClosed(f"the meter rejected a frame (FRMR {frame.information.hex()})")
+                raise ChannelClosed(f"the meter rejected a frame (FRMR {frame.information[:5].hex()})")
             case Event.GO_ON:
                 return Reaction(self._say(self._segment()))
             case Event.TAKEN | Event.NOT_READY | Event.STILL_BUSY:

@@ -369,6 +369,15 @@ def decode(apdu: bytes) -> Apdu:
     return decoded
 
 
+def is_apdu(octets: bytes) -> bool:
+    """Whether these octets are a whole APDU of a service."""
+    try:
+        decode(octets)
+    except RemoteProtocolError:
+        return False
+    return True
+
+
 def _only_normal(reader: OctetReader) -> int:
     """The choice octet must say *normal*; returns invoke-id-and-priority."""
     choice = reader.octet()

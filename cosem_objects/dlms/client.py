@@ -281,6 +281,9 @@ class ClientAssociation:
             )
         if aare.authentication == self._challenge:
             raise RemoteProtocolError("the meter sent our own challenge back")
+        if xdlms.is_apdu(aare.authentication):
+            # Our answer would be a valid tag for it, wherever authentication alone is enough.
+            raise RemoteProtocolError("the challenge is an APDU that we would sign with our answer")
         assert self._cipher is not None
         answer = answer_challenge(
             self._cipher, self._settings.client_system_title, self._counters.take(), aare.authentication

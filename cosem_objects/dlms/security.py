@@ -122,7 +122,7 @@ class SecuritySettings:
         if (suite := mapping.get("suite") or 0) not in (0, "0"):
             raise SettingError(f"suite {suite}: only suite 0 is supported so far")
         ek, ak = _hex(mapping, "ek", 16), _hex(mapping, "ak", 16)
-        password = str(mapping.get("password") or "").encode()
+        password = str(mapping.get("password") or "").encode("utf-8", "surrogateescape")
         settings = cls(
             mechanism=mechanism,
             ciphering=_ciphering(mapping.get("ciphering"), has_keys=bool(ek)),
@@ -207,10 +207,11 @@ def _hex(mapping: Mapping[str, Any], name: str, size: int) -> bytes:
 class InvocationCounters:
     """The counters of one key, both directions. Forward only."""
 
-    __slots__ = ("_last_received", "_next")
+    __slots__ = ("_jumped", "_last_received", "_next")
 
     def __init__(self, next_own: int = 1, last_received: int = -1) -> None:
         self._next = next_own
+        self._jumped = 0
         self._last_received = last_received
 
     @property
@@ -232,10 +233,13 @@ class InvocationCounters:
         return counter
 
     def jump_to(self, counter: int, jump_max: int) -> bool:
-        """Move our own forward to what an unauthenticated answer claims; False if it is too far. Never back."""
-        if counter - self._next > jump_max:
+        """Move our own forward to what an unauthenticated answer claims; False if that is too far, or too far
+        together with the jumps before. Never back."""
+        jump = max(0, counter - self._next)
+        if self._jumped + jump > jump_max:
             return False
-        self._next = max(self._next, counter)
+        self._jumped += jump
+        self._next += jump
         return True
 
     def check(self, received: int) -> None:

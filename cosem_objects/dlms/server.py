@@ -195,9 +195,7 @@ class ServerAssociation:
             aarq.authentication or b"", settings.password
         ):
             raise _Rejected(UserDiagnostic.AUTHENTICATION_FAILURE)
-        if settings.mechanism is Mechanism.HLS_GMAC and not (
-            CHALLENGE_SIZE_MIN <= len(aarq.authentication or b"") <= CHALLENGE_SIZE_MAX
-        ):
+        if settings.mechanism is Mechanism.HLS_GMAC and not _is_challenge(aarq.authentication or b""):
             raise _Rejected(UserDiagnostic.AUTHENTICATION_FAILURE)
         initiate = self._open_initiate(aarq.user_information)
         if initiate.dlms_version < _DLMS_VERSION:
@@ -296,6 +294,11 @@ class ServerAssociation:
             return plain if self._layer is None else self._layer.protect(plain)
         except LocalProtocolError:  # our counter is used up: only what needs none can still be said
             return _exception(StateError.SERVICE_NOT_ALLOWED, ServiceError.OTHER_REASON)
+
+
+def _is_challenge(octets: bytes) -> bool:
+    """Of the right size, and no APDU: our answer would be a valid tag for that, where authentication is enough."""
+    return CHALLENGE_SIZE_MIN <= len(octets) <= CHALLENGE_SIZE_MAX and not xdlms.is_apdu(octets)
 
 
 def _exception(state: StateError, service: ServiceError) -> bytes:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import re
 import signal
 import sys
 import threading
 from collections.abc import Sequence
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from pathlib import Path
 
 from cosem_objects.errors import SettingError
@@ -28,6 +29,7 @@ run it again with --after-doubt: it then reads the meter first.
 
 Exit code: 0 all accepted; 1 one was rejected; 3 one is in doubt, held or unreached; 2 wrong usage, nothing was sent."""
 
+_AMOUNT = re.compile(r"-?\d{1,15}(\.\d{1,9})?", re.ASCII)
 _UNITS = {"kwh": "kWh", "m3": "m3", "min": "min"}
 
 
@@ -68,26 +70,29 @@ def run(args: argparse.Namespace) -> int:
     tokens = _tokens([*args.token, *_lines(args.token_file)])
     amount = _amount(args.amount, args.unit, len(tokens))
     meter = meter_from(args)
+    if sys.stdout is None or sys.stderr is None:
+        raise SettingError("standard output and standard error must be open: the intent is told before a token is sent")
     if args.json:
         teller = Teller(str(meter.endpoint), sys.stderr, amount, results=sys.stdout)
     else:
         teller = Teller(str(meter.endpoint), sys.stdout, amount)
-    judged: list[Judged] = args.run_async(_deliver(meter, tokens, amount, teller, after_doubt=args.after_doubt))
-    return exit_code(judged)
+    judged, is_told = args.run_async(_deliver(meter, tokens, amount, teller, after_doubt=args.after_doubt))
+    return exit_code(judged) if is_told else 3
 
 
 async def _deliver(
     meter: Meter, tokens: Sequence[Token], amount: Amount | None, teller: Teller, *, after_doubt: bool
-) -> list[Judged]:
+) -> tuple[list[Judged], bool]:
+    """The verdicts, and whether all went as it must: delivered, and told."""
     delivery = Delivery(meter, teller.tell, amount=amount, after_doubt=after_doubt)
     _stop_on_signals()
     try:
-        return await delivery.run(tokens)
+        return await delivery.run(tokens), True
     except asyncio.CancelledError:  # what was begun is in doubt, and must be said
-        return await teller.interrupted(tokens, "interrupted", "stopped by the user", after_doubt=after_doubt)
+        return await teller.interrupted(tokens, "interrupted", "stopped by the user", after_doubt=after_doubt), False
     except Exception as error:  # a bug must not hide that a token may have left
         print(f"stsgate deliver: {unexpected(error)}", file=sys.stderr)
-        return await teller.interrupted(tokens, "internal-error", "a bug; see the error", after_doubt=after_doubt)
+        return await teller.interrupted(tokens, "internal-error", "see the error", after_doubt=after_doubt), False
 
 
 def _stop_on_signals() -> None:
@@ -137,11 +142,8 @@ def _amount(value: str | None, unit: str | None, count: int) -> Amount | None:
         raise SettingError("amount and unit go together: --amount 25.6 --unit kWh")
     if count > 1:
         raise SettingError("amount: it can be given for one token only")
-    try:
-        number = Decimal(value)
-    except InvalidOperation:
-        number = Decimal("NaN")
-    if not number.is_finite() or not number:
+    number = Decimal(value) if _AMOUNT.fullmatch(value) else Decimal(0)
+    if not number:
         raise SettingError(f"amount {value!r}: expected a number like 25.6, not 0")
     known = _UNITS.get(unit.casefold())
     if known is None and not (len(unit) == 3 and unit.isascii() and unit.isalpha()):

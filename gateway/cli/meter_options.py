@@ -137,7 +137,14 @@ def load_profile(name: str) -> MeterProfile:
         raise SettingError(f"profile {name!r}: cannot be read ({error})") from None
     except tomllib.TOMLDecodeError as error:
         raise SettingError(f"profile {name!r}: no valid TOML ({error})") from None
-    return MeterProfile.parse({"name": path.stem, **mapping})
+    except (ValueError, RecursionError):
+        raise SettingError(f"profile {name!r}: a number or a nesting in it is too large") from None
+    try:
+        return MeterProfile.parse({"name": path.stem, **mapping})
+    except SettingError:
+        raise
+    except ValueError:  # a number so long that it cannot even be shown
+        raise SettingError(f"profile {name!r}: a number in it is too large") from None
 
 
 def _security_from(args: argparse.Namespace) -> SecuritySettings:

@@ -28,6 +28,12 @@ def unexpected(error: Exception) -> str:
     return f"unexpected error, please report it: {type(error).__name__}: {without_secrets(str(error))}"
 
 
+def printable(text: str) -> str:
+    """Text that a meter may have had a hand in: without control characters, and without a whole token."""
+    return _TOKEN.sub(lambda digits: f"…{digits[0][-4:]}", "".join(c if c.isprintable() else "?" for c in text))
+
+
+_TOKEN = re.compile(r"\d(?:[ -]?\d){19,}")
 _LONG_DIGITS = re.compile(r"[0-9A-Fa-f](?:[ -]?[0-9A-Fa-f]){14,}")
 
 

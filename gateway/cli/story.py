@@ -9,6 +9,7 @@ from typing import Any, TextIO
 
 from cosem_objects import disconnect_control
 from cosem_objects.sts_token import Token
+from gateway.cli.parser import printable
 from gateway.events import Amount, DoubtArisen, Event, Judged, Reached, SendStarted, StatusRead
 from gateway.readback import AccountReading
 from gateway.verdict import Credited, Outcome, Verdict
@@ -68,7 +69,7 @@ class Teller:
         return self._judged
 
     def _print(self, line: str) -> None:
-        print(line, file=self._out, flush=True)
+        print(printable(line), file=self._out, flush=True)
 
 
 def verdict_line(judged: Judged, amount: Amount | None = None) -> str:
@@ -106,11 +107,11 @@ def as_json(judged: Judged) -> dict[str, Any]:
         "reason": verdict.reason,
         "data_value": None if status is None else status.data_value,
         "evidence": verdict.evidence,
-        "detail": verdict.detail or None,
+        "detail": printable(verdict.detail) or None,
         "row": verdict.row,
         "balance_before": _number(judged.before.balance),
         "balance_after": _number(judged.after.balance),
-        "unit": None if currency is None else currency.name,
+        "unit": None if currency is None else printable(currency.name),
         "token_time": None if judged.token_time is None else judged.token_time.isoformat(),
         "elapsed_ms": round(judged.elapsed_seconds * 1000),
     }

@@ -56,6 +56,7 @@ FIELDS: dict[str, tuple[dict[Any, Any], tuple[Any, ...]]] = {
     "wait_between_associations_seconds": seconds(0, 3600),
     "pdu_size_max": whole(64, 0xFFFF),
     "counter_jump_max": whole(0, 0xFFFF_FFFF),
+    "counter_read_max": whole(0, 0xFFFF_FFFE),
     "use_rlrq": ({True: True, False: False}, (0, 1, "true", None, NAN)),
     "hdlc_info_max": whole(32, 2030),
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import re
 import signal
@@ -121,6 +122,8 @@ FILES: dict[str, bytes] = {
     "latin.toml": 'name = "Zähler"'.encode("latin-1"),
     "latin.txt": "Schlüssel".encode("latin-1"),
     "empty.txt": b"",
+    "short.txt": ONE.digits[:-1].encode(),
+    "same.txt": ONE.digits.encode(),
 }
 
 
@@ -163,12 +166,19 @@ WRONG: list[tuple[str, list[str]]] = [
     ("class 3", ["--token", CLASS_3.digits]),
     ("twice", ["--token", ONE.digits]),
     ("twice", ["--token", TWICE]),
+    ("token-file", ["--token-file", "FILES/nowhere.txt"]),
+    ("token-file", ["--token-file", "FILES"]),
+    ("token-file", ["--token-file", "FILES/latin.txt"]),
+    ("19", ["--token-file", "FILES/short.txt"]),
+    ("twice", ["--token-file", "FILES/same.txt"]),
     # amounts
     ("unit", AMOUNT),
     ("amount", KWH),
     *(("amount", ["--amount", text, *KWH]) for text in ("many", "", "1,5", "1e", "NaN", "sNaN", "inf", "-Infinity")),
     *(("unit", [*AMOUNT, "--unit", unit]) for unit in ("", "k", "kilowatt", "R2D", "ÄÖÜ", "kWh ", "ZARZ")),
     ("amount", [*AMOUNT, *KWH, "--token", TWO.digits]),
+    ("amount", ["--amount", "0", *KWH]),
+    ("amount", ["--amount", "-5", *KWH]),
     # profiles
     ("known names: default, sim", ["--profile", "nowhere"]),
     ("nowhere.toml", ["--profile", "FILES/nowhere.toml"]),
@@ -254,6 +264,7 @@ def test_wrong_input_is_one_line_and_nothing_is_sent(
         ("COMMAND", []),
         ("push", ["push", "meter"]),
         ("--token", ["deliver", "--endpoint", "tcp://127.0.0.1:1"]),
+        ("--token", ["deliver", "--endpoint", "tcp://127.0.0.1:1", "--token-file", "/dev/null"]),
         ("--endpoint", ["deliver", "--token", ONE.digits]),
     ],
 )
@@ -267,7 +278,7 @@ def test_a_command_line_without_what_it_needs_is_one_line(stsgate: Stsgate, name
 OPTIONS = [
     *("endpoint", "token", "amount", "unit", "profile", "token-encoding", "client-sap", "server-sap", "physical"),
     *("address-bytes", "security", "suite", "ciphering", "protection", "password", "ek", "ak", "system-title"),
-    *("meter-system-title", "invocation-counter", "serial", "pan", "password-file", "ek-file", "ak-file"),
+    *("meter-system-title", "invocation-counter", "serial", "pan", "password-file", "ek-file", "ak-file", "token-file"),
 ]
 MISSPELT = (("--pasword", PASSWORD), ("--ke", EK), ("--aek", AK), ("--tok", ONE.digits))
 MISPLACED = [
@@ -372,6 +383,29 @@ async def test_secrets_may_come_from_files(stsgate: Stsgate, tmp_path: Path) -> 
     async with meter_at(config=ciphered) as (url, _):
         options = ["--security", "lls", "--password-file", str(tmp_path / "password"), *keys]
         assert (await stsgate.beside(*deliver_to(url, ONE), *options)).code == 0
+
+
+LINES = f"{ONE.digits}\n\n{TWO.digits[:4]} {TWO.digits[4:]}\r\n"
+
+
+async def test_tokens_may_come_from_a_file(stsgate: Stsgate, tmp_path: Path) -> None:
+    """One on each line, after those on the command line."""
+    path = tmp_path / "tokens"
+    path.write_text(LINES, newline="")
+    async with meter_at() as (url, _):
+        said = await stsgate.beside(*deliver_to(url, OTHER_KEY), "--json", "--token-file", str(path))
+    assert [shown["token"] for shown in said.objects] == [token.masked for token in (OTHER_KEY, ONE, TWO)]
+    assert said.code == 1
+
+
+async def test_tokens_may_come_from_standard_input(stsgate: Stsgate, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO(LINES))
+    async with meter_at() as (url, _):
+        said = await stsgate.beside(*deliver_to(url), "--json", "--token-file", "-")
+    assert [(shown["token"], shown["verdict"]) for shown in said.objects] == [
+        (ONE.masked, "accepted"),
+        (TWO.masked, "accepted"),
+    ]
 
 
 async def test_an_amount_that_did_not_arrive_whole_is_noted(stsgate: Stsgate) -> None:
@@ -570,39 +604,47 @@ def standing_clock() -> datetime:
     return datetime(2026, 11, 21, 12, tzinfo=UTC)
 
 
-@pytest.mark.parametrize("json_too", [[], ["--json"]], ids=["for people", "for programs"])
-async def test_ctrl_c_while_a_token_is_pending_says_what_is_in_doubt_and_what_was_not_sent(json_too: list[str]) -> None:
-    slow = replace(CONFIG, status_delay_seconds=3600)
-    async with meter_at(config=slow, now=standing_clock) as (url, meter):
-        process = await start(*deliver_to(url, ONE, TWO), *json_too)
-        try:
-            await asyncio.wait_for(meter.entered.wait(), TIMEOUT_SECONDS)
-        finally:
-            process.send_signal(signal.SIGINT)
-        said = await end(process)
+async def start_and_stop(url: str, meter: WatchedMeter, stop: signal.Signals, *options: str) -> Said:
+    """Deliver two tokens, and send a signal when the first has reached the meter."""
+    process = await start(*deliver_to(url, ONE, TWO), *options)
+    try:
+        await asyncio.wait_for(meter.entered.wait(), TIMEOUT_SECONDS)
+    finally:
+        process.send_signal(stop)
+    return await end(process)
+
+
+SIGNALS = pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "sigterm"])
+SLOW = replace(CONFIG, status_delay_seconds=3600)
+
+
+@SIGNALS
+async def test_who_is_stopped_says_what_is_in_doubt_and_what_was_not_sent(stop: signal.Signals) -> None:
+    async with meter_at(config=SLOW, now=standing_clock) as (url, meter):
+        said = await start_and_stop(url, meter, stop)
+    assert (said.code, said.err) == (3, "")
+    first, second = said.out.splitlines()[-2:]
+    assert first.startswith(f"{ONE.masked} IN DOUBT (interrupted)")
+    assert second.startswith(f"{TWO.masked} UNREACHED (interrupted)")
+
+
+@SIGNALS
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ([], [("in_doubt", "interrupted", "unknown"), ("unreached", "interrupted", "no")]),
+        (["--after-doubt"], [("in_doubt", "interrupted", "unknown")] * 2),
+    ],
+    ids=["", "after doubt"],
+)
+async def test_who_is_stopped_says_it_to_programs_too(
+    stop: signal.Signals, options: list[str], told: list[tuple[str, str, str]]
+) -> None:
+    async with meter_at(config=SLOW, now=standing_clock) as (url, meter):
+        said = await start_and_stop(url, meter, stop, "--json", *options)
     assert said.code == 3
+    assert [(shown["verdict"], shown["reason"], shown["credited"]) for shown in said.objects] == told
     assert "Traceback" not in said.err
-    if json_too:
-        told = [(shown["verdict"], shown["reason"], shown["credited"]) for shown in said.objects]
-        assert told == [("in_doubt", "interrupted", "unknown"), ("unreached", "interrupted", "no")]
-    else:
-        first, second = said.out.splitlines()[-2:]
-        assert first.startswith(f"{ONE.masked} IN DOUBT (interrupted)")
-        assert second.startswith(f"{TWO.masked} UNREACHED (interrupted)")
-        assert said.err == ""
-
-
-async def test_ctrl_c_after_a_doubt_leaves_every_token_in_doubt() -> None:
-    slow = replace(CONFIG, status_delay_seconds=3600)
-    async with meter_at(config=slow, now=standing_clock) as (url, meter):
-        process = await start(*deliver_to(url, ONE, TWO), "--json", "--after-doubt")
-        try:
-            await asyncio.wait_for(meter.entered.wait(), TIMEOUT_SECONDS)
-        finally:
-            process.send_signal(signal.SIGINT)
-        said = await end(process)
-    assert said.code == 3
-    assert [shown["verdict"] for shown in said.objects] == ["in_doubt", "in_doubt"]
 
 
 @pytest.mark.parametrize("json_too", [[], ["--json"]], ids=["for people", "for programs"])
