@@ -10,6 +10,9 @@ CLASS_ID = 15
 CURRENT_OBIS = ObisCode.parse("0-0:40.0.0.255")
 """Whatever association is open: its own object."""
 
+PUBLIC_CLIENT_SAP = 16
+"""The client that every meter knows: without security, and for little more than who the meter is."""
+
 METHOD_REPLY_TO_HLS_AUTHENTICATION = 1
 
 

@@ -7,9 +7,11 @@ default that most meters want; each field is read in one place of the code.
 from __future__ import annotations
 
 import difflib
+import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
+from pathlib import PurePath
 from typing import Any
 
 from cosem_objects import payment, token_gateway
@@ -195,6 +197,18 @@ class MeterProfile:
                 hint = f"; did you mean {near[0]}?" if near else ""
                 raise SettingError(f"profile field {key!r} does not exist{hint}")
         return cls(**{key: readers[key](key, value) for key, value in mapping.items()})
+
+    @classmethod
+    def parse_toml(cls, text: str, file: PurePath) -> MeterProfile:
+        """Read the text of a profile file, whose name is the model's if it names none. Raises ``SettingError``."""
+        try:
+            return cls.parse({"name": file.stem, **tomllib.loads(text)})
+        except tomllib.TOMLDecodeError as error:
+            raise SettingError(f"profile {file} is no valid TOML: {error}") from None
+        except SettingError:
+            raise
+        except (ValueError, RecursionError):  # TOML has no limit for the length of a number or the depth of a table
+            raise SettingError(f"profile {file}: a number or a nesting in it is too large") from None
 
     def readback_octets_match(self, octets: bytes, sent: bytes) -> bool:
         """Whether attribute 2 shows the token whose octets we sent. Never for ``hidden``."""

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Self
 
+from cosem_objects.association_ln import PUBLIC_CLIENT_SAP
 from cosem_objects.axdr import Data
 from cosem_objects.dlms.apdu import (
     ActionRequest,
@@ -39,7 +40,6 @@ from gateway.meters import Meter
 from transports.channel import ApduChannel, ChannelError, Link
 from transports.registry import open_link
 
-PUBLIC_CLIENT_SAP = 16
 DATA_CLASS_ID = 1
 _CHALLENGE_SIZE = 16
 _NOTIFICATIONS_MAX = 100

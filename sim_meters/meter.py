@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from cosem_objects import token_gateway
+from cosem_objects.association_ln import PUBLIC_CLIENT_SAP
 from cosem_objects.dlms import acse
 from cosem_objects.dlms.acse import Aare, ApplicationContext, AssociationResult, UserDiagnostic
 from cosem_objects.dlms.apdu import ActionRequest, ExceptionResponse, Request, ServiceError, StateError
@@ -23,7 +24,7 @@ from cosem_objects.dlms.server import ServerAssociation
 from sim_meters.asked import Association
 from sim_meters.behaviour import Behaviour, Fault
 from sim_meters.ledger import Ledger, LedgerError
-from sim_meters.meter_config import PUBLIC_CLIENT_SAP, MeterConfig
+from sim_meters.meter_config import MeterConfig
 from sim_meters.objects import answer, objects_of, public_objects
 from sim_meters.prepayment import PrepaymentMeter
 from transports.channel import ApduChannel

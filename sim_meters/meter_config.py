@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from cosem_objects.association_ln import PUBLIC_CLIENT_SAP
 from cosem_objects.disconnect_control import ControlState
 from cosem_objects.dlms.security import SecuritySettings
 from cosem_objects.errors import SettingError
@@ -18,7 +19,6 @@ from sim_meters.sts.key_attributes import KeyAttributes
 from sim_meters.sts.machine import TokenMachine
 from transports.channel import Address
 
-PUBLIC_CLIENT_SAP = 16
 STATUS_DELAY_SECONDS_MAX = 86_400
 
 SIM_PROFILE = MeterProfile(name="sim", data_value_map=DataValueMap.ONEHOT16)

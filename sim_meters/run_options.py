@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import tomllib
 from argparse import ArgumentParser, Namespace
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from cosem_objects.dlms.security import TITLE_SIZE, SecuritySettings
 from cosem_objects.errors import SettingError
@@ -154,12 +152,7 @@ def _profile(options: Namespace) -> MeterProfile:
     if not is_file and not path.is_file():
         known = ", ".join(sorted(file.stem for file in PROFILES.glob("*.toml")))
         raise SettingError(f"--profile: expected {known} or a file; got {name!r}")
-    try:
-        profile = MeterProfile.parse({"name": path.stem, **_read_toml(path)})
-    except SettingError:
-        raise
-    except ValueError:  # a number so long that it cannot even be shown
-        raise SettingError(f"--profile: a number in {path} is too large") from None
+    profile = MeterProfile.parse_toml(_text(path), path)
     if options.token_encoding is not None:
         try:
             profile = replace(profile, token_encoding=TokenEncoding(options.token_encoding))
@@ -171,15 +164,13 @@ def _profile(options: Namespace) -> MeterProfile:
     return profile
 
 
-def _read_toml(path: Path) -> Mapping[str, Any]:
+def _text(path: Path) -> str:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return path.read_text(encoding="utf-8")
     except OSError as error:
         raise SettingError(f"--profile: cannot read {path}: {error.strerror}") from None
-    except RecursionError:
-        raise SettingError(f"--profile: {path} is nested too deep") from None
-    except ValueError as error:  # not TOML, or not UTF-8
-        raise SettingError(f"--profile: {path} is not TOML: {error}") from None
+    except UnicodeDecodeError:
+        raise SettingError(f"--profile: expected text in {path}") from None
 
 
 def _hdlc(options: Namespace, profile: MeterProfile) -> HdlcSettings:

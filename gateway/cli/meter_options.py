@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import tomllib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -129,22 +128,13 @@ def load_profile(name: str) -> MeterProfile:
     is_path = "/" in name or name.endswith(".toml")
     path = Path(name) if is_path else PROFILES / f"{name}.toml"
     try:
-        mapping = tomllib.loads(path.read_text())
+        text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         known = ", ".join(sorted(file.stem for file in PROFILES.glob("*.toml")))
         raise SettingError(f"profile {name!r}: no such file; known names: {known}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise SettingError(f"profile {name!r}: cannot be read ({error})") from None
-    except tomllib.TOMLDecodeError as error:
-        raise SettingError(f"profile {name!r}: no valid TOML ({error})") from None
-    except (ValueError, RecursionError):
-        raise SettingError(f"profile {name!r}: a number or a nesting in it is too large") from None
-    try:
-        return MeterProfile.parse({"name": path.stem, **mapping})
-    except SettingError:
-        raise
-    except ValueError:  # a number so long that it cannot even be shown
-        raise SettingError(f"profile {name!r}: a number in it is too large") from None
+    return MeterProfile.parse_toml(text, path)
 
 
 def _security_from(args: argparse.Namespace) -> SecuritySettings:

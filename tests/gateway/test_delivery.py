@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 import pytest
 
 from cosem_objects import disconnect_control
+from cosem_objects.association_ln import PUBLIC_CLIENT_SAP
 from cosem_objects.disconnect_control import ControlState
 from cosem_objects.dlms.apdu import ActionResult, DataAccessResult, ExceptionResponse, ServiceError, StateError
 from cosem_objects.dlms.security import COUNTER_MAX, InvocationCounters, Protection, SecuritySettings
@@ -28,7 +29,7 @@ from cosem_objects.token_gateway import DataValueMap, TokenEncoding, TokenStatus
 from gateway.delivery import Delivery
 from gateway.events import Amount, DoubtArisen, Event, Judged, Reached, SendStarted, StatusRead
 from gateway.meters import Meter
-from gateway.session import PUBLIC_CLIENT_SAP, open_session
+from gateway.session import open_session
 from gateway.verdict import Credited
 from sim_meters.account import AccountUnit
 from sim_meters.asked import Asked, InterfaceClass
@@ -508,14 +509,22 @@ async def test_what_a_meter_does_not_have_cannot_be_checked_and_that_is_said(
     [(SIM_PROFILE.device_name_obis, {"serial": SERIAL}), (SIM_PROFILE.sts_obis, {"pan": PAN})],
     ids=["device name", "MeterPAN"],
 )
-async def test_a_meter_that_cannot_say_its_name_just_now_is_asked_another_time(
-    obis: ObisCode, known: dict[str, Any]
+@pytest.mark.parametrize(
+    ("refusal", "verdict"),
+    [
+        (DataAccessResult.TEMPORARY_FAILURE, "unreached (busy), credited no"),
+        (DataAccessResult.READ_WRITE_DENIED, "held (config), credited no"),
+    ],
+    ids=["not now", "not to us"],
+)
+async def test_a_meter_that_does_not_say_its_name_gets_no_token(
+    obis: ObisCode, known: dict[str, Any], refusal: DataAccessResult, verdict: str
 ) -> None:
     async with meter_at() as place:
         row = place.meter._objects[obis]
-        readers = dict.fromkeys(row.readers, lambda _asked: DataAccessResult.TEMPORARY_FAILURE)
+        readers = dict.fromkeys(row.readers, lambda _asked: refusal)
         place.meter._objects[obis] = replace(row, readers=readers)
-        assert (await deliver(place, ONE, **known)).words == ["unreached (busy), credited no"]
+        assert (await deliver(place, ONE, **known)).words == [verdict]
         assert place.meter.entered == []
 
 

@@ -263,7 +263,7 @@ BAD = {
     "profile": (("--profile", "nobody"), "--profile: expected default, sim or a file"),
     "profile file": (("--profile", "/no/such.toml"), "--profile: cannot read"),
     "profile content": (("--profile", "pyproject.toml"), "profile field"),
-    "no TOML": (("--profile", "./LICENSE"), "is not TOML"),
+    "no TOML": (("--profile", "./LICENSE"), "is no valid TOML"),
     "encoding": (("--token-encoding", "hex"), "--token-encoding: expected one of"),
     "pan": (("--pan", "600727000000000008"), "pan: "),
     "last pan": (("--pan", "600727009999999997", "--meters", "2"), "pan: "),
