@@ -11,7 +11,6 @@ import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
-from pathlib import PurePath
 from typing import Any
 
 from cosem_objects import payment, token_gateway
@@ -199,10 +198,10 @@ class MeterProfile:
         return cls(**{key: readers[key](key, value) for key, value in mapping.items()})
 
     @classmethod
-    def parse_toml(cls, text: str, file: PurePath) -> MeterProfile:
+    def parse_toml(cls, text: str, file: str) -> MeterProfile:
         """Read the text of a profile file, whose name is the model's if it names none. Raises ``SettingError``."""
         try:
-            return cls.parse({"name": file.stem, **tomllib.loads(text)})
+            return cls.parse({"name": file.rpartition("/")[2].removesuffix(".toml"), **tomllib.loads(text)})
         except tomllib.TOMLDecodeError as error:
             raise SettingError(f"profile {file} is no valid TOML: {error}") from None
         except SettingError:

@@ -152,7 +152,7 @@ def _profile(options: Namespace) -> MeterProfile:
     if not is_file and not path.is_file():
         known = ", ".join(sorted(file.stem for file in PROFILES.glob("*.toml")))
         raise SettingError(f"--profile: expected {known} or a file; got {name!r}")
-    profile = MeterProfile.parse_toml(_text(path), path)
+    profile = MeterProfile.parse_toml(_text(path), str(path))
     if options.token_encoding is not None:
         try:
             profile = replace(profile, token_encoding=TokenEncoding(options.token_encoding))

@@ -134,7 +134,7 @@ def load_profile(name: str) -> MeterProfile:
         raise SettingError(f"profile {name!r}: no such file; known names: {known}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise SettingError(f"profile {name!r}: cannot be read ({error})") from None
-    return MeterProfile.parse_toml(text, path)
+    return MeterProfile.parse_toml(text, str(path))
 
 
 def _security_from(args: argparse.Namespace) -> SecuritySettings:
