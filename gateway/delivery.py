@@ -42,6 +42,7 @@ from gateway.verdict import (
     Evidence,
     NextStep,
     Obstacle,
+    Outcome,
     Reading,
     Verdict,
     is_ours,
@@ -122,8 +123,14 @@ class Delivery:
     async def _deliver(self, story: _Story) -> Judged:
         """One token, over as many associations as its doubts need and the profile allows."""
         rounds = 0
+        is_reused = self._session is not None
         while True:
             verdict = await self._association(story)
+            if is_reused and not story.tries and verdict.outcome is Outcome.UNREACHED:
+                # The association of the token before broke; that says nothing about the meter.
+                is_reused = False
+                story.forget_association()
+                continue
             if verdict.next_step is NextStep.STOP or rounds >= self._profile.doubt_rounds_max:
                 return story.judged(verdict)
             await self._record(DoubtArisen(story.token, verdict))

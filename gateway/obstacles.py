@@ -9,7 +9,7 @@ from cosem_objects.payment import Currency, CurrencyUnit
 from cosem_objects.profile import MeterProfile
 from gateway.readback import GatewayUnreadable
 from gateway.session import CounterReset, CounterUnreadable, WrongKeys
-from gateway.verdict import WRONG_METER, Obstacle
+from gateway.verdict import COUNTER_RESET, WRONG_METER, Obstacle
 from transports.channel import ChannelClosed, ChannelGarbled, ChannelTimeout, NotSentError
 from transports.endpoint import EndpointError
 
@@ -41,7 +41,7 @@ _OBSTACLES: tuple[tuple[type[Exception], str, bool], ...] = (
     (ChannelGarbled, "garbled", False),
     (WrongSystemTitleError, WRONG_METER, False),
     (WrongMeter, WRONG_METER, False),
-    (CounterReset, "counter-reset", True),
+    (CounterReset, COUNTER_RESET, True),
     (WrongKeys, "config", True),
     (CounterUnreadable, "config", True),
     (LocalProtocolError, "config", True),

@@ -117,8 +117,8 @@ def judge(evidence: Evidence, profile: MeterProfile) -> Verdict:
     """The verdict on one token. Pure and total: every evidence has exactly one."""
     if evidence.tries == 0:
         return _nothing_left(evidence, profile)
-    if evidence.obstacle is not None and evidence.obstacle.reason == WRONG_METER:
-        return Verdict(Outcome.HELD, Credited.UNKNOWN, WRONG_METER, "1", detail=evidence.obstacle.detail)
+    if evidence.obstacle is not None and evidence.obstacle.reason in (WRONG_METER, COUNTER_RESET):
+        return Verdict(Outcome.HELD, Credited.UNKNOWN, evidence.obstacle.reason, "1", detail=evidence.obstacle.detail)
     reading = evidence.after
     if reading is None or reading.status is None or (reading.token is None and not _is_hidden(profile)):
         return _unread(evidence)
@@ -134,6 +134,7 @@ def judge(evidence: Evidence, profile: MeterProfile) -> Verdict:
 
 
 WRONG_METER = "wrong-meter"
+COUNTER_RESET = "counter-reset"
 
 
 def is_ours(evidence: Evidence, profile: MeterProfile) -> bool:

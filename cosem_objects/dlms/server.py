@@ -263,7 +263,9 @@ class ServerAssociation:
         return self._seal(ActionResponse(ActionResult.SUCCESS, axdr.octet_string(ours), request.invoke).encode())
 
     def _release(self, octets: bytes) -> bytes:
-        acse.decode(octets)
+        release = acse.decode(octets)
+        if self._layer is not None and isinstance(release, acse.Rlrq) and release.user_information:
+            self._open(release.user_information)  # a forged one ends nothing
         information = None
         if self._layer is not None:
             information = self._seal(InitiateResponse(_OFFERED, self._pdu_size_max).encode())

@@ -942,6 +942,25 @@ async def test_a_pending_token_is_found_again_after_a_lost_answer() -> None:
 # Several tokens.
 
 
+async def test_a_line_that_breaks_between_two_tokens_is_opened_anew() -> None:
+    place = Place(WatchedMeter(lab_config()))
+    channels: list[ApduChannel] = []
+
+    async def noted(channel: ApduChannel) -> None:
+        channels.append(channel)
+        await place.serve(channel)
+
+    async def break_the_line(_event: Event) -> None:
+        channels[0].hang_up()
+
+    async with await listen_somewhere("tcp", noted) as listener:
+        place.url = listener.url
+        notes = await deliver(place, ONE, TWO, steps={Judged: break_the_line})
+    place.meter.close()
+    assert notes.words == [ACCEPTED, ACCEPTED]
+    assert place.meter.entered == [octets(ONE), octets(TWO)]
+
+
 async def test_tokens_go_in_their_order_over_one_association_and_a_refused_one_stops_nothing() -> None:
     async with meter_at(secured(HLS)) as place:
         notes = await deliver(place, TWO, OTHER_KEY, ONE)
