@@ -79,7 +79,10 @@ def add_meter_options(parser: argparse.ArgumentParser) -> None:
         help="first counter that we use; read = ask the meter as public client 16 (default %(default)s)",
     )
 
-    who = parser.add_argument_group("which meter it must be", "What is given is checked before anything is sent.")
+    who = parser.add_argument_group(
+        "which meter it must be",
+        "What is given is checked before anything is sent; what the meter does not have is skipped, and said.",
+    )
     who.add_argument("--meter-system-title", metavar="HEX", help="its system title, 16 hex digits")
     who.add_argument("--serial", default="", metavar="TEXT", help="its device name, object 0-0:42.0.0.255")
     who.add_argument("--pan", default="", metavar="DIGITS", help="its MeterPAN, 18 digits, from class 116")
