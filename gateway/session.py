@@ -27,12 +27,8 @@ from cosem_objects.dlms.apdu import (
     Response,
 )
 from cosem_objects.dlms.client import Associated, ClientAssociation, Event, Released, ServiceRefused
-from cosem_objects.dlms.security import (
-    DecipheringError,
-    InvocationCounters,
-    ReplayedCounterError,
-    SecuritySettings,
-)
+from cosem_objects.dlms.security import DecipheringError, InvocationCounters, ReplayedCounterError
+from cosem_objects.dlms.settings import SecuritySettings
 from cosem_objects.errors import LocalProtocolError, RemoteProtocolError, RemoteRefusal
 from cosem_objects.names import spell
 from cosem_objects.obis import ObisCode

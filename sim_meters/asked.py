@@ -11,7 +11,7 @@ from cosem_objects import axdr
 from cosem_objects.axdr import Data
 from cosem_objects.clock import CosemDateTime
 from cosem_objects.dlms.apdu import ActionResult, DataAccessResult
-from cosem_objects.dlms.security import SecuritySettings
+from cosem_objects.dlms.settings import SecuritySettings
 from cosem_objects.obis import ObisCode
 from sim_meters.prepayment import PrepaymentMeter
 

@@ -7,7 +7,7 @@ from cosem_objects.association_ln import AssociationStatus
 from cosem_objects.axdr import Data
 from cosem_objects.dlms.acse import ApplicationContext
 from cosem_objects.dlms.apdu import Conformance
-from cosem_objects.dlms.security import Ciphering
+from cosem_objects.dlms.settings import Ciphering
 from cosem_objects.obis import ObisCode
 from sim_meters.asked import Asked, InterfaceClass, constant, no_access, not_allowed
 

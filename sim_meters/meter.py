@@ -19,8 +19,8 @@ from cosem_objects.association_ln import PUBLIC_CLIENT_SAP
 from cosem_objects.dlms import acse
 from cosem_objects.dlms.acse import Aare, ApplicationContext, AssociationResult, UserDiagnostic
 from cosem_objects.dlms.apdu import ActionRequest, ExceptionResponse, Request, ServiceError, StateError
-from cosem_objects.dlms.security import Ciphering, SecuritySettings
 from cosem_objects.dlms.server import ServerAssociation
+from cosem_objects.dlms.settings import Ciphering, SecuritySettings
 from sim_meters.asked import Association
 from sim_meters.behaviour import Behaviour, Fault
 from sim_meters.ledger import Ledger, LedgerError

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from cosem_objects.association_ln import PUBLIC_CLIENT_SAP
 from cosem_objects.disconnect_control import ControlState
-from cosem_objects.dlms.security import SecuritySettings
+from cosem_objects.dlms.settings import SecuritySettings
 from cosem_objects.errors import SettingError
 from cosem_objects.profile import MeterProfile
 from cosem_objects.token_gateway import DataValueMap

@@ -9,7 +9,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Literal
 
-from cosem_objects.dlms.security import TITLE_SIZE, SecuritySettings
+from cosem_objects.dlms.settings import TITLE_SIZE, SecuritySettings
 from cosem_objects.errors import SettingError
 from cosem_objects.profile import MeterProfile
 from cosem_objects.token_gateway import TokenEncoding

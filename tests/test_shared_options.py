@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from cosem_objects.dlms.security import SecuritySettings
+from cosem_objects.dlms.settings import SecuritySettings
 from cosem_objects.errors import SettingError
 from cosem_objects.token_gateway import TokenEncoding
 from gateway.cli.meter_options import add_meter_options, meter_from

@@ -43,17 +43,15 @@ from cosem_objects.dlms.apdu import (
 from cosem_objects.dlms.security import (
     CHALLENGE_SIZE_MAX,
     CHALLENGE_SIZE_MIN,
-    TITLE_SIZE,
     Cipher,
-    Ciphering,
     InvocationCounters,
     SecurityLayer,
-    SecuritySettings,
     WrongSystemTitleError,
     answer_challenge,
     challenge_is_answered,
     is_ciphered,
 )
+from cosem_objects.dlms.settings import TITLE_SIZE, Ciphering, SecuritySettings
 from cosem_objects.errors import LocalProtocolError, RemoteProtocolError, RemoteRefusal
 from cosem_objects.names import spell
 from cosem_objects.obis import ObisCode

@@ -37,19 +37,17 @@ from cosem_objects.dlms.security import (
     CHALLENGE_SIZE_MAX,
     CHALLENGE_SIZE_MIN,
     COUNTER_MAX,
-    TITLE_SIZE,
     Cipher,
-    Ciphering,
     DecipheringError,
     InvocationCounters,
     ReplayedCounterError,
     SecurityLayer,
-    SecuritySettings,
     WrongSystemTitleError,
     answer_challenge,
     challenge_is_answered,
     is_ciphered,
 )
+from cosem_objects.dlms.settings import TITLE_SIZE, Ciphering, SecuritySettings
 from cosem_objects.errors import LocalProtocolError, RemoteProtocolError, SettingError
 
 _OFFERED = Conformance.GET | Conformance.SET | Conformance.ACTION | Conformance.GENERAL_PROTECTION

@@ -7,7 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from cosem_objects.dlms.security import COUNTER_MAX, Ciphering, SecuritySettings
+from cosem_objects.dlms.security import COUNTER_MAX
+from cosem_objects.dlms.settings import Ciphering, SecuritySettings
 from cosem_objects.errors import SettingError
 from cosem_objects.profile import MeterProfile
 from cosem_objects.token_gateway import TokenEncoding

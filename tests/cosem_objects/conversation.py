@@ -19,8 +19,9 @@ from cosem_objects.dlms.apdu import (
     SetResponse,
 )
 from cosem_objects.dlms.client import Associated, ClientAssociation, Released
-from cosem_objects.dlms.security import Cipher, Ciphering, InvocationCounters, Protection, SecuritySettings
+from cosem_objects.dlms.security import Cipher, InvocationCounters
 from cosem_objects.dlms.server import ServerAssociation
+from cosem_objects.dlms.settings import Ciphering, Protection, SecuritySettings
 from cosem_objects.obis import ObisCode
 from tests.vectors import dlms_key
 

@@ -16,15 +16,13 @@ from cosem_objects.dlms.client import AssociationRefused, ServiceRefused
 from cosem_objects.dlms.client import State as ClientState
 from cosem_objects.dlms.security import (
     Cipher,
-    Ciphering,
     DecipheringError,
-    Protection,
     ReplayedCounterError,
-    SecuritySettings,
     WrongSystemTitleError,
     answer_challenge,
 )
 from cosem_objects.dlms.server import State as MeterState
+from cosem_objects.dlms.settings import Ciphering, Protection, SecuritySettings
 from cosem_objects.errors import LocalProtocolError, RemoteProtocolError
 from tests.cosem_objects.conversation import (
     ACTION,

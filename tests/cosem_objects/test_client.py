@@ -29,15 +29,13 @@ from cosem_objects.dlms.apdu import (
 )
 from cosem_objects.dlms.client import Associated, AssociationRefused, ClientAssociation, Released, ServiceRefused, State
 from cosem_objects.dlms.security import (
-    Ciphering,
     DecipheringError,
     InvocationCounters,
-    Protection,
     ReplayedCounterError,
     SecurityLayer,
-    SecuritySettings,
     WrongSystemTitleError,
 )
+from cosem_objects.dlms.settings import Ciphering, Protection, SecuritySettings
 from cosem_objects.errors import LocalProtocolError, RemoteProtocolError, SettingError
 from tests.cosem_objects.conversation import (
     ACTION,

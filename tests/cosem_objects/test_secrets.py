@@ -27,7 +27,8 @@ from cosem_objects.dlms.apdu import (
     InitiateRequest,
     SetRequest,
 )
-from cosem_objects.dlms.security import Cipher, InvocationCounters, SecurityLayer, SecuritySettings
+from cosem_objects.dlms.security import Cipher, InvocationCounters, SecurityLayer
+from cosem_objects.dlms.settings import SecuritySettings
 from cosem_objects.errors import LocalProtocolError, RemoteProtocolError, SettingError, TokenFormatError
 from cosem_objects.octets import with_length
 from cosem_objects.profile import MeterProfile

@@ -13,18 +13,16 @@ from cosem_objects.dlms.acse import Mechanism
 from cosem_objects.dlms.security import (
     COUNTER_MAX,
     Cipher,
-    Ciphering,
     DecipheringError,
     InvocationCounters,
-    Protection,
     ReplayedCounterError,
     SecurityLayer,
-    SecuritySettings,
     WrongSystemTitleError,
     answer_challenge,
     challenge_is_answered,
     is_ciphered,
 )
+from cosem_objects.dlms.settings import Ciphering, Protection, SecuritySettings
 from cosem_objects.errors import LocalProtocolError, RemoteProtocolError, SettingError
 from tests.cosem_objects.conversation import (
     AK,

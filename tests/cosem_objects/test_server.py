@@ -33,15 +33,13 @@ from cosem_objects.dlms.client import State as ClientState
 from cosem_objects.dlms.security import (
     COUNTER_MAX,
     Cipher,
-    Ciphering,
     InvocationCounters,
-    Protection,
     SecurityLayer,
-    SecuritySettings,
     answer_challenge,
     is_ciphered,
 )
 from cosem_objects.dlms.server import ServerAssociation, State
+from cosem_objects.dlms.settings import Ciphering, Protection, SecuritySettings
 from cosem_objects.errors import LocalProtocolError, RemoteProtocolError, SettingError
 from cosem_objects.obis import ObisCode
 from tests.cosem_objects.conversation import (

@@ -32,14 +32,12 @@ from cosem_objects.dlms.apdu import (
 )
 from cosem_objects.dlms.security import (
     Cipher,
-    Ciphering,
     InvocationCounters,
-    Protection,
     SecurityLayer,
-    SecuritySettings,
     answer_challenge,
     challenge_is_answered,
 )
+from cosem_objects.dlms.settings import Ciphering, Protection, SecuritySettings
 from cosem_objects.obis import ObisCode
 from cosem_objects.octets import OctetReader
 from cosem_objects.payment import AccountModeAndStatus, Currency, CurrencyUnit

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from cosem_objects.dlms.security import SecuritySettings
+from cosem_objects.dlms.settings import SecuritySettings
 from cosem_objects.sts_token import Token, TokenClass
 from gateway.__main__ import main
 from sim_meters.behaviour import Behaviour, Fault, FaultOrder

@@ -20,7 +20,8 @@ from cosem_objects import disconnect_control
 from cosem_objects.association_ln import PUBLIC_CLIENT_SAP
 from cosem_objects.disconnect_control import ControlState
 from cosem_objects.dlms.apdu import ActionResult, DataAccessResult, ExceptionResponse, ServiceError, StateError
-from cosem_objects.dlms.security import COUNTER_MAX, InvocationCounters, Protection, SecuritySettings
+from cosem_objects.dlms.security import COUNTER_MAX, InvocationCounters
+from cosem_objects.dlms.settings import Protection, SecuritySettings
 from cosem_objects.obis import ObisCode
 from cosem_objects.payment import Currency, CurrencyUnit
 from cosem_objects.profile import HiddenTokenProof, MeterProfile, TokenReadback

@@ -15,8 +15,9 @@ from cosem_objects.dlms import acse
 from cosem_objects.dlms.acse import Aare, Mechanism
 from cosem_objects.dlms.apdu import ActionRequest, Conformance, DataNotification, InitiateResponse, MethodDescriptor
 from cosem_objects.dlms.client import ClientAssociation
-from cosem_objects.dlms.security import InvocationCounters, SecuritySettings
+from cosem_objects.dlms.security import InvocationCounters
 from cosem_objects.dlms.server import ServerAssociation
+from cosem_objects.dlms.settings import SecuritySettings
 from cosem_objects.errors import RemoteProtocolError
 from cosem_objects.obis import ObisCode
 from cosem_objects.payment import Currency, CurrencyUnit

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from random import Random
 
-from cosem_objects.dlms.security import SecuritySettings
+from cosem_objects.dlms.settings import SecuritySettings
 from cosem_objects.profile import MeterProfile
 from cosem_objects.sts_token import Token
 from cosem_objects.token_gateway import DataValueMap

@@ -27,7 +27,8 @@ from cosem_objects.dlms.apdu import (
     SetResponse,
 )
 from cosem_objects.dlms.client import Associated, ClientAssociation, Released
-from cosem_objects.dlms.security import InvocationCounters, SecuritySettings
+from cosem_objects.dlms.security import InvocationCounters
+from cosem_objects.dlms.settings import SecuritySettings
 from cosem_objects.obis import ObisCode
 from cosem_objects.sts_token import Token
 from cosem_objects.token_gateway import TokenStatus

@@ -14,7 +14,7 @@ from cosem_objects.clock import CosemDateTime
 from cosem_objects.disconnect_control import ControlState
 from cosem_objects.dlms.apdu import ActionResult, DataAccessResult
 from cosem_objects.dlms.client import AssociationRefused, ServiceRefused
-from cosem_objects.dlms.security import SecuritySettings
+from cosem_objects.dlms.settings import SecuritySettings
 from cosem_objects.errors import SettingError
 from cosem_objects.obis import ObisCode
 from cosem_objects.payment import AccountModeAndStatus, Currency, CurrencyUnit

@@ -9,7 +9,8 @@ import pytest
 
 from cosem_objects.dlms.apdu import AttributeDescriptor, GetRequest, ServiceError
 from cosem_objects.dlms.client import AssociationRefused, ServiceRefused
-from cosem_objects.dlms.security import Ciphering, InvocationCounters, SecuritySettings
+from cosem_objects.dlms.security import InvocationCounters
+from cosem_objects.dlms.settings import Ciphering, SecuritySettings
 from cosem_objects.obis import ObisCode
 from sim_meters.ledger import CountersKept, FileLedger, Ledger, read_ledger
 from sim_meters.meter import SimMeter

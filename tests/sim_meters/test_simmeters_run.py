@@ -15,7 +15,8 @@ import pytest
 from cosem_objects import axdr
 from cosem_objects.dlms.apdu import AttributeDescriptor, GetRequest
 from cosem_objects.dlms.client import AssociationRefused
-from cosem_objects.dlms.security import Ciphering, InvocationCounters
+from cosem_objects.dlms.security import InvocationCounters
+from cosem_objects.dlms.settings import Ciphering
 from cosem_objects.obis import ObisCode
 from cosem_objects.payment import Currency, CurrencyUnit, meter_pan_from_data
 from cosem_objects.sts_token import Token
