@@ -220,6 +220,7 @@ async def test_hdlc_with_small_frames_and_physical_addresses() -> None:
 async def test_a_port_that_is_taken_leaves_nothing_listening() -> None:
     first = free_ports(3)
     with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the probe: old connections do not count
         taken.bind(("127.0.0.1", first + 2))
         taken.listen()
         code, out, errors = await simmeters("run", "--listen", f"tcp://127.0.0.1:{first}", "--meters", "3")
