@@ -80,6 +80,10 @@ class Reading:
     status: TokenStatus | None
 
 
+WRONG_METER = "wrong-meter"
+COUNTER_RESET = "counter-reset"
+
+
 @dataclass(frozen=True, slots=True)
 class Obstacle:
     """Why nothing could be sent, or nothing read: a word, a sentence, and whether only a person can mend it."""
@@ -126,15 +130,11 @@ def judge(evidence: Evidence, profile: MeterProfile) -> Verdict:
         return _shown(evidence, reading.status, profile)
     if evidence.obstacle is not None and evidence.obstacle.is_configuration:
         return Verdict(Outcome.HELD, Credited.UNKNOWN, evidence.obstacle.reason, "6", detail=evidence.obstacle.detail)
-    if evidence.action_result not in (None, ActionResult.SUCCESS):
-        return _refused(evidence, evidence.action_result)
+    if evidence.action_result is not None and evidence.action_result != ActionResult.SUCCESS:
+        return _refused(evidence.action_result)
     if evidence.action_result == ActionResult.SUCCESS and _unchanged(evidence) and not evidence.poll_time_is_up:
         return Verdict(Outcome.PENDING, Credited.UNKNOWN, "not-shown-yet", "4", NextStep.POLL)
-    return _not_shown(evidence)
-
-
-WRONG_METER = "wrong-meter"
-COUNTER_RESET = "counter-reset"
+    return _not_shown()
 
 
 def is_ours(evidence: Evidence, profile: MeterProfile) -> bool:
@@ -144,7 +144,7 @@ def is_ours(evidence: Evidence, profile: MeterProfile) -> bool:
         return False
     if _is_hidden(profile):
         return _stands_in_for_it(evidence, reading, profile)
-    if reading.token is None or not profile.readback_octets_match(reading.token, evidence.token):
+    if not stands_in_meter(reading, evidence.token, profile):
         return False
     return before is None or reading.token != before.token or reading.time != before.time
 
@@ -161,7 +161,7 @@ def _stands_in_for_it(evidence: Evidence, reading: Reading, profile: MeterProfil
 
 def stands_in_meter(reading: Reading, token: bytes, profile: MeterProfile) -> bool:
     """Whether attribute 2 shows this token, whoever entered it."""
-    return not _is_hidden(profile) and reading.token is not None and profile.readback_octets_match(reading.token, token)
+    return reading.token is not None and profile.readback_octets_match(reading.token, token)
 
 
 def _nothing_left(evidence: Evidence, profile: MeterProfile) -> Verdict:
@@ -216,16 +216,16 @@ def _unread_bits(status: TokenStatus, profile: MeterProfile) -> str:
     return f", the meter's reason {status.data_value} needs a profile with data_value_map"
 
 
-def _refused(evidence: Evidence, result: int | None) -> Verdict:
+def _refused(result: int) -> Verdict:
     """Row 10: the ACTION itself was refused, and nothing of ours is shown."""
-    advice = _REFUSAL_ADVICE.get(result or 0, "")
-    detail = f"the meter refused enter with {spell(ActionResult, result or 0)}{advice}"
+    advice = _REFUSAL_ADVICE.get(result, "")
+    detail = f"the meter refused enter with {spell(ActionResult, result)}{advice}"
     if result in _TRY_LATER:
         return Verdict(Outcome.IN_DOUBT, Credited.UNKNOWN, "busy", "10", detail=detail)
     return Verdict(Outcome.HELD, Credited.UNKNOWN, "config", "10", detail=detail)
 
 
-def _not_shown(evidence: Evidence) -> Verdict:
+def _not_shown() -> Verdict:
     """Row 6: another token stands there, or nothing changed."""
     detail = "the meter does not show our token"
     return Verdict(Outcome.IN_DOUBT, Credited.UNKNOWN, "not-shown", "6", NextStep.ENTER, detail=detail)

@@ -5,20 +5,13 @@ from __future__ import annotations
 from cosem_objects import association_ln, axdr
 from cosem_objects.association_ln import AssociationStatus
 from cosem_objects.axdr import Data
-from cosem_objects.dlms.acse import ApplicationContext
-from cosem_objects.dlms.apdu import Conformance
-from cosem_objects.dlms.settings import Ciphering
+from cosem_objects.dlms.acse import CONTEXT_OID, MECHANISM_OID
+from cosem_objects.dlms.apdu import DLMS_VERSION
+from cosem_objects.dlms.server import OFFERED
 from cosem_objects.obis import ObisCode
 from sim_meters.asked import Asked, InterfaceClass, constant, no_access, not_allowed
 
-# 2.16.756.5.8.1.x and 2.16.756.5.8.2.x, as in AARQ and AARE.
-_CONTEXT_OID = bytes.fromhex("608574050801")
-_MECHANISM_OID = bytes.fromhex("608574050802")
-
-# What the server core offers. (What was agreed with this client, it keeps to itself so far.)
-_CONFORMANCE = Conformance.GET | Conformance.SET | Conformance.ACTION | Conformance.GENERAL_PROTECTION
 _PDU_SIZE_LIMIT = 0xFFFF
-_DLMS_VERSION = 6
 
 _NO_ACCESS, _READ_ONLY, _METHOD_ACCESS = 0, 1, 1  # access modes of versions 0 to 2
 
@@ -57,24 +50,23 @@ def _partners(asked: Asked) -> Data:
 
 
 def _context_name(asked: Asked) -> Data:
-    is_plain = asked.association.security.ciphering is Ciphering.NONE
-    context = ApplicationContext.LOGICAL_NAME if is_plain else ApplicationContext.LOGICAL_NAME_CIPHERED
-    return axdr.octet_string(_CONTEXT_OID + bytes((context,)))
+    return axdr.octet_string(CONTEXT_OID + bytes((asked.association.security.application_context,)))
 
 
 def _context_info(asked: Asked) -> Data:
     return axdr.structure(
-        axdr.bit_string(f"{_CONFORMANCE:024b}"),
+        # What the server core offers; what was agreed with this client, it keeps to itself so far.
+        axdr.bit_string(f"{OFFERED:024b}"),
         axdr.long_unsigned(asked.meter.config.profile.pdu_size_max),
         axdr.long_unsigned(_PDU_SIZE_LIMIT),
-        axdr.unsigned(_DLMS_VERSION),
+        axdr.unsigned(DLMS_VERSION),
         axdr.integer(0),  # quality of service: not used
         axdr.octet_string(b""),  # ciphering info: no dedicated key
     )
 
 
 def _mechanism_name(asked: Asked) -> Data:
-    return axdr.octet_string(_MECHANISM_OID + bytes((asked.association.security.mechanism,)))
+    return axdr.octet_string(MECHANISM_OID + bytes((asked.association.security.mechanism,)))
 
 
 ASSOCIATION = InterfaceClass(

@@ -20,7 +20,7 @@ from cosem_objects.dlms import acse
 from cosem_objects.dlms.acse import Aare, ApplicationContext, AssociationResult, UserDiagnostic
 from cosem_objects.dlms.apdu import ActionRequest, ExceptionResponse, Request, ServiceError, StateError
 from cosem_objects.dlms.server import ServerAssociation
-from cosem_objects.dlms.settings import Ciphering, SecuritySettings
+from cosem_objects.dlms.settings import SecuritySettings
 from sim_meters.asked import Association
 from sim_meters.behaviour import Behaviour, Fault
 from sim_meters.ledger import Ledger, LedgerError
@@ -162,8 +162,7 @@ class Conversation:
         return Reaction(response)
 
     def _refuse_as_busy(self) -> bytes:
-        is_plain = self._meter.config.security.ciphering is Ciphering.NONE
-        context = ApplicationContext.LOGICAL_NAME if is_plain else ApplicationContext.LOGICAL_NAME_CIPHERED
+        context = self._meter.config.security.application_context
         return Aare(context, AssociationResult.REJECTED_TRANSIENT, UserDiagnostic.NO_REASON_GIVEN).encode()
 
 

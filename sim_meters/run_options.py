@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Literal
 
 from cosem_objects.dlms.settings import TITLE_SIZE, SecuritySettings
 from cosem_objects.errors import SettingError
@@ -22,7 +21,7 @@ from sim_meters.sts.decoder_key import DecoderKey, VendingKey, derive_decoder_ke
 from sim_meters.sts.key_attributes import KeyAttributes
 from sim_meters.sts.key_options import add_key_options, read_attributes, read_decoder_key, read_vending_key
 from transports.endpoint import Endpoint, EndpointError
-from transports.hdlc import HdlcSettings
+from transports.hdlc import ADDRESS_BYTES, HdlcSettings
 from transports.registry import TRANSPORTS
 
 PROFILES = Path(__file__).resolve().parent.parent / "config" / "meter_profiles"
@@ -174,18 +173,15 @@ def _text(path: Path) -> str:
 
 
 def _hdlc(options: Namespace, profile: MeterProfile) -> HdlcSettings:
-    if options.address_bytes not in _ADDRESS_BYTES:
+    if options.address_bytes not in ADDRESS_BYTES:
         raise SettingError(f"--address-bytes: expected auto, 1, 2 or 4; got {options.address_bytes!r}")
     info_max = profile.hdlc_info_max
     if options.hdlc_info_max is not None:
         info_max = _whole(options, "hdlc_info_max", 0, 0xFFFF)
     try:
-        return HdlcSettings(address_bytes=_ADDRESS_BYTES[options.address_bytes], info_max=info_max)
+        return HdlcSettings(address_bytes=ADDRESS_BYTES[options.address_bytes], info_max=info_max)
     except ValueError as error:
         raise SettingError(f"--hdlc-info-max: {error}") from None
-
-
-_ADDRESS_BYTES: dict[str, Literal["auto", 1, 2, 4]] = {"auto": "auto", "1": 1, "2": 2, "4": 4}
 
 
 def _physical(options: Namespace, endpoint: Endpoint) -> int | None:

@@ -42,6 +42,10 @@ LLC_REQUEST = b"\xe6\xe6\x00"
 LLC_RESPONSE = b"\xe6\xe7\x00"
 
 
+ADDRESS_BYTES: dict[str, Literal["auto", 1, 2, 4]] = {"auto": "auto", "1": 1, "2": 2, "4": 4}
+"""Lengths of the server's address, as they are written in options."""
+
+
 @dataclass(frozen=True, slots=True)
 class HdlcSettings:
     """How to speak HDLC with one kind of meter. Raises ``ValueError`` for what cannot be."""

@@ -16,8 +16,8 @@ from cosem_objects.names import spell
 from cosem_objects.octets import OctetReader, with_length
 
 # 2.16.756.5.8.1.x names the application context, 2.16.756.5.8.2.x the authentication mechanism.
-_CONTEXT_OID = bytes.fromhex("608574050801")
-_MECHANISM_OID = bytes.fromhex("608574050802")
+CONTEXT_OID = bytes.fromhex("608574050801")
+MECHANISM_OID = bytes.fromhex("608574050802")
 
 
 class ApplicationContext(IntEnum):
@@ -122,10 +122,10 @@ class Aarq:
         authenticates = self.mechanism != Mechanism.NONE
         return _field(
             self.TAG,
-            _field(_Tag.APPLICATION_CONTEXT, _oid(_CONTEXT_OID, self.context))
+            _field(_Tag.APPLICATION_CONTEXT, _oid(CONTEXT_OID, self.context))
             + _field(_Tag.CALLING_AP_TITLE, _title(self.calling_ap_title))
             + _field(_Tag.SENDER_REQUIREMENTS, _AUTHENTICATION_BIT if authenticates else None)
-            + _field(_Tag.MECHANISM, _MECHANISM_OID + bytes((self.mechanism,)) if authenticates else None)
+            + _field(_Tag.MECHANISM, MECHANISM_OID + bytes((self.mechanism,)) if authenticates else None)
             + _field(_Tag.CALLING_AUTHENTICATION, _authentication(self.authentication))
             + _field(_Tag.USER_INFORMATION, _title(self.user_information)),
         )
@@ -154,13 +154,13 @@ class Aare:
         authenticates = self.mechanism is not None
         return _field(
             self.TAG,
-            _field(_Tag.APPLICATION_CONTEXT, _oid(_CONTEXT_OID, self.context))
+            _field(_Tag.APPLICATION_CONTEXT, _oid(CONTEXT_OID, self.context))
             + _field(_Tag.RESULT, b"\x02\x01" + bytes((self.result,)))
             + _field(_Tag.RESULT_DIAGNOSTIC, diagnostic)
             + _field(_Tag.RESPONDING_AP_TITLE, _title(self.responding_ap_title))
             + _field(_Tag.RESPONDER_REQUIREMENTS, _AUTHENTICATION_BIT if authenticates else None)
             + _field(
-                _Tag.RESPONDING_MECHANISM, _MECHANISM_OID + bytes((self.mechanism or 0,)) if authenticates else None
+                _Tag.RESPONDING_MECHANISM, MECHANISM_OID + bytes((self.mechanism or 0,)) if authenticates else None
             )
             + _field(_Tag.RESPONDING_AUTHENTICATION, _authentication(self.authentication))
             + _field(_Tag.USER_INFORMATION, _title(self.user_information)),
@@ -272,11 +272,11 @@ def _context(fields: Mapping[int, bytes]) -> int:
     reader = OctetReader(fields.get(_Tag.APPLICATION_CONTEXT, b""), "application context name")
     if reader.octet() != 0x06:
         raise RemoteProtocolError("application context name: no object identifier")
-    return _after_prefix(_CONTEXT_OID, reader.take(reader.length()), "application context name")
+    return _after_prefix(CONTEXT_OID, reader.take(reader.length()), "application context name")
 
 
 def _mechanism(contents: bytes | None) -> int | None:
-    return None if contents is None else _after_prefix(_MECHANISM_OID, contents, "mechanism name")
+    return None if contents is None else _after_prefix(MECHANISM_OID, contents, "mechanism name")
 
 
 def _after_prefix(prefix: bytes, oid: bytes, what: str) -> int:

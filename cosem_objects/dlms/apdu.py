@@ -115,6 +115,9 @@ def _read_descriptor(reader: OctetReader) -> tuple[int, ObisCode, int]:
     return reader.unsigned(2), ObisCode.from_octets(reader.take(6)), int.from_bytes(reader.take(1), "big", signed=True)
 
 
+DLMS_VERSION = 6
+"""The only one there is."""
+
 INVOKE_DEFAULT = 0xC1
 """invoke-id-and-priority: id 1 in bits 0..3, bit 6 confirmed, bit 7 high priority."""
 
@@ -298,7 +301,7 @@ class InitiateRequest:
     dedicated_key: bytes | None = None
     response_allowed: bool = True
     quality_of_service: int | None = None
-    dlms_version: int = 6
+    dlms_version: int = DLMS_VERSION
 
     def encode(self) -> bytes:
         key = b"\x00" if self.dedicated_key is None else b"\x01" + with_length(self.dedicated_key)
@@ -321,7 +324,7 @@ class InitiateResponse:
     pdu_size_max: int
     """The largest APDU that the server can receive; 0 = no limit."""
     quality_of_service: int | None = None
-    dlms_version: int = 6
+    dlms_version: int = DLMS_VERSION
     vaa_name: int = 7
     """7 = logical name referencing."""
 

@@ -18,7 +18,7 @@ from cosem_objects import association_ln, axdr
 from cosem_objects.axdr import Data
 from cosem_objects.dlms import acse
 from cosem_objects.dlms import apdu as xdlms
-from cosem_objects.dlms.acse import Aare, Aarq, ApplicationContext, AssociationResult, Mechanism, UserDiagnostic
+from cosem_objects.dlms.acse import Aare, Aarq, AssociationResult, Mechanism, UserDiagnostic
 from cosem_objects.dlms.apdu import (
     ActionRequest,
     ActionResponse,
@@ -186,7 +186,7 @@ class ClientAssociation:
             Mechanism.HLS_GMAC: self._challenge,
         }[settings.mechanism]
         return Aarq(
-            context=self._context,
+            context=self._settings.application_context,
             user_information=initiate,
             calling_ap_title=settings.client_system_title if settings.needs_keys else None,
             mechanism=settings.mechanism,
@@ -257,8 +257,10 @@ class ClientAssociation:
         if aare.result != AssociationResult.ACCEPTED:
             self.state = State.ENDED
             raise self._refused(aare)
-        if aare.context != self._context:
-            raise RemoteProtocolError(f"the meter agreed to application context {aare.context}, not {self._context}")
+        if aare.context != self._settings.application_context:
+            raise RemoteProtocolError(
+                f"the meter agreed to application context {aare.context}, not {self._settings.application_context}"
+            )
         if self._settings.needs_keys:
             self._learn_title(aare.responding_ap_title)
         initiate = self._open_initiate(aare.user_information or b"")
@@ -327,12 +329,6 @@ class ClientAssociation:
         return decoded
 
     # Security.
-
-    @property
-    def _context(self) -> ApplicationContext:
-        if self._settings.ciphering is Ciphering.NONE:
-            return ApplicationContext.LOGICAL_NAME
-        return ApplicationContext.LOGICAL_NAME_CIPHERED
 
     def _new_layer(self) -> SecurityLayer:
         assert self._cipher is not None

@@ -14,8 +14,9 @@ from enum import Enum, auto
 from cosem_objects import association_ln, axdr
 from cosem_objects.dlms import acse
 from cosem_objects.dlms import apdu as xdlms
-from cosem_objects.dlms.acse import Aare, Aarq, ApplicationContext, AssociationResult, Mechanism, UserDiagnostic
+from cosem_objects.dlms.acse import Aare, Aarq, AssociationResult, Mechanism, UserDiagnostic
 from cosem_objects.dlms.apdu import (
+    DLMS_VERSION,
     ActionRequest,
     ActionResponse,
     ActionResult,
@@ -50,8 +51,8 @@ from cosem_objects.dlms.security import (
 from cosem_objects.dlms.settings import TITLE_SIZE, Ciphering, SecuritySettings
 from cosem_objects.errors import LocalProtocolError, RemoteProtocolError, SettingError
 
-_OFFERED = Conformance.GET | Conformance.SET | Conformance.ACTION | Conformance.GENERAL_PROTECTION
-_DLMS_VERSION = 6
+OFFERED = Conformance.GET | Conformance.SET | Conformance.ACTION | Conformance.GENERAL_PROTECTION
+"""What this half of an association can do."""
 _PDU_SIZE_MIN = 12
 """Less than this cannot even carry an error (IEC 62056-5-3: client max receive PDU size)."""
 
@@ -160,13 +161,13 @@ class ServerAssociation:
         except _Rejected as rejected:
             return self._reject(rejected)
         self._client_pdu_size_max = initiate.pdu_size_max
-        agreed = InitiateResponse(initiate.conformance & _OFFERED, self._pdu_size_max).encode()
+        agreed = InitiateResponse(initiate.conformance & OFFERED, self._pdu_size_max).encode()
         is_high_level = self._settings.mechanism is Mechanism.HLS_GMAC
         if is_high_level:
             self._client_challenge, self._own_challenge = aarq.authentication or b"", self._new_challenge()
         self.state = State.AUTHENTICATING if is_high_level else State.ASSOCIATED
         return Aare(
-            context=self._context,
+            context=self._settings.application_context,
             result=AssociationResult.ACCEPTED,
             diagnostic=UserDiagnostic.AUTHENTICATION_REQUIRED if is_high_level else UserDiagnostic.NULL,
             user_information=self._seal(agreed),
@@ -178,7 +179,7 @@ class ServerAssociation:
     def _check(self, aarq: Aarq) -> InitiateRequest:
         """All that must be right in an AARQ, in the order in which a meter notices."""
         settings = self._settings
-        if aarq.context != self._context:
+        if aarq.context != self._settings.application_context:
             raise _Rejected(UserDiagnostic.APPLICATION_CONTEXT_NAME_NOT_SUPPORTED)
         if aarq.mechanism != settings.mechanism:
             missing = aarq.mechanism == Mechanism.NONE
@@ -196,9 +197,9 @@ class ServerAssociation:
         if settings.mechanism is Mechanism.HLS_GMAC and not _is_challenge(aarq.authentication or b""):
             raise _Rejected(UserDiagnostic.AUTHENTICATION_FAILURE)
         initiate = self._open_initiate(aarq.user_information)
-        if initiate.dlms_version < _DLMS_VERSION:
+        if initiate.dlms_version < DLMS_VERSION:
             raise _Rejected(UserDiagnostic.NO_REASON_GIVEN, initiate_error=1)
-        if not initiate.conformance & _OFFERED:
+        if not initiate.conformance & OFFERED:
             raise _Rejected(UserDiagnostic.NO_REASON_GIVEN, initiate_error=2)
         if 0 < initiate.pdu_size_max < _PDU_SIZE_MIN:
             raise _Rejected(UserDiagnostic.NO_REASON_GIVEN, initiate_error=3)
@@ -230,7 +231,7 @@ class ServerAssociation:
         self._layer = None
         error = None if rejected.initiate_error is None else ConfirmedServiceError(1, 6, rejected.initiate_error)
         return Aare(
-            context=self._context,
+            context=self._settings.application_context,
             result=AssociationResult.REJECTED_PERMANENT,
             diagnostic=rejected.diagnostic,
             user_information=None if error is None else error.encode(),
@@ -266,17 +267,11 @@ class ServerAssociation:
             self._open(release.user_information)  # a forged one ends nothing
         information = None
         if self._layer is not None:
-            information = self._seal(InitiateResponse(_OFFERED, self._pdu_size_max).encode())
+            information = self._seal(InitiateResponse(OFFERED, self._pdu_size_max).encode())
         self.state, self._layer, self._asked = State.IDLE, None, None
         return acse.Rlre(user_information=information).encode()
 
     # Security.
-
-    @property
-    def _context(self) -> ApplicationContext:
-        if self._settings.ciphering is Ciphering.NONE:
-            return ApplicationContext.LOGICAL_NAME
-        return ApplicationContext.LOGICAL_NAME_CIPHERED
 
     def _open(self, octets: bytes) -> bytes:
         if self._layer is None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from cosem_objects.dlms.acse import Mechanism
+from cosem_objects.dlms.acse import ApplicationContext, Mechanism
 from cosem_objects.errors import SettingError
 
 TITLE_SIZE = 8
@@ -95,6 +95,13 @@ class SecuritySettings:
 
         if self.client_system_title and self.client_system_title == self.meter_system_title:
             raise SettingError("meter-system-title: the same as the client's; both would seal under the same nonces")
+
+    @property
+    def application_context(self) -> ApplicationContext:
+        """Of both sides: an association ciphers, or it does not."""
+        if self.ciphering is Ciphering.NONE:
+            return ApplicationContext.LOGICAL_NAME
+        return ApplicationContext.LOGICAL_NAME_CIPHERED
 
     @property
     def needs_keys(self) -> bool:

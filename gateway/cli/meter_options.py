@@ -15,7 +15,7 @@ from cosem_objects.token_gateway import TokenEncoding
 from gateway.cli.parser import whole_number
 from gateway.meters import Meter
 from transports.endpoint import Endpoint
-from transports.hdlc import HdlcSettings
+from transports.hdlc import ADDRESS_BYTES, HdlcSettings
 from transports.registry import check_callable
 
 PROFILES = Path(__file__).parents[2] / "config" / "meter_profiles"
@@ -42,7 +42,7 @@ def add_meter_options(parser: argparse.ArgumentParser) -> None:
         "--physical", type=whole_number(0, 0x3FFF), metavar="N", help="HDLC physical address (default: none)"
     )
     where.add_argument(
-        "--address-bytes", choices=("auto", "1", "2", "4"), default="auto", help="length of the HDLC server address"
+        "--address-bytes", choices=tuple(ADDRESS_BYTES), default="auto", help="length of the HDLC server address"
     )
 
     how = parser.add_argument_group("how it is secured")
@@ -104,9 +104,8 @@ def meter_from(args: argparse.Namespace) -> Meter:
         profile = replace(profile, token_encoding=_token_encoding(args.token_encoding))
     if args.pan and not (len(args.pan) == 18 and args.pan.isascii() and args.pan.isdigit()):
         raise SettingError("pan: expected the 18 digits of a MeterPAN")
-    address_bytes = args.address_bytes
     hdlc = HdlcSettings(
-        address_bytes="auto" if address_bytes == "auto" else {"1": 1, "2": 2, "4": 4}[address_bytes],  # type: ignore[arg-type]
+        address_bytes=ADDRESS_BYTES[args.address_bytes],
         info_max=profile.hdlc_info_max,
         response_timeout_seconds=profile.response_timeout_seconds,
     )

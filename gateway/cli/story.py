@@ -136,18 +136,19 @@ def _account_words(account: AccountReading) -> str:
     return f"balance {account.balance:f} {account.currency.name}"
 
 
+def _is_missed(amount: Amount, rise: Decimal, judged: Judged) -> bool:
+    """Whether a credited amount is not what the balance rose by; under an alias the two cannot be compared."""
+    currency = judged.after.currency
+    same_unit = currency is not None and amount.unit.casefold() == currency.name.casefold()
+    return judged.verdict.credited is Credited.YES and same_unit and rise != amount.value
+
+
 def _effect_words(judged: Judged, amount: Amount | None) -> list[str]:
     before, after = judged.before.balance, judged.after.balance
     words = []
     if before is not None and after is not None and judged.after.currency is not None:
         words.append(f"balance {before:f} -> {after:f} {judged.after.currency.name} ({after - before:+f})")
-        same_unit = amount is not None and amount.unit.casefold() == judged.after.currency.name.casefold()
-        if (
-            amount is not None
-            and same_unit
-            and after - before != amount.value
-            and judged.verdict.credited is Credited.YES
-        ):
+        if amount is not None and _is_missed(amount, after - before, judged):
             words.append(f"note: {amount.value:f} {amount.unit} were expected")
     elif after is not None and judged.after.currency is not None:
         words.append(f"balance {after:f} {judged.after.currency.name}")
