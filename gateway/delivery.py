@@ -166,6 +166,7 @@ class Delivery:
     async def _enter(self, session: Session, story: _Story, before: Reading) -> Verdict:
         """The one place where a token leaves this machine."""
         profile = self._profile
+        before_last_try = story.before
         story.begin_try(before)
         await self._record(SendStarted(story.token, story.tries, before, story.account))
         repeats = session.frame_repeats
@@ -177,7 +178,7 @@ class Delivery:
                 axdr.octet_string(story.octets),
             )
         except (NotSentError, LocalProtocolError):
-            story.tries -= 1  # it is certain that no byte left
+            story.take_back_try(before_last_try)  # it is certain that no byte left
             raise
         finally:
             story.frame_repeated = story.frame_repeated or session.frame_repeats > repeats
@@ -298,6 +299,11 @@ class _Story:
         self.before = before
         self._poll_from = asyncio.get_running_loop().time()
         self.after, self.action_result = None, None
+
+    def take_back_try(self, before_last_try: Reading | None) -> None:
+        """Nothing left: the evidence is about the try before again, if there was one."""
+        self.tries -= 1
+        self.before = before_last_try
 
     def forget_association(self) -> None:
         """What an association that is over can no longer say."""

@@ -723,6 +723,28 @@ async def test_a_line_that_broke_before_the_first_byte_left_leaves_no_doubt() ->
     assert place.meter.entered == []
 
 
+async def test_a_try_that_did_not_leave_does_not_stand_between_a_doubt_and_what_it_shows() -> None:
+    """The earlier process's try arrives late, just as ours breaks off: how often it tried is still not known."""
+    channels: list[ApduChannel] = []
+    place = Place(WatchedMeter(lab_config()))
+
+    async def noted(channel: ApduChannel) -> None:
+        channels.append(channel)
+        await place.serve(channel)
+
+    async def break_the_line(_intent: SendStarted) -> None:
+        channels[0].hang_up()
+        await ask_as_public_client(place)
+        place.meter.enter(octets(OTHER_KEY))
+
+    async with await listen_somewhere("tcp", noted) as listener:
+        place.url = listener.url
+        notes = await deliver(place, OTHER_KEY, after_doubt=True, steps={SendStarted: break_the_line})
+    place.meter.close()
+    assert place.meter.entered == [octets(OTHER_KEY)]
+    assert notes.words == ["rejected (crc), credited unknown"]
+
+
 class LosesOneAnswer(SmallPieces):
     """The meter's end of a line: what it says next gets lost, once ``armed``."""
 
