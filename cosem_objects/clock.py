@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 from cosem_objects.errors import RemoteProtocolError
 
+DATE_TIME_SIZE = 12
 _YEAR_OPEN = 0xFFFF
 _OPEN = 0xFF
 _DEVIATION_OPEN = -0x8000
@@ -31,8 +32,8 @@ class CosemDateTime:
     @classmethod
     def from_octets(cls, octets: bytes) -> CosemDateTime:
         """Read 12 octets, big-endian. Special values such as 0xFE (last day of month) stay as they are."""
-        if len(octets) != 12:
-            raise RemoteProtocolError(f"a date-time has 12 octets; {len(octets)} were received")
+        if len(octets) != DATE_TIME_SIZE:
+            raise RemoteProtocolError(f"a date-time has {DATE_TIME_SIZE} octets; {len(octets)} were received")
         year = int.from_bytes(octets[0:2], "big")
         month, day, weekday, hour, minute, second, hundredths = (
             None if octet == _OPEN else octet for octet in octets[2:9]

@@ -14,10 +14,10 @@ class OctetReader:
 
     __slots__ = ("_end", "_octets", "position", "what")
 
-    def __init__(self, octets: bytes, what: str) -> None:
+    def __init__(self, octets: bytes, what: str, position: int = 0) -> None:
         self._octets = octets
         self._end = len(octets)
-        self.position = 0
+        self.position = position
         self.what = what
 
     @property
@@ -58,6 +58,10 @@ class OctetReader:
             raise RemoteProtocolError(f"{self.what}: length of {size} octets at offset {self.position - 1}")
         return self.unsigned(size)
 
+    def element(self) -> tuple[int, bytes]:
+        """One BER element with a tag of one octet: the tag, and the contents."""
+        return self.octet(), self.take(self.length())
+
     def rest(self) -> bytes:
         return self.take(self.remaining)
 
@@ -67,7 +71,7 @@ class OctetReader:
 
     def finish(self) -> None:
         """Everything was read; trailing octets are an error."""
-        if self.remaining:
+        if self.position < self._end:
             raise RemoteProtocolError(f"{self.what}: {self.remaining} octets too many at offset {self.position}")
 
 
@@ -79,5 +83,9 @@ def encode_length(length: int) -> bytes:
     return bytes((0x80 | len(octets),)) + octets
 
 
+_SHORT = [bytes((length,)) for length in range(0x80)]
+
+
 def with_length(octets: bytes) -> bytes:
-    return encode_length(len(octets)) + octets
+    size = len(octets)
+    return (_SHORT[size] if size < 0x80 else encode_length(size)) + octets

@@ -1,4 +1,5 @@
 """The prepayment neighbours of the Token gateway: Account (111), Credit (112), IEC 62055-41 attributes (116).
+Charge (113) has a file of its own, ``charge.py``.
 
 Facts: IEC 62056-6-2, clauses 4.6.2 to 4.6.6. Amounts on the wire are int32 in units of 10^scale of the account's
 currency; here they become exact ``Decimal``.
@@ -85,6 +86,26 @@ class AccountStatus(IntEnum):
     NEW = 1
     ACTIVE = 2
     CLOSED = 3
+
+
+class CreditType(IntEnum):
+    """Attribute 3 of the Credit."""
+
+    TOKEN_CREDIT = 0
+    RESERVED_CREDIT = 1
+    EMERGENCY_CREDIT = 2
+    TIME_BASED_CREDIT = 3
+    CONSUMPTION_BASED_CREDIT = 4
+
+
+class CreditStatus(IntEnum):
+    """Attribute 8 of the Credit."""
+
+    ENABLED = 0
+    SELECTABLE = 1
+    SELECTED = 2
+    IN_USE = 3
+    EXHAUSTED = 4
 
 
 class CurrencyUnit(IntEnum):

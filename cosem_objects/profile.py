@@ -11,9 +11,13 @@ import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
+from functools import reduce
+from operator import or_
 from typing import Any
 
 from cosem_objects import payment, token_gateway
+from cosem_objects.dlms.apdu import Conformance
+from cosem_objects.dlms.client import OFFERED
 from cosem_objects.errors import SettingError
 from cosem_objects.obis import ObisCode
 from cosem_objects.token_gateway import DataValueMap, DeliveryMethod, StatusCode, TokenEncoding
@@ -130,6 +134,13 @@ def _sign(key: str, value: Any) -> int:
     return int(value)
 
 
+def _conformance(key: str, value: Any) -> Conformance:
+    names = {(bit.name or "").lower().replace("_", "-"): bit for bit in OFFERED}
+    if not isinstance(value, list) or not value or not all(isinstance(name, str) and name in names for name in value):
+        raise SettingError(f"profile field {key}: expected a list of {', '.join(names)}; got {value!r}")
+    return reduce(or_, (names[name] for name in value))
+
+
 def _setting(default: Any, reader: Callable[[str, Any], Any]) -> Any:
     """A field with the function that reads it from a file."""
     if isinstance(default, dict):
@@ -184,7 +195,17 @@ class MeterProfile:
     counter_read_max: int = _setting(0x7FFF_FFFF, _whole(0, 0xFFFF_FFFE))
     """The highest counter that the public client, without proof, is believed: a forged one would use the key up."""
     use_rlrq: bool = _setting(True, _boolean)
+    use_get_list: bool = _setting(True, _boolean)
+    """Ask for several attributes in one GET, where the meter agrees to multiple references."""
+    conformance: Conformance = _setting(OFFERED, _conformance)
+    """The services offered to the meter, by their names in the standard; for meters that stumble over unknown bits."""
+    restart_dedicated_counter: bool = _setting(False, _boolean)
+    """Begin at invocation counter 0 under each dedicated key, instead of going on from the global key's."""
+    dedicated_key_in_hls: bool = _setting(False, _boolean)
+    """Send HLS pass 3 under the dedicated key already."""
     hdlc_info_max: int = _setting(128, _whole(32, 2030))
+    hdlc_window_max: int = _setting(1, _whole(1, 7))
+    """HDLC frames offered in a row before an acknowledgement; the meter may agree to fewer."""
 
     @classmethod
     def parse(cls, mapping: Mapping[str, Any]) -> MeterProfile:

@@ -18,7 +18,6 @@ from cosem_objects.dlms.security import InvocationCounters
 from cosem_objects.errors import LocalProtocolError, RemoteProtocolError
 from cosem_objects.profile import HiddenTokenProof, MeterProfile
 from cosem_objects.sts_token import Token, TokenClass
-from gateway import readback
 from gateway.events import (
     Amount,
     DoubtArisen,
@@ -30,7 +29,7 @@ from gateway.events import (
 )
 from gateway.meters import Meter
 from gateway.obstacles import WrongMeter, obstacle_of, unit_misfit
-from gateway.readback import NO_ACCOUNT
+from gateway.readback import NO_ACCOUNT, AccountReading, MeterState, Readback
 from gateway.session import (
     Connect,
     Session,
@@ -80,7 +79,8 @@ class Delivery:
         self._connect = connect
         self._counters: InvocationCounters | None = None
         self._session: Session | None = None
-        self._account = NO_ACCOUNT
+        self._readback = Readback(meter.profile)
+        self._fresh_state: MeterState | None = None
 
     async def run(self, tokens: Sequence[Token]) -> list[Judged]:
         """A verdict for each token, each recorded, in the order in which they were settled.
@@ -113,7 +113,7 @@ class Delivery:
         if not self._after_doubt or len(tokens) < 2:
             return tokens
         try:
-            reading = await readback.read_gateway(await self._reach(), self._profile)
+            reading = (await self._read_state(await self._reach())).gateway
         except _OBSTRUCTIONS:
             await self._drop_session()
             return tokens  # whatever is in the way will be met again, and told
@@ -142,25 +142,21 @@ class Delivery:
     async def _association(self, story: _Story) -> Verdict:
         """All that one association can do for the token. Whatever fails becomes an obstacle, and so evidence."""
         try:
-            session = await self._reach()
-            story.account = self._account
-            return await self._serve(session, story)
+            return await self._serve(await self._reach(), story)
         except _OBSTRUCTIONS as error:
             story.after, story.obstacle = None, obstacle_of(error)
             await self._drop_session()
             return judge(story.evidence(), self._profile)
 
     async def _serve(self, session: Session, story: _Story) -> Verdict:
-        story.after = await readback.read_gateway(session, self._profile)
-        story.obstacle = self._misfit()
+        story.see(await self._read_state(session))
+        story.obstacle = self._misfit(story.account)
         # After a doubt, what the meter shows may settle it without another enter.
         verdict = await self._settle(session, story) if story.tries else judge(story.evidence(), self._profile)
         for _ in range(_ENTERS_MAX):
             if verdict.next_step is not NextStep.ENTER or story.after is None or not story.may_enter:
                 break
             verdict = await self._enter(session, story, story.after)
-        if verdict.next_step is NextStep.STOP and story.tries:
-            await self._read_effect(session, story)
         return verdict
 
     async def _enter(self, session: Session, story: _Story, before: Reading) -> Verdict:
@@ -183,7 +179,7 @@ class Delivery:
         finally:
             story.frame_repeated = story.frame_repeated or session.frame_repeats > repeats
         story.action_result = response.result
-        story.after = await readback.read_gateway(session, profile)
+        story.see(await self._read_state(session))
         return await self._settle(session, story)
 
     async def _settle(self, session: Session, story: _Story) -> Verdict:
@@ -191,8 +187,6 @@ class Delivery:
         profile = self._profile
         wait = profile.poll_first_seconds
         while True:
-            if profile.hidden_token_proof is HiddenTokenProof.BALANCE:
-                await self._compare_balance(session, story)
             verdict = judge(story.evidence(), profile)
             if verdict.next_step is not NextStep.POLL:
                 return verdict
@@ -200,22 +194,7 @@ class Delivery:
             wait = min(wait, profile.inactivity_seconds * _INACTIVITY_SHARE, story.poll_seconds_left)
             await asyncio.sleep(wait)
             wait *= 2
-            story.after = await readback.read_gateway(session, profile)
-
-    async def _compare_balance(self, session: Session, story: _Story) -> None:
-        now = await readback.read_balance(session, self._profile, story.account.currency)
-        before = story.account_before.balance_raw
-        if now.balance_raw is not None and before is not None:
-            story.balance_rose = now.balance_raw > before
-
-    async def _read_effect(self, session: Session, story: _Story) -> None:
-        """Balance and switch afterwards: told to the user, never part of the verdict."""
-        try:
-            story.account_after = await readback.read_balance(session, self._profile, story.account.currency)
-            story.control_state = await readback.read_control_state(session, self._profile)
-            self._account = story.account_after
-        except _OBSTRUCTIONS:
-            await self._drop_session()
+            story.see(await self._read_state(session))
 
     # The association.
 
@@ -227,34 +206,26 @@ class Delivery:
             self._counters = await read_counters(self._meter, self._connect)
         session = await open_session(self._meter, self._counters, self._connect)
         self._session = session
-        unchecked = await self._check_identity(session)
-        self._account = await readback.read_account(session, self._profile)
-        await self._record(Reached(session.meter_system_title, self._account, unchecked))
+        serial, pan = self._meter.serial, self._meter.pan
+        identity, state = await self._readback.identity_and_state(session, serial=bool(serial), pan=bool(pan))
+        unchecked = _check_identity((serial, identity.serial, "device name"), (pan, identity.pan, "MeterPAN"))
+        self._fresh_state = state
+        await self._record(Reached(session.meter_system_title, state.account, unchecked))
         return session
 
-    async def _check_identity(self, session: Session) -> tuple[str, ...]:
-        """Serial and MeterPAN; the system title was checked by the association. What the meter does not have is
-        skipped, and said."""
-        unchecked = []
-        for expected, read, what in (
-            (self._meter.serial, readback.read_serial, "device name"),
-            (self._meter.pan, readback.read_pan, "MeterPAN"),
-        ):
-            found = await read(session, self._profile) if expected else None
-            if expected and found is None:
-                unchecked.append(what)
-            elif found != (expected or None):
-                raise WrongMeter(f"the meter's {what} is {found}, {expected} was expected")
-        return tuple(unchecked)
+    async def _read_state(self, session: Session) -> MeterState:
+        """What the meter shows now; the first time, what was read together with who it is."""
+        state, self._fresh_state = self._fresh_state, None
+        return state or await self._readback.state(session)
 
-    def _misfit(self) -> Obstacle | None:
+    def _misfit(self, account: AccountReading) -> Obstacle | None:
         """Why this token must not be sent to this account, if so."""
-        if self._amount is None or self._account.currency is None:
+        if self._amount is None or account.currency is None:
             return None
-        return unit_misfit(self._amount.unit, self._account.currency, self._profile)
+        return unit_misfit(self._amount.unit, account.currency, self._profile)
 
     async def _drop_session(self) -> None:
-        session, self._session = self._session, None
+        session, self._session, self._fresh_state = self._session, None, None
         if session is not None:
             await session.close()
 
@@ -275,7 +246,6 @@ class _Story:
         self.obstacle: Obstacle | None = None
         self.account = NO_ACCOUNT
         self.account_before = NO_ACCOUNT
-        self.account_after = NO_ACCOUNT
         self.control_state: int | None = None
         self._enters = 0
         self._started = self._poll_from = asyncio.get_running_loop().time()
@@ -290,6 +260,13 @@ class _Story:
         """How long the status of our last try may still stay pending."""
         waited = asyncio.get_running_loop().time() - self._poll_from
         return max(0.0, self._profile.poll_timeout_seconds - waited)
+
+    def see(self, state: MeterState) -> None:
+        """What the meter shows now."""
+        self.after, self.account, self.control_state = state.gateway, state.account, state.control_state
+        before, now = self.account_before.balance_raw, state.account.balance_raw
+        if self._profile.hidden_token_proof is HiddenTokenProof.BALANCE and before is not None and now is not None:
+            self.balance_rose = now > before
 
     def begin_try(self, before: Reading) -> None:
         if self.account_before.currency is None:
@@ -333,11 +310,23 @@ class _Story:
             shown.status if shown else None,
             # After a doubt of an earlier run nobody knows the balance from before that try.
             self.account_before if self.tries else self.account,
-            self.account_after,
-            self.control_state,
+            self.account if self.tries and self.after is not None else NO_ACCOUNT,
+            self.control_state if self.tries and self.after is not None else None,
             _moment(shown.time, self._profile) if shown else None,
             asyncio.get_running_loop().time() - self._started,
         )
+
+
+def _check_identity(*expectations: tuple[str, str | None, str]) -> tuple[str, ...]:
+    """Serial and MeterPAN; the system title was checked by the association. What the meter does not have is skipped,
+    and returned. Raises ``WrongMeter``."""
+    unchecked = []
+    for expected, found, what in expectations:
+        if expected and found is None:
+            unchecked.append(what)
+        elif expected and found != expected:
+            raise WrongMeter(f"the meter's {what} is {found}, {expected} was expected")
+    return tuple(unchecked)
 
 
 def _moment(octets: bytes | None, profile: MeterProfile) -> datetime | None:

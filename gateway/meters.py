@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from cosem_objects.dlms.apdu import NetworkAddress
 from cosem_objects.dlms.settings import SecuritySettings
 from cosem_objects.errors import SettingError
 from cosem_objects.profile import MeterProfile
@@ -23,6 +24,8 @@ class Meter:
     client_sap: int = 1
     server_sap: int = 1
     physical: int | None = None
+    behind: NetworkAddress | None = None
+    """What names the meter to the concentrator at the endpoint; None = the meter itself is there."""
     hdlc: HdlcSettings = field(default_factory=HdlcSettings)
     invocation_counter: int | None = None
     """The first counter that we use; None = ask the meter as public client."""
@@ -33,8 +36,10 @@ class Meter:
 
     def check(self) -> None:
         """All that can be known to be wrong before anything is opened. Raises ``SettingError``."""
-        if self.security.meter_system_title and not self.security.needs_keys:
-            raise SettingError("meter-system-title: a meter says its title only with keys; check --serial or --pan")
+        if self.security.meter_system_title and not self.security.needs_titles:
+            raise SettingError(
+                "meter-system-title: a meter says its title only with keys or hls-sha256; check --serial or --pan"
+            )
         if self.endpoint.scheme == "hdlc+tcp":
             self._check_hdlc_address()
         elif self.physical is not None:

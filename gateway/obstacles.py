@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cosem_objects.dlms.client import AssociationRefused, ServiceRefused
+from cosem_objects.dlms.refusals import AssociationRefused, ServiceRefused
 from cosem_objects.dlms.security import WrongSystemTitleError
 from cosem_objects.errors import LocalProtocolError, RemoteProtocolError
 from cosem_objects.payment import Currency, CurrencyUnit

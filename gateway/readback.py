@@ -5,14 +5,15 @@ What a meter does not have is None here, never an error; only the Token gateway 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 from cosem_objects import disconnect_control, payment, token_gateway
 from cosem_objects.axdr import Data
-from cosem_objects.dlms.apdu import DataAccessResult
+from cosem_objects.disconnect_control import Attribute as ControlAttribute
+from cosem_objects.dlms.apdu import AttributeDescriptor, DataAccessResult
 from cosem_objects.errors import RemoteProtocolError, RemoteRefusal
 from cosem_objects.names import spell
 from cosem_objects.obis import ObisCode
@@ -41,74 +42,6 @@ class GatewayUnreadable(RemoteRefusal):
         self.is_temporary = is_temporary
 
 
-async def read_gateway(session: Session, profile: MeterProfile) -> Reading:
-    """Attributes 2, 3, 5 and 6 as one: read again as long as 2 or 3 change in between.
-
-    Raises ``GatewayUnreadable`` when the meter refuses what a verdict needs, else as ``Session.get``.
-    """
-    token, time = await _read_token(session, profile), await _read_time(session, profile)
-    for _ in range(_STABLE_READS_MAX):
-        method = await _get(session, profile, Attribute.TOKEN_DELIVERY_METHOD)
-        status = await _get(session, profile, Attribute.TOKEN_STATUS)
-        if not isinstance(status, Data):
-            raise _unreadable(profile, "attribute 6 (token_status)", status)
-        token_after, time_after = await _read_token(session, profile), await _read_time(session, profile)
-        if (token, time) == (token_after, time_after):
-            method_code = _understood(method, lambda data: data.integer)
-            return Reading(token, time, method_code, _status(profile, status))
-        token, time = token_after, time_after
-    raise RemoteProtocolError("the Token gateway changes faster than it can be read")
-
-
-def _status(profile: MeterProfile, data: Data) -> TokenStatus:
-    try:
-        return TokenStatus.from_data(data)
-    except RemoteProtocolError as error:
-        message = (
-            f"attribute 6 of {profile.gateway_obis} is no token_status ({error}): check the profile's gateway_obis"
-        )
-        raise GatewayUnreadable(message, is_temporary=False) from error
-
-
-async def _read_token(session: Session, profile: MeterProfile) -> bytes | None:
-    token = await _get(session, profile, Attribute.TOKEN)
-    if isinstance(token, Data):
-        # Digits as a visible-string are as good as an octet-string of the same characters.
-        return token.text.encode() if isinstance(token.value, str) else _understood(token, lambda data: data.octets)
-    if profile.token_readback is TokenReadback.HIDDEN:
-        return None
-    raise _unreadable(profile, "attribute 2 (token)", token)
-
-
-async def _read_time(session: Session, profile: MeterProfile) -> bytes | None:
-    return _understood(await _get(session, profile, Attribute.TOKEN_TIME), lambda data: data.octets)
-
-
-async def _get(session: Session, profile: MeterProfile, attribute: Attribute) -> Data | int:
-    return await session.get(token_gateway.CLASS_ID, profile.gateway_obis, attribute)
-
-
-def _unreadable(profile: MeterProfile, what: str, result: int) -> GatewayUnreadable:
-    words = spell(DataAccessResult, result)
-    advice = (
-        "try again later"
-        if result in _TEMPORARY
-        else "check gateway_obis and token_readback of the profile, client SAP"
-    )
-    message = f"the Token gateway {profile.gateway_obis} cannot be read: {what} is answered with {words}; {advice}"
-    return GatewayUnreadable(message, is_temporary=result in _TEMPORARY)
-
-
-def _understood(result: Data | int, meaning: Callable[[Data], T]) -> T | None:
-    """What a readable attribute means; None where it is not there or of another type."""
-    if not isinstance(result, Data):
-        return None
-    try:
-        return meaning(result)
-    except RemoteProtocolError:
-        return None
-
-
 @dataclass(frozen=True, slots=True)
 class AccountReading:
     """The account's balance and what it is in. ``currency`` is None where there is no account."""
@@ -126,62 +59,183 @@ class AccountReading:
 NO_ACCOUNT = AccountReading()
 
 
-async def read_account(session: Session, profile: MeterProfile) -> AccountReading:
+@dataclass(frozen=True, slots=True)
+class MeterState:
+    """What a meter shows at one moment: its Token gateway, the account's balance, the load switch."""
+
+    gateway: Reading
+    account: AccountReading
+    control_state: int | None
+    """0 disconnected, 1 connected, 2 ready for reconnection."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who a meter says it is. ``None`` = it has no such object, or was not asked."""
+
+    serial: str | None = None
+    """The device name, 0-0:42.0.0.255."""
+    pan: str | None = None
+    """The MeterPAN, from class 116."""
+
+
+_Results: TypeAlias = Mapping[str, Data | int]
+"""What was asked for, by the names that ``Readback`` gives it; what the model does not have is missing."""
+
+
+class Readback:
+    """What to ask meters of one model, made ready once."""
+
+    def __init__(self, profile: MeterProfile) -> None:
+        self._profile = profile
+        self._gateway = {
+            name: AttributeDescriptor(token_gateway.CLASS_ID, profile.gateway_obis, attribute)
+            for name, attribute in _GATEWAY_ATTRIBUTES.items()
+        }
+        # Where a token shows its effect: told to the user, and with a hidden token perhaps its only proof.
+        self._effect = _existing(
+            currency=(payment.ACCOUNT_CLASS_ID, profile.account_obis, AccountAttribute.CURRENCY),
+            credit=(payment.ACCOUNT_CLASS_ID, profile.account_obis, AccountAttribute.AVAILABLE_CREDIT),
+            switch=(disconnect_control.CLASS_ID, profile.disconnect_control_obis, ControlAttribute.CONTROL_STATE),
+        )
+        self._state = {**self._gateway, **self._effect}
+
+    async def state(self, session: Session) -> MeterState:
+        """What the meter shows now. Raises ``GatewayUnreadable`` when it refuses what a verdict needs; else as
+        ``Session.get``."""
+        return self._understand(await self._ask(session, self._state))
+
+    async def identity_and_state(
+        self, session: Session, *, serial: bool = False, pan: bool = False
+    ) -> tuple[Identity, MeterState]:
+        """All that a delivery asks a meter at first, in as few exchanges as it allows; ``serial`` and ``pan`` if
+        wanted. Raises as ``state``, and ``GatewayUnreadable`` when the meter hides who it is."""
+        name = _existing(serial=(DATA_CLASS_ID, self._profile.device_name_obis, 2)) if serial else {}
+        number = _existing(pan=(payment.STS_CLASS_ID, self._profile.sts_obis, StsAttribute.METER_PAN)) if pan else {}
+        results = await self._ask(session, {**self._state, **name, **number})
+        identity = Identity(
+            _identity(results.get("serial"), lambda data: data.text),
+            _identity(results.get("pan"), payment.meter_pan_from_data),
+        )
+        return identity, self._understand(results)
+
+    async def _ask(self, session: Session, wanted: Mapping[str, AttributeDescriptor]) -> _Results:
+        """The attributes of the Token gateway as of one moment: in one GET with list, or read again as long as 2 or 3
+        change in between."""
+        results = await _get(session, wanted)
+        if session.list_size_max >= len(self._gateway):
+            return results
+        for _ in range(_STABLE_READS_MAX):
+            again = await _get(session, {name: self._gateway[name] for name in _CHANGING})
+            if all(again[name] == results[name] for name in _CHANGING):
+                return results
+            rest = {name: self._gateway[name] for name in self._gateway if name not in _CHANGING}
+            results = {**results, **again, **await _get(session, rest)}
+        raise RemoteProtocolError("the Token gateway changes faster than it can be read")
+
+    def _understand(self, results: _Results) -> MeterState:
+        profile, status = self._profile, results["status"]
+        if not isinstance(status, Data):
+            raise _unreadable(profile, "attribute 6 (token_status)", status)
+        reading = Reading(
+            _token(profile, results["token"]),
+            _understood(results["time"], _octets),
+            _understood(results["method"], _integer),
+            _status(profile, status),
+        )
+        return MeterState(reading, _account(profile, results), _understood(results.get("switch"), _integer))
+
+
+_GATEWAY_ATTRIBUTES = {
+    "token": Attribute.TOKEN,
+    "time": Attribute.TOKEN_TIME,
+    "method": Attribute.TOKEN_DELIVERY_METHOD,
+    "status": Attribute.TOKEN_STATUS,
+}
+_CHANGING = ("token", "time")
+"""What is different after another token."""
+
+
+def _existing(**members: tuple[int, ObisCode | None, int]) -> dict[str, AttributeDescriptor]:
+    """Those whose object the model has."""
+    return {
+        name: AttributeDescriptor(class_id, obis, attribute)
+        for name, (class_id, obis, attribute) in members.items()
+        if obis is not None
+    }
+
+
+async def _get(session: Session, wanted: Mapping[str, AttributeDescriptor]) -> _Results:
+    return dict(zip(wanted, await session.get_many(tuple(wanted.values())), strict=True))
+
+
+def _octets(data: Data) -> bytes:
+    return data.octets
+
+
+def _integer(data: Data) -> int:
+    return data.integer
+
+
+def _token(profile: MeterProfile, token: Data | int) -> bytes | None:
+    if isinstance(token, Data):
+        # Digits as a visible-string are as good as an octet-string of the same characters.
+        return token.text.encode() if isinstance(token.value, str) else _understood(token, _octets)
+    if profile.token_readback is TokenReadback.HIDDEN:
+        return None
+    raise _unreadable(profile, "attribute 2 (token)", token)
+
+
+def _status(profile: MeterProfile, data: Data) -> TokenStatus:
+    try:
+        return TokenStatus.from_data(data)
+    except RemoteProtocolError as error:
+        message = (
+            f"attribute 6 of {profile.gateway_obis} is no token_status ({error}): check the profile's gateway_obis"
+        )
+        raise GatewayUnreadable(message, is_temporary=False) from error
+
+
+def _unreadable(profile: MeterProfile, what: str, result: int) -> GatewayUnreadable:
+    words = spell(DataAccessResult, result)
+    advice = (
+        "try again later"
+        if result in _TEMPORARY
+        else "check gateway_obis and token_readback of the profile, client SAP"
+    )
+    message = f"the Token gateway {profile.gateway_obis} cannot be read: {what} is answered with {words}; {advice}"
+    return GatewayUnreadable(message, is_temporary=result in _TEMPORARY)
+
+
+def _understood(result: Data | int | None, meaning: Callable[[Data], T]) -> T | None:
+    """What a readable attribute means; None where it is not there or of another type."""
+    if not isinstance(result, Data):
+        return None
+    try:
+        return meaning(result)
+    except RemoteProtocolError:
+        return None
+
+
+def _account(profile: MeterProfile, results: _Results) -> AccountReading:
     """Currency and available credit, if the meter has an account."""
-    if profile.account_obis is None:
-        return NO_ACCOUNT
-    currency = _understood(await _account(session, profile.account_obis, AccountAttribute.CURRENCY), Currency.from_data)
+    currency = _understood(results.get("currency"), Currency.from_data)
     if currency is None:
         return NO_ACCOUNT
     if profile.currency_name and not currency.name:
         currency = Currency(profile.currency_name, currency.scale, currency.unit)
-    return await read_balance(session, profile, currency)
+    return AccountReading(currency, _understood(results.get("credit"), _integer))
 
 
-async def read_balance(session: Session, profile: MeterProfile, currency: Currency | None) -> AccountReading:
-    """The available credit now, in a currency that was read before."""
-    if profile.account_obis is None or currency is None:
-        return NO_ACCOUNT
-    available = await _account(session, profile.account_obis, AccountAttribute.AVAILABLE_CREDIT)
-    return AccountReading(currency, _understood(available, lambda data: data.integer))
-
-
-async def _account(session: Session, obis: ObisCode, attribute: AccountAttribute) -> Data | int:
-    return await session.get(payment.ACCOUNT_CLASS_ID, obis, attribute)
-
-
-async def read_control_state(session: Session, profile: MeterProfile) -> int | None:
-    """Whether the load switch is connected (1), disconnected (0) or ready (2)."""
-    obis = profile.disconnect_control_obis
-    if obis is None:
-        return None
-    attribute = disconnect_control.Attribute.CONTROL_STATE
-    return _understood(await session.get(disconnect_control.CLASS_ID, obis, attribute), lambda data: data.integer)
-
-
-async def read_serial(session: Session, profile: MeterProfile) -> str | None:
-    """The device name, 0-0:42.0.0.255."""
-    if profile.device_name_obis is None:
-        return None
-    return _identity(await session.get(DATA_CLASS_ID, profile.device_name_obis, 2), lambda data: data.text)
-
-
-async def read_pan(session: Session, profile: MeterProfile) -> str | None:
-    """The MeterPAN, from class 116."""
-    if profile.sts_obis is None:
-        return None
-    data = await session.get(payment.STS_CLASS_ID, profile.sts_obis, StsAttribute.METER_PAN)
-    return _identity(data, payment.meter_pan_from_data)
-
-
-def _identity(result: Data | int, meaning: Callable[[Data], str]) -> str | None:
-    """None only where the meter has no such object. A meter that does not say who it is has not been recognised."""
+def _identity(result: Data | int | None, meaning: Callable[[Data], str]) -> str | None:
+    """None only where the meter has no such object, or was not asked: one that does not say who it is has not been
+    recognised."""
     if isinstance(result, Data):
         try:
             return meaning(result)
         except RemoteProtocolError as error:
             raise GatewayUnreadable(f"the meter's identity cannot be checked: {error}", is_temporary=False) from error
-    if result in _ABSENT:
+    if result is None or result in _ABSENT:
         return None
     words = spell(DataAccessResult, result)
     raise GatewayUnreadable(f"the meter's identity cannot be checked: {words}", is_temporary=result in _TEMPORARY)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -20,18 +20,22 @@ from cosem_objects.dlms.apdu import (
     AttributeDescriptor,
     DataAccessResult,
     GetRequest,
+    GetRequestWithList,
     GetResponse,
+    GetResponseWithList,
     MethodDescriptor,
     Notification,
     Request,
     Response,
 )
-from cosem_objects.dlms.client import Associated, ClientAssociation, Event, Released, ServiceRefused
+from cosem_objects.dlms.client import Associated, ClientAssociation, Event, Released
+from cosem_objects.dlms.refusals import ServiceRefused
 from cosem_objects.dlms.security import DecipheringError, InvocationCounters, ReplayedCounterError
 from cosem_objects.dlms.settings import SecuritySettings
 from cosem_objects.errors import LocalProtocolError, RemoteProtocolError, RemoteRefusal
 from cosem_objects.names import spell
 from cosem_objects.obis import ObisCode
+from gateway.forwarding import ForwardingChannel
 from gateway.meters import Meter
 from transports.channel import ApduChannel, ChannelError, Link
 from transports.registry import open_link
@@ -72,13 +76,17 @@ class Session:
         timeout_seconds: float,
         *,
         says_goodbye: bool,
+        use_lists: bool,
     ) -> None:
         self._link = link
         self._channel = channel
         self._association = association
         self._timeout_seconds = timeout_seconds
         self._says_goodbye = says_goodbye
+        self._use_lists = use_lists
         self.meter_system_title = b""
+        self.list_size_max = 1
+        """How many attributes one GET may ask for."""
 
     async def get(self, class_id: int, obis: ObisCode, attribute: int) -> Data | int:
         """The value of an attribute, or the meter's data-access-result. Raises ``ChannelError``,
@@ -86,6 +94,22 @@ class Session:
         response = await self.ask(GetRequest(AttributeDescriptor(class_id, obis, attribute)))
         assert isinstance(response, GetResponse)
         return response.result
+
+    async def get_many(self, attributes: Sequence[AttributeDescriptor]) -> list[Data | int]:
+        """The values of several attributes, in their order: in GETs with list where the meter agreed to that, else one
+        by one."""
+        results: list[Data | int] = []
+        while len(results) < len(attributes):
+            some = attributes[len(results) : len(results) + self.list_size_max]
+            if len(some) == 1:
+                results.append(await self.get(some[0].class_id, some[0].obis, some[0].attribute))
+                continue
+            response = await self.ask(GetRequestWithList(tuple([(attribute, None) for attribute in some])))
+            if isinstance(response, GetResponseWithList):
+                results += response.results
+            else:  # refused as a whole: from now on they are asked for one by one
+                self.list_size_max = 1
+        return results
 
     async def action(self, class_id: int, obis: ObisCode, method: int, data: Data) -> ActionResponse:
         """Invoke a method. Raises ``NotSentError`` only if no byte left; then ``ChannelError``,
@@ -141,6 +165,8 @@ class Session:
             raise CounterReset(f"the meter's own counter fell ({error}): it was reset, or replaced") from error
         assert isinstance(event, Associated)
         self.meter_system_title = event.meter_system_title
+        if self._use_lists:
+            self.list_size_max = self._association.list_size_max
 
     async def _exchange(self, octets: bytes) -> Associated | Response | Released:
         """Send, and receive until the association has an event for us; what it wants to say itself is sent."""
@@ -154,7 +180,7 @@ class Session:
             if isinstance(event, bytes):
                 await self._channel.send(event)
                 deadline = loop.time() + self._timeout_seconds
-            elif not isinstance(event, Notification):
+            elif event is not None and not isinstance(event, Notification):
                 return event
         raise RemoteProtocolError("the meter sends notifications without end instead of an answer")
 
@@ -216,14 +242,24 @@ async def _open(
     link = await connect(meter)
     try:
         channel = link.channel(client_sap, meter.server_sap, meter.physical)
+        if meter.behind is not None:
+            channel = ForwardingChannel(channel, meter.behind)
         association = ClientAssociation(
             security,
             counters,
             secrets.token_bytes(_CHALLENGE_SIZE),
             association_obis=profile.association_obis,
             pdu_size_max=profile.pdu_size_max,
+            offered=profile.conformance,
+            dedicated_key=secrets.token_bytes(len(security.ek)) if security.ciphering.is_dedicated else b"",
+            restart_dedicated_counter=profile.restart_dedicated_counter,
+            dedicated_key_in_hls=profile.dedicated_key_in_hls,
         )
-        session = Session(link, channel, association, meter.answer_timeout_seconds, says_goodbye=profile.use_rlrq)
+        session = Session(
+            *(link, channel, association, meter.answer_timeout_seconds),
+            says_goodbye=profile.use_rlrq,
+            use_lists=profile.use_get_list,
+        )
         await session._associate()  # noqa: SLF001 - only ``open_session`` may
     except BaseException:
         await link.close()

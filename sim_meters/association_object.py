@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cosem_objects import association_ln, axdr
+from cosem_objects import association_ln, axdr, security_setup
 from cosem_objects.association_ln import AssociationStatus
 from cosem_objects.axdr import Data
 from cosem_objects.dlms.acse import CONTEXT_OID, MECHANISM_OID
@@ -12,6 +12,7 @@ from cosem_objects.obis import ObisCode
 from sim_meters.asked import Asked, InterfaceClass, constant, no_access, not_allowed
 
 _PDU_SIZE_LIMIT = 0xFFFF
+_NO_REFERENCE = bytes(6)
 
 _NO_ACCESS, _READ_ONLY, _METHOD_ACCESS = 0, 1, 1  # access modes of versions 0 to 2
 
@@ -69,6 +70,11 @@ def _mechanism_name(asked: Asked) -> Data:
     return axdr.octet_string(MECHANISM_OID + bytes((asked.association.security.mechanism,)))
 
 
+def _security_setup_reference(asked: Asked) -> Data:
+    is_ours = security_setup.DEFAULT_OBIS in asked.association.visible
+    return axdr.octet_string(security_setup.DEFAULT_OBIS.octets if is_ours else _NO_REFERENCE)
+
+
 ASSOCIATION = InterfaceClass(
     association_ln.CLASS_ID,
     1,
@@ -80,8 +86,7 @@ ASSOCIATION = InterfaceClass(
         association_ln.Attribute.AUTHENTICATION_MECHANISM_NAME: _mechanism_name,
         association_ln.Attribute.SECRET: no_access,
         association_ln.Attribute.ASSOCIATION_STATUS: constant(axdr.enum(AssociationStatus.ASSOCIATED)),
-        # There is no Security setup object to refer to.
-        association_ln.Attribute.SECURITY_SETUP_REFERENCE: constant(axdr.octet_string(bytes(6))),
+        association_ln.Attribute.SECURITY_SETUP_REFERENCE: _security_setup_reference,
     },
     # Pass 3 of HLS is the association's own business, and over by now; secrets and object lists stay as they are.
     methods=dict.fromkeys((1, 2, 3, 4), not_allowed),

@@ -15,5 +15,8 @@ LAB_VENDING_KEYS = {
 LAB_PAN = "600727000000000009"
 LAB_SGC = "201457"
 
+LAB_MASTER_KEY = b"LAB-MASTER-KEY-0"
+"""LAB: under which DLMS keys are transferred (Security setup, class 64). Worthless, too: everybody has it."""
+
 # Three letters are the manufacturer (FLAG code); SIM belongs to nobody that we know of.
 LAB_SYSTEM_TITLE = b"SIM" + (1).to_bytes(5, "big")

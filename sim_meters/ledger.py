@@ -1,4 +1,5 @@
-"""The meter's ledger: an append-only list of what happened to its money and its counters. The rest is derived.
+"""The meter's ledger: an append-only list of what happened to its money, its keys and its counters. The rest is
+derived.
 
 How to think about it: every change of a meter is one record, and every record is one line. A line is on the disk
 before the meter answers, so what a client was told survives a power cut; and a line is either there or not, so a
@@ -9,8 +10,8 @@ changed, removed or moved is found when the meter starts. Only the end may be to
 without power, in the middle of its last write leaves a line without its end. Nobody was answered for such a line,
 and it is dropped.
 
-The file holds whole tokens, because the Token gateway shows the last one after a restart. It is readable for its
-owner only.
+The file holds whole tokens, because the Token gateway shows the last one after a restart, and the DLMS keys that were
+transferred, in clear: it is the memory of a simulated meter, and readable for its owner only. Neither is ever shown.
 """
 
 from __future__ import annotations
@@ -21,15 +22,22 @@ import json
 import logging
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 from cosem_objects.errors import SettingError
+from cosem_objects.security_setup import KeyId
 from cosem_objects.sts_token import Token
-from cosem_objects.token_gateway import DeliveryMethod, TokenStatus
-from sim_meters.sts.results import TokenResult
+from sim_meters.records import (
+    CountersKept,
+    KeysTransferred,
+    Record,
+    Switched,
+    TokenEntry,
+    from_fields,
+    to_fields,
+    token_digest,
+)
 
 _log = logging.getLogger(__name__)
 _FORMAT = 1
@@ -41,53 +49,7 @@ class LedgerError(Exception):
     """The ledger cannot be read, or could not be written: then nothing more may be answered."""
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class TokenEntry:
-    """One token that was entered, whatever came of it; if ``result`` is ACCEPT, it is also the booking."""
-
-    time: datetime
-    delivery: DeliveryMethod
-    octets: bytes
-    """As received: what attribute 2 of the Token gateway shows."""
-    status: TokenStatus
-    result: TokenResult | None = None
-    """What the STS checks said; ``None`` if the octets were no token at all."""
-    tid: int | None = None
-    units: int | None = None
-    """Token units that the balance rose by (or fell, with a negative currency token); only if accepted."""
-    masked: str = ""
-    digest: str = ""
-    """SHA-256 of the 20 digits, so that a token can be looked for without comparing digits."""
-    description: str = ""
-    shown: bool = True
-    """False if the Token gateway went on to show the token before (a scripted fault)."""
-
-    @property
-    def is_accepted(self) -> bool:
-        return self.result is TokenResult.ACCEPT
-
-    def __repr__(self) -> str:  # the octets are the token
-        return f"<TokenEntry {self.masked or 'no token'} status {self.status.code}>"
-
-
-@dataclass(frozen=True, slots=True)
-class Switched:
-    """The load switch was told to open or to close by a client."""
-
-    connect: bool
-
-
-@dataclass(frozen=True, slots=True)
-class CountersKept:
-    """Invocation counters of the unicast key, for the next start."""
-
-    received: int
-    """The highest one received: only higher ones will be accepted."""
-    sent_limit: int
-    """Ours below this may have been used: the next start begins here."""
-
-
-Record: TypeAlias = TokenEntry | Switched | CountersKept
+_NEVER_USED = CountersKept(received=-1, sent_limit=1)
 
 
 class Ledger:
@@ -95,8 +57,12 @@ class Ledger:
 
     def __init__(self) -> None:
         self.records: list[TokenEntry | Switched] = []
-        """All but the counters, of which only the last count."""
-        self.counters = CountersKept(received=-1, sent_limit=1)
+        """All but keys and counters, of which only the last count."""
+        self.keys: Mapping[KeyId, bytes] = {}
+        """Those that were transferred, as they are now."""
+        self.counters = _NEVER_USED
+        """The last ones written down."""
+        self._counters: dict[str, CountersKept] = {}
 
     def append(self, record: Record) -> None:
         """Keep a record for ever. Raises ``LedgerError``; then it is not to be acted on."""
@@ -117,14 +83,24 @@ class Ledger:
 
     @property
     def units_credited(self) -> int:
-        """The sum of all bookings, in token units: the balance."""
-        return sum(entry.units or 0 for entry in self.entries if entry.is_accepted)
+        """The sum of all bookings, in token units, less what was collected of them: the balance."""
+        return sum((entry.units or 0) - entry.collected for entry in self.entries if entry.is_accepted)
+
+    def counters_of(self, key_digest: str) -> CountersKept:
+        """The counters of a key. One that was never used starts anew; one that comes back, where it was: no nonce is
+        ever used twice."""
+        return self._counters.get(key_digest) or self._counters.get("", _NEVER_USED)
 
     def _remember(self, record: Record) -> None:
-        if isinstance(record, CountersKept):
-            self.counters = record
-        else:
-            self.records.append(record)
+        match record:
+            case CountersKept():
+                self.counters = self._counters[record.key_digest] = record
+            case KeysTransferred():
+                self.keys = {**self.keys, **record.keys}
+                if KeyId.GLOBAL_UNICAST_ENCRYPTION_KEY in record.keys:
+                    self._counters.pop("", None)  # they were of the key that is now replaced
+            case TokenEntry() | Switched():
+                self.records.append(record)
 
 
 class FileLedger(Ledger):
@@ -143,7 +119,7 @@ class FileLedger(Ledger):
             raise
 
     def append(self, record: Record) -> None:
-        self._write(_to_fields(record))
+        self._write(to_fields(record))
         self._remember(record)
 
     def close(self) -> None:
@@ -197,11 +173,6 @@ def read_ledger(path: Path) -> Ledger:
     return ledger
 
 
-def token_digest(token: Token) -> str:
-    """What stands for a token where its digits may not stand."""
-    return hashlib.sha256(token.digits.encode()).hexdigest()
-
-
 def _open_alone(path: Path) -> int:
     """Open for this process alone. The lock goes with the process, even if that is killed."""
     try:
@@ -248,7 +219,7 @@ def _read_lines(path: Path, lines: Sequence[bytes]) -> tuple[dict[str, Any], lis
             if number == 1:
                 header = fields
             else:
-                records.append(_from_fields(fields))
+                records.append(from_fields(fields))
         except (ValueError, LookupError, TypeError) as error:
             raise LedgerError(f"ledger {path}, line {number}: not what the meter wrote; it is damaged") from error
     return header, records, line_sum
@@ -271,51 +242,3 @@ def _read_line(line: bytes, sum_before: str) -> tuple[dict[str, Any], str]:
 
 def _sum_of(sum_before: str, body: bytes) -> str:
     return hashlib.sha256(sum_before.encode() + body).hexdigest()[:_SUM_DIGITS]
-
-
-def _to_fields(record: Record) -> dict[str, Any]:
-    match record:
-        case CountersKept():
-            return {"kind": "counters", "received": record.received, "sent_limit": record.sent_limit}
-        case Switched():
-            return {"kind": "switch", "connect": record.connect}
-        case TokenEntry():
-            return {
-                "kind": "token",
-                "time": record.time.isoformat(),
-                "delivery": int(record.delivery),
-                "octets": record.octets.hex(),
-                "status": record.status.code,
-                "data_value": record.status.data_value,
-                "result": None if record.result is None else record.result.name,
-                "tid": record.tid,
-                "units": record.units,
-                "masked": record.masked,
-                "digest": record.digest,
-                "description": record.description,
-                "shown": record.shown,
-            }
-
-
-def _from_fields(fields: Mapping[str, Any]) -> Record:
-    match fields["kind"]:
-        case "counters":
-            return CountersKept(fields["received"], fields["sent_limit"])
-        case "switch":
-            return Switched(fields["connect"])
-        case "token":
-            return TokenEntry(
-                time=datetime.fromisoformat(fields["time"]),
-                delivery=DeliveryMethod(fields["delivery"]),
-                octets=bytes.fromhex(fields["octets"]),
-                status=TokenStatus(fields["status"], fields["data_value"]),
-                result=None if fields["result"] is None else TokenResult[fields["result"]],
-                tid=fields["tid"],
-                units=fields["units"],
-                masked=fields["masked"],
-                digest=fields["digest"],
-                description=fields["description"],
-                shown=fields["shown"],
-            )
-        case unknown:
-            raise ValueError(f"a record of unknown kind {unknown!r}")

@@ -23,11 +23,13 @@ from cosem_objects.dlms.server import ServerAssociation
 from cosem_objects.dlms.settings import SecuritySettings
 from sim_meters.asked import Association
 from sim_meters.behaviour import Behaviour, Fault
+from sim_meters.concentrator import UNREACHABLE, Concentrator
 from sim_meters.ledger import Ledger, LedgerError
 from sim_meters.meter_config import MeterConfig
 from sim_meters.objects import answer, objects_of, public_objects
 from sim_meters.prepayment import PrepaymentMeter
-from transports.channel import ApduChannel
+from sim_meters.push_object import is_pushed, push_notification
+from transports.channel import ApduChannel, NotSentError
 
 _log = logging.getLogger(__name__)
 
@@ -59,7 +61,8 @@ class SimMeter(PrepaymentMeter):
     ) -> None:
         super().__init__(config, ledger or Ledger(), now, behaviour or Behaviour())
         self._new_challenge = new_challenge
-        self._objects = objects_of(config.profile)
+        self._objects = objects_of(config.profile, has_debt=config.debt is not None)
+        self._concentrator = None if config.behind is None else Concentrator(config.behind)
         self._timer: asyncio.TimerHandle | None = None
 
     async def serve(self, channel: ApduChannel) -> None:
@@ -68,7 +71,7 @@ class SimMeter(PrepaymentMeter):
         while True:
             apdu = await channel.receive(None)
             try:
-                reaction = conversation.receive(apdu)
+                reaction = self._react(conversation, apdu)
             except LedgerError as error:
                 _log.error("%s: %s; it does not answer any more", self.config.device_name, error)
                 channel.hang_up()
@@ -76,9 +79,30 @@ class SimMeter(PrepaymentMeter):
             self._set_timer()
             if reaction.octets is not None:
                 await channel.send(reaction.octets)
+            if reaction.unasked is not None:
+                await self._send_unasked(channel, reaction.unasked)
             if reaction.hangs_up:
                 channel.hang_up()
                 return
+
+    def _react(self, conversation: Conversation, octets: bytes) -> Reaction:
+        """One APDU as it came over the wire, from a concentrator or not. Raises ``LedgerError``."""
+        if self._concentrator is None:
+            return conversation.receive(octets)
+        apdu = self._concentrator.take_off(octets)
+        if apdu is None:
+            return Reaction(UNREACHABLE)
+        reaction = conversation.receive(apdu)
+        answer, unasked = (
+            None if said is None else self._concentrator.put_on(said) for said in (reaction.octets, reaction.unasked)
+        )
+        return Reaction(answer, unasked, reaction.hangs_up)
+
+    async def _send_unasked(self, channel: ApduChannel, octets: bytes) -> None:
+        try:
+            await channel.send_unasked(octets)
+        except NotSentError as error:  # nobody waits for it: the conversation goes on
+            _log.warning("%s: a push was not sent: %s", self.config.device_name, error)
 
     def close(self) -> None:
         """Stop working on tokens, and let go of the ledger."""
@@ -91,7 +115,7 @@ class SimMeter(PrepaymentMeter):
         if client_sap == PUBLIC_CLIENT_SAP:
             security, visible = SecuritySettings(), public_objects(self._objects)
         elif client_sap == self.config.client_sap:
-            security, visible = self.config.security, frozenset(self._objects)
+            security, visible = self.keys.security, frozenset(self._objects)
         else:
             return None
         server = ServerAssociation(
@@ -122,9 +146,10 @@ class SimMeter(PrepaymentMeter):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Reaction:
-    """What follows from an APDU: an answer, or silence; and then perhaps the end of the link."""
+    """What follows from an APDU: an answer, or silence; then a message that was not asked for, or the link's end."""
 
     octets: bytes | None
+    unasked: bytes | None = None
     hangs_up: bool = False
 
 
@@ -135,6 +160,7 @@ class Conversation:
         self._meter = meter
         self._is_management = client_sap == meter.config.client_sap
         self._association = meter.association(client_sap)
+        self._pushes = 0
 
     def receive(self, apdu: bytes) -> Reaction:
         """React to one APDU. Raises ``LedgerError``: then nothing may be answered."""
@@ -148,18 +174,23 @@ class Conversation:
         asked = server.receive(apdu)
         # What was received may not be received again, even if the meter falls over its answer.
         self._meter.keep_counters()
-        if isinstance(asked, bytes):
+        if asked is None or isinstance(asked, bytes):
             return Reaction(asked)
         is_enter = _is_enter(asked)
         if is_enter and self._meter.behaviour.happens(Fault.HANG_UP_BEFORE_ENTER):
             return Reaction(None, hangs_up=True)
-        response = server.respond(answer(self._meter, association, asked))
+        answered = answer(self._meter, association, asked)
+        response = server.respond(answered)
+        unasked = None
+        if is_pushed(asked, answered):
+            self._pushes += 1
+            unasked = server.notify(push_notification(self._meter, association, self._pushes))
         self._meter.keep_counters()
         if is_enter and self._meter.behaviour.happens(Fault.HANG_UP_AFTER_ENTER):
             return Reaction(None, hangs_up=True)
         if is_enter and self._meter.behaviour.happens(Fault.DROP_ANSWER_AFTER_ENTER):
             return Reaction(None)
-        return Reaction(response)
+        return Reaction(response, unasked)
 
     def _refuse_as_busy(self) -> bytes:
         context = self._meter.config.security.application_context

@@ -7,12 +7,15 @@ from datetime import datetime
 
 from cosem_objects.association_ln import PUBLIC_CLIENT_SAP
 from cosem_objects.disconnect_control import ControlState
+from cosem_objects.dlms.apdu import NetworkAddress
 from cosem_objects.dlms.settings import SecuritySettings
 from cosem_objects.errors import SettingError
 from cosem_objects.profile import MeterProfile
+from cosem_objects.security_setup import KEY_SIZE
 from cosem_objects.token_gateway import DataValueMap
 from sim_meters.account import AccountUnit
-from sim_meters.lab import LAB_PAN, LAB_SGC, LAB_SYSTEM_TITLE, LAB_VENDING_KEYS
+from sim_meters.debt import DebtRecovery
+from sim_meters.lab import LAB_MASTER_KEY, LAB_PAN, LAB_SGC, LAB_SYSTEM_TITLE, LAB_VENDING_KEYS
 from sim_meters.sts.decoder_key import DecoderKey, VendingKey, derive_decoder_key
 from sim_meters.sts.identity import MeterPan
 from sim_meters.sts.key_attributes import KeyAttributes
@@ -50,15 +53,21 @@ class MeterConfig:
     """In the time scale of the TIDs; tokens from before are too old. ``None``: at the base date."""
     unit: AccountUnit = field(default_factory=AccountUnit.kwh)
     profile: MeterProfile = SIM_PROFILE
+    debt: DebtRecovery | None = None
+    """What the customer owes, and how every token pays a part of it back; ``None``: nothing, and no Charge object."""
 
     security: SecuritySettings = field(default_factory=SecuritySettings)
-    """Of the management client; ``meter_system_title`` is the meter's own."""
+    """Of the management client, with the keys as the meter left the factory; ``meter_system_title`` is its own."""
+    master_key: bytes = field(default=LAB_MASTER_KEY, repr=False)
+    """Under which other keys are transferred, until it is itself replaced."""
     answers_as_asked: bool = True
     """In the form of ciphering in which it was asked, instead of always in its own."""
     client_sap: int = 1
     """The management client."""
     server_sap: int = 1
     physical: int | None = None
+    behind: NetworkAddress | None = None
+    """The concentrator in front of the meter knows it by this address; None = there is none."""
 
     status_delay_seconds: float = 0.0
     """How long a token entered by a client shows *received* (8) before it is worked on."""
@@ -73,8 +82,18 @@ class MeterConfig:
             raise SettingError(f"control mode: expected 0 to {max(CONTROL_MODES)}; got {self.control_mode}")
         if not 0 <= self.status_delay_seconds <= STATUS_DELAY_SECONDS_MAX:
             raise SettingError(f"status delay: expected 0 to {STATUS_DELAY_SECONDS_MAX} s")
-        if self.security.needs_keys and not self.security.meter_system_title:
+        if self.security.needs_titles and not self.security.meter_system_title:
             raise SettingError("system-title: expected one; a meter with keys needs it")
+        if len(self.master_key) != KEY_SIZE:
+            raise SettingError(f"master key: expected {KEY_SIZE} octets; got {len(self.master_key)}")
+        if self.debt is not None:
+            self._check_debt(self.debt)
+
+    def _check_debt(self, debt: DebtRecovery) -> None:
+        if self.profile.account_obis is None:
+            raise SettingError("debt: expected a profile with an account; a Charge belongs to one")
+        if -self.unit.raw(-debt.owed_units) >= 1 << 31:
+            raise SettingError(f"debt: {self.unit.words(debt.owed_units)} cannot be shown in 32 bits")
 
     @property
     def pan(self) -> MeterPan:

@@ -7,29 +7,39 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from cosem_objects import association_ln, axdr, disconnect_control, payment
+from cosem_objects import association_ln, axdr, charge, disconnect_control, payment, push_setup, security_setup
 from cosem_objects.axdr import Data, DataType
 from cosem_objects.clock import CosemDateTime
 from cosem_objects.disconnect_control import ControlState
 from cosem_objects.dlms.apdu import (
     ActionRequest,
+    ActionRequestWithList,
     ActionResponse,
+    ActionResponseWithList,
     ActionResult,
+    AttributeDescriptor,
     DataAccessResult,
     GetRequest,
+    GetRequestWithList,
     GetResponse,
+    GetResponseWithList,
     Request,
     Response,
     SetRequest,
+    SetRequestWithList,
     SetResponse,
+    SetResponseWithList,
 )
 from cosem_objects.errors import SettingError
 from cosem_objects.obis import ObisCode
 from cosem_objects.profile import MeterProfile
 from sim_meters.asked import Asked, Association, InterfaceClass, constant, date_time
 from sim_meters.association_object import ASSOCIATION
+from sim_meters.charge_object import CHARGE
 from sim_meters.payment_objects import ACCOUNT, CREDIT, STS, TOKEN_GATEWAY
 from sim_meters.prepayment import PrepaymentMeter
+from sim_meters.push_object import PUSH_SETUP
+from sim_meters.security_object import SECURITY_SETUP
 
 CLOCK_OBIS = ObisCode.parse("0-0:1.0.0.255")
 
@@ -92,7 +102,7 @@ _DISCONNECT_CONTROL = InterfaceClass(
 )
 
 
-def objects_of(profile: MeterProfile) -> dict[ObisCode, InterfaceClass]:
+def objects_of(profile: MeterProfile, *, has_debt: bool = False) -> dict[ObisCode, InterfaceClass]:
     """Every object of a meter of this model. Raises ``SettingError`` if two would stand in one place."""
     places: list[tuple[ObisCode | None, InterfaceClass]] = [
         (profile.device_name_obis, _DEVICE_NAME),
@@ -102,8 +112,11 @@ def objects_of(profile: MeterProfile) -> dict[ObisCode, InterfaceClass]:
         (profile.disconnect_control_obis, _DISCONNECT_CONTROL),
         (profile.account_obis, ACCOUNT),
         (payment.DEFAULT_CREDIT_OBIS if profile.account_obis is not None else None, CREDIT),
+        (charge.DEFAULT_OBIS if has_debt else None, CHARGE),
         (profile.gateway_obis, TOKEN_GATEWAY),
         (profile.sts_obis, STS),
+        (security_setup.DEFAULT_OBIS, SECURITY_SETUP),
+        (push_setup.DEFAULT_OBIS, PUSH_SETUP),
     ]
     if profile.association_obis != association_ln.CURRENT_OBIS:
         places.append((profile.association_obis, ASSOCIATION))
@@ -127,10 +140,20 @@ def answer(meter: PrepaymentMeter, association: Association, request: Request) -
     match request:
         case GetRequest():
             return GetResponse(_get(meter, association, request))
+        case GetRequestWithList():
+            each = (GetRequest(attribute, selection) for attribute, selection in request.attributes)
+            return GetResponseWithList(tuple(_get(meter, association, one) for one in each))
         case SetRequest():
-            return SetResponse(_set(association, request))
+            return SetResponse(_set(association, request.attribute))
+        case SetRequestWithList():
+            return SetResponseWithList(tuple(_set(association, attribute) for attribute, _ in request.attributes))
         case ActionRequest():
             return ActionResponse(_act(meter, association, request))
+        case ActionRequestWithList():
+            # Where a method takes no parameters, a list has null-data.
+            values = [None if value == axdr.NULL else value for value in request.values]
+            orders = map(ActionRequest, request.methods, values)
+            return ActionResponseWithList(tuple((_act(meter, association, one), None) for one in orders))
 
 
 def _get(meter: PrepaymentMeter, association: Association, request: GetRequest) -> Data | DataAccessResult:
@@ -147,14 +170,14 @@ def _get(meter: PrepaymentMeter, association: Association, request: GetRequest) 
     return reader(Asked(meter, association, request.attribute.obis))
 
 
-def _set(association: Association, request: SetRequest) -> DataAccessResult:
+def _set(association: Association, attribute: AttributeDescriptor) -> DataAccessResult:
     """Nothing in this meter is set: money comes in tokens, and the rest is as it was made."""
-    row = _find(association, request.attribute.class_id, request.attribute.obis)
+    row = _find(association, attribute.class_id, attribute.obis)
     if isinstance(row, DataAccessResult):
         return row
-    if request.attribute.attribute == 0:
+    if attribute.attribute == 0:
         return DataAccessResult.SCOPE_OF_ACCESS_VIOLATED
-    is_known = request.attribute.attribute in {1, *row.readers}
+    is_known = attribute.attribute in {1, *row.readers}
     return DataAccessResult.READ_WRITE_DENIED if is_known else DataAccessResult.OBJECT_UNDEFINED
 
 

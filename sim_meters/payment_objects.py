@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC
 
-from cosem_objects import axdr, payment, token_gateway
+from cosem_objects import axdr, charge, payment, token_gateway
 from cosem_objects.axdr import Data, DataType
 from cosem_objects.dlms.apdu import ActionResult
 from cosem_objects.errors import TokenFormatError
@@ -13,12 +13,15 @@ from cosem_objects.payment import (
     AccountModeAndStatus,
     AccountStatus,
     CreditAttribute,
+    CreditStatus,
+    CreditType,
     PaymentMode,
     StsAttribute,
 )
 from cosem_objects.profile import TokenReadback
 from cosem_objects.token_gateway import DeliveryMethod, StatusCode, TokenEncoding, TokenStatus
 from sim_meters.asked import Asked, InterfaceClass, constant, date_time, not_allowed
+from sim_meters.charge_object import owed
 
 # Class 115.
 
@@ -80,10 +83,13 @@ TOKEN_GATEWAY = InterfaceClass(
     methods={token_gateway.METHOD_ENTER: _enter},
 )
 
-# Class 111. This meter has one Credit, no Charge and no debt.
+# Class 111. This meter has one Credit, and if there is a debt, one Charge.
 
 _NOTHING = constant(axdr.double_long(0))
 _CREDIT_REFERENCE = axdr.octet_string(payment.DEFAULT_CREDIT_OBIS.octets)
+_CHARGE_REFERENCE = axdr.octet_string(charge.DEFAULT_OBIS.octets)
+_COLLECTED_ALWAYS = axdr.bit_string("111")
+"""Also while disconnected, while load-limited, and in friendly-credit time: whenever a token is paid in."""
 
 
 def _balance(asked: Asked) -> Data:
@@ -93,6 +99,16 @@ def _balance(asked: Asked) -> Data:
 def _current_credit_status(asked: Asked) -> Data:
     flag = "in_credit" if asked.meter.state.balance_units > 0 else "out_of_credit"
     return axdr.bit_string(payment.credit_status_bits(frozenset({flag})))
+
+
+def _charge_reference_list(asked: Asked) -> Data:
+    return axdr.array() if asked.meter.config.debt is None else axdr.array(_CHARGE_REFERENCE)
+
+
+def _credit_charge_configuration(asked: Asked) -> Data:
+    if asked.meter.config.debt is None:
+        return axdr.array()
+    return axdr.array(axdr.structure(_CREDIT_REFERENCE, _CHARGE_REFERENCE, _COLLECTED_ALWAYS))
 
 
 def _activation_time(asked: Asked) -> Data:
@@ -117,10 +133,10 @@ ACCOUNT = InterfaceClass(
         AccountAttribute.AVAILABLE_CREDIT: _balance,
         AccountAttribute.AMOUNT_TO_CLEAR: _NOTHING,
         AccountAttribute.CLEARANCE_THRESHOLD: _NOTHING,
-        AccountAttribute.AGGREGATED_DEBT: _NOTHING,
+        AccountAttribute.AGGREGATED_DEBT: owed,
         AccountAttribute.CREDIT_REFERENCE_LIST: constant(axdr.array(_CREDIT_REFERENCE)),
-        AccountAttribute.CHARGE_REFERENCE_LIST: constant(axdr.array()),
-        AccountAttribute.CREDIT_CHARGE_CONFIGURATION: constant(axdr.array()),
+        AccountAttribute.CHARGE_REFERENCE_LIST: _charge_reference_list,
+        AccountAttribute.CREDIT_CHARGE_CONFIGURATION: _credit_charge_configuration,
         AccountAttribute.TOKEN_GATEWAY_CONFIGURATION: constant(
             axdr.array(axdr.structure(_CREDIT_REFERENCE, axdr.unsigned(100)))
         ),
@@ -137,12 +153,9 @@ ACCOUNT = InterfaceClass(
 
 # Class 112.
 
-_TOKEN_CREDIT = 0
-_IN_USE, _EXHAUSTED = 3, 4
-
 
 def _credit_status(asked: Asked) -> Data:
-    return axdr.enum(_IN_USE if asked.meter.state.balance_units > 0 else _EXHAUSTED)
+    return axdr.enum(CreditStatus.IN_USE if asked.meter.state.balance_units > 0 else CreditStatus.EXHAUSTED)
 
 
 CREDIT = InterfaceClass(
@@ -150,7 +163,7 @@ CREDIT = InterfaceClass(
     0,
     readers={
         CreditAttribute.CURRENT_CREDIT_AMOUNT: _balance,
-        CreditAttribute.TYPE: constant(axdr.enum(_TOKEN_CREDIT)),
+        CreditAttribute.TYPE: constant(axdr.enum(CreditType.TOKEN_CREDIT)),
         CreditAttribute.PRIORITY: constant(axdr.unsigned(1)),
         CreditAttribute.WARNING_THRESHOLD: _NOTHING,
         CreditAttribute.LIMIT: _NOTHING,

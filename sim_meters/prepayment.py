@@ -18,9 +18,11 @@ from cosem_objects.errors import TokenFormatError
 from cosem_objects.sts_token import Token
 from cosem_objects.token_gateway import DeliveryMethod, StatusCode, TokenStatus
 from sim_meters.behaviour import Behaviour, Fault
-from sim_meters.ledger import CountersKept, Ledger, Switched, TokenEntry, token_digest
+from sim_meters.ledger import Ledger
 from sim_meters.meter_config import MeterConfig
+from sim_meters.meter_keys import MeterKeys
 from sim_meters.outcomes import token_status
+from sim_meters.records import Switched, TokenEntry, token_digest
 from sim_meters.state import after, new_state
 from sim_meters.sts.results import TokenResult
 from sim_meters.sts.tokens import DecodedToken
@@ -28,9 +30,6 @@ from sim_meters.sts.tokens import DecodedToken
 _log = logging.getLogger(__name__)
 
 _HUNDREDTH = timedelta(milliseconds=10)
-
-# The meter's own counters are reserved in blocks, with one record each; a restart skips the rest of the block.
-_COUNTERS_BLOCK = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +58,7 @@ class PrepaymentMeter:
         self.state = new_state(config)
         for record in ledger.records:
             self.state = after(self.state, record, config.control_mode)
-        self.counters = InvocationCounters(ledger.counters.sent_limit, ledger.counters.received)
-        """Of the unicast key: they belong to the meter and outlive every association."""
+        self.keys = MeterKeys(config.security, config.master_key, ledger)
 
     # Tokens.
 
@@ -101,7 +99,18 @@ class PrepaymentMeter:
             return self.pending.received
         return self.state.shown
 
+    @property
+    def debt_units(self) -> int:
+        """What the customer still owes, in token units."""
+        debt = self.config.debt
+        return 0 if debt is None else debt.remaining(self.state.collected_units)
+
     # Switch and counters.
+
+    @property
+    def counters(self) -> InvocationCounters:
+        """Of the present unicast encryption key."""
+        return self.keys.counters
 
     def order_switch(self, *, connect: bool) -> None:
         """A client opens or closes the load switch. Raises ``LedgerError``."""
@@ -109,11 +118,7 @@ class PrepaymentMeter:
 
     def keep_counters(self) -> None:
         """Write the invocation counters down if they moved: due before anything is answered. Raises ``LedgerError``."""
-        kept, received, next_own = self.ledger.counters, self.counters.last_received, self.counters.next_own
-        if next_own > kept.sent_limit:
-            self.ledger.append(CountersKept(received, next_own + _COUNTERS_BLOCK))
-        elif received > kept.received:
-            self.ledger.append(CountersKept(received, kept.sent_limit))
+        self.keys.keep_counters()
 
     # How a token is worked on.
 
@@ -142,11 +147,16 @@ class PrepaymentMeter:
         if execution.token is not None:
             entry = replace(entry, description=_describe(execution.token))
             if entry.is_accepted:
-                entry = replace(entry, tid=execution.token.tid, units=execution.token.units)
+                units = execution.token.units
+                entry = replace(entry, tid=execution.token.tid, units=units, collected=self._collected_of(units))
         return self._book_entry(entry, execution.reason)
 
     def _credit_fits(self, token: DecodedToken) -> bool:
-        return self.config.unit.fits(self.state.balance_units + token.units)
+        return self.config.unit.fits(self.state.balance_units + token.units - self._collected_of(token.units))
+
+    def _collected_of(self, token_units: int) -> int:
+        debt = self.config.debt
+        return 0 if debt is None else debt.part_of(token_units, self.state.collected_units)
 
     def _book(self, record: TokenEntry | Switched) -> None:
         """Written first; only then is it so."""

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from ipaddress import ip_address
 from pathlib import Path
 
+from cosem_objects.dlms.apdu import NetworkAddress
 from cosem_objects.dlms.settings import TITLE_SIZE, SecuritySettings
 from cosem_objects.errors import SettingError
 from cosem_objects.profile import MeterProfile
@@ -55,11 +56,18 @@ def add_run_options(parser: ArgumentParser) -> None:
     add("--physical", metavar="N", help="physical HDLC address of the first meter, default none")
     add("--address-bytes", metavar="N", default="auto", help="length of the HDLC address: auto (default), 1, 2 or 4")
     add("--hdlc-info-max", metavar="N", help="longest HDLC information field, default as in the profile")
+    add("--hdlc-window", metavar="N", help="HDLC frames in a row, 1 to 7, default as in the profile, else 1")
+    add("--hdlc-push", action="store_true", help="send HDLC notifications at once, not only when it is our turn")
+    add("--behind", metavar="NETWORK:HEX", help="be a concentrator with the first meter behind it, such as 0:0102")
     security = parser.add_argument_group("security of the management client")
     add = security.add_argument
-    add("--security", metavar="NAME", default="none", help="none (default), lls or hls-gmac")
+    add("--security", metavar="NAME", default="none", help="none (default), lls, hls-gmac or hls-sha256")
     add("--suite", metavar="N", default="0", help="security suite, 0 (default)")
-    add("--ciphering", metavar="FORM", help="none, service-glo or general-glo; when not given, as the client asks")
+    add(
+        "--ciphering",
+        metavar="FORM",
+        help="none, or service- or general-, -glo or -ded; when not given, as the client asks",
+    )
     add("--protection", metavar="NAME", default="both", help="auth, enc or both (default)")
     for name, value in (("password", "TEXT"), ("ek", "HEX"), ("ak", "HEX")):
         add(f"--{name}", metavar=value)
@@ -100,6 +108,7 @@ def read_plan(options: Namespace) -> RunPlan:
         client_sap=_whole(options, "client_sap", 1, 127),
         server_sap=_whole(options, "server_sap", 1, 0xFFFF),
         physical=_physical(options, endpoints[0]),
+        behind=None if options.behind is None else NetworkAddress.parse(options.behind),
         status_delay_seconds=_seconds(options, "status_delay"),
     )
     first.new_machine()  # a date of manufacture that the base date does not reach is found here
@@ -178,8 +187,14 @@ def _hdlc(options: Namespace, profile: MeterProfile) -> HdlcSettings:
     info_max = profile.hdlc_info_max
     if options.hdlc_info_max is not None:
         info_max = _whole(options, "hdlc_info_max", 0, 0xFFFF)
+    window_max = profile.hdlc_window_max if options.hdlc_window is None else _whole(options, "hdlc_window", 1, 7)
     try:
-        return HdlcSettings(address_bytes=ADDRESS_BYTES[options.address_bytes], info_max=info_max)
+        return HdlcSettings(
+            address_bytes=ADDRESS_BYTES[options.address_bytes],
+            info_max=info_max,
+            window_max=window_max,
+            unasked_at_once=options.hdlc_push,
+        )
     except ValueError as error:
         raise SettingError(f"--hdlc-info-max: {error}") from None
 
@@ -273,6 +288,7 @@ def _counted_up(first: MeterConfig, number: int, key: KeyAttributes, decoder_key
         key=key,
         decoder_key=decoder_key,
         physical=None if first.physical is None else first.physical + number,
+        behind=None if first.behind is None else first.behind.plus(number),
         security=replace(first.security, meter_system_title=title),
     )
 

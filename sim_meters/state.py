@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from cosem_objects.disconnect_control import ControlState
-from sim_meters.ledger import Switched, TokenEntry
 from sim_meters.meter_config import CONTROL_MODES, MeterConfig
+from sim_meters.records import Switched, TokenEntry
 from sim_meters.sts.machine import TokenMachine
 
 
@@ -30,6 +30,10 @@ class MeterState:
     machine: TokenMachine
     switch: Switch
     balance_units: int = 0
+    collected_units: int = 0
+    """What was kept of all tokens to pay the debt back."""
+    last_collection: TokenEntry | None = None
+    """The last token of which a part was kept."""
     last: TokenEntry | None = None
     """The last token entered."""
     shown: TokenEntry | None = None
@@ -51,11 +55,13 @@ def after(state: MeterState, record: TokenEntry | Switched, control_mode: int) -
         return seen
     assert record.tid is not None
     assert record.units is not None
-    balance_units = state.balance_units + record.units
+    balance_units = state.balance_units + record.units - record.collected
     return replace(
         seen,
         machine=replace(state.machine, tids=state.machine.tids.with_tid(record.tid)),
         balance_units=balance_units,
+        collected_units=state.collected_units + record.collected,
+        last_collection=record if record.collected else state.last_collection,
         switch=_switch_on_balance(state.switch, balance_units, control_mode),
     )
 

@@ -37,7 +37,9 @@ PURE = {
     "transports/hdlc_frame.py",
     "transports/hdlc_receiver.py",
     "transports/hdlc_server.py",
+    "gateway/captured_frames.py",
     "gateway/meters.py",
+    "gateway/translator.py",
     "gateway/verdict.py",
 }
 PURE_ONCE_WRITTEN = {"gateway/orders.py", "gateway/campaigns.py"}

@@ -70,6 +70,14 @@ class ApduChannel(ABC):
     async def send(self, apdu: bytes) -> None:
         """Send one whole APDU. Raises ``NotSentError`` only when no byte can have left."""
 
+    async def send_unasked(self, apdu: bytes) -> None:
+        """Send an APDU that answers nothing and is not answered: a notification. Raises like ``send``.
+
+        On HDLC it is one UI frame: not acknowledged, never repeated, and a meter's waits until the client lets it
+        speak. Elsewhere it is sent like any other.
+        """
+        await self.send(apdu)
+
     @abstractmethod
     async def receive(self, timeout_seconds: float | None) -> bytes:
         """Wait for one whole APDU; ``None`` waits until the link closes (a meter's side). Raises ``ChannelError``.

@@ -1,8 +1,10 @@
 """HDLC connections, the part that both sides share: settings, negotiation, numbers, segments (IEC 62056-46).
 
-How to think about it. The client (primary station) speaks, the server (secondary) answers: every frame of the client
-carries the poll bit, every answer the final bit, and nobody speaks out of turn. With a window of one frame, which is
-all that we negotiate, an I frame stays *unacknowledged* until a frame with the next N(R) comes back:
+How to think about it. The client (primary station) speaks, the server (secondary) answers, and nobody speaks out of
+turn (normal response mode): the poll bit of the client hands the turn over, the final bit of the server hands it
+back. What is said in one turn is a *run*: one frame, or as many I frames as the window holds, and only the last one
+carries the bit. A run does not go beyond the end of an APDU. An I frame stays *unacknowledged* until a frame with a
+higher N(R) comes back. With a window of one frame, which is the default, every frame is a run:
 
     client                              server
     SNRM                        ->
@@ -20,6 +22,33 @@ A frame that got lost is sent again by the client, with the same numbers, after 
 knows a repeated frame by its N(S), does not take it for new, and gives its answer again. So each APDU is handed over
 once, in order, or the connection ends with an error.
 
+With a window of three, and a hole in a run:
+
+    I  N(S)=0 N(R)=0  S=1       ->
+    I  N(S)=1 N(R)=0  S=1       -> lost
+    I  N(S)=2 N(R)=0  S=1  P    ->                       not the expected one: dropped. But it polls:
+                                <-      RR N(R)=1  F     "1 is what I expect"
+    I  N(S)=1 N(R)=0  S=1       ->                       go back there, again as far as the window reaches
+    I  N(S)=2 N(R)=0  S=1       ->
+    I  N(S)=3 N(R)=0  S=0  P    ->
+                                <-      I  N(S)=0 N(R)=4 S=1
+                                <-      I  N(S)=1 N(R)=4 S=0  F
+
+When does the client believe that a final frame is the answer to its last poll, and not an old one that was slow, or
+doubled by the line? When this turn has *brought something new*: an acknowledgement, or an expected segment. Then it
+goes on at once. A turn that brought nothing new is left to the time-out, and after that the client asks with RR how
+far the server is. (To act on every final frame would be answered twice for each doubled one, from there on.) So a
+loss at the beginning of a run costs a time-out, any other one costs nothing but the frames themselves. REJ says what
+RR says here: the profile has no use for it, but it is understood.
+
+RNR is an RR of a station whose inbox is full: it acknowledges, but takes no I frame. The client asks again after a
+pause; a server that hears RNR sends no I frame until it hears RR.
+
+UI frames stand beside all this: one frame, one APDU, no number, no acknowledgement, no repetition. They carry what a
+server says unasked (EventNotification, DataNotification). A secondary station speaks when it is polled and not
+before, so they wait for the server's next turn and go out ahead of its answer; a meter that is alone at its end of a
+line that carries both directions at once may be allowed not to wait (``HdlcSettings.unasked_at_once``).
+
 Pure: no clock here. ``hdlc_client.py`` and ``hdlc_server.py`` add the two roles, ``hdlc_link.py`` brings time and wire.
 """
 
@@ -27,15 +56,17 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from itertools import islice
 from typing import Literal, NamedTuple
 
-from transports.channel import ChannelGarbled
-from transports.hdlc_frame import Frame, HdlcAddress, information_control, ready_control
+from transports.channel import ChannelGarbled, NotSentError
+from transports.hdlc_frame import UI, Frame, HdlcAddress, information_control, ready_control
 
 INFO_MAX_DEFAULT = 128  # what counts when SNRM or UA do not say (IEC 62056-46, HDLC parameter negotiation)
 INFO_MAX_LIMIT = 2030
 INFO_MAX_FLOOR = 8  # guess: nobody needs less; keeps the LLC header inside the first segment
-WINDOW = 1
+WINDOW_DEFAULT = 1
+WINDOW_LIMIT = 7  # numbers go to 7: with eight frames under way, all taken and none taken would look alike
 
 # The LLC header stands once, at the beginning of an APDU's first segment (IEC 62056-46, LLC sublayer).
 LLC_REQUEST = b"\xe6\xe6\x00"
@@ -54,6 +85,10 @@ class HdlcSettings:
     """Length of the server's address; ``auto`` takes the shortest that fits."""
     info_max: int = INFO_MAX_DEFAULT
     """Longest information field that we offer, both ways; the smaller of both sides' offers counts."""
+    window_max: int = WINDOW_DEFAULT
+    """How many I frames may be under way before an acknowledgement, as we offer it, both ways; the smaller counts."""
+    unasked_at_once: bool = False
+    """A server's UI frames do not wait until the client polls: only where no other station shares the line."""
     response_timeout_seconds: float = 5.0
     """How long the client waits before it sends a frame again: 3 to 5 s, behind a radio up to 30 s."""
     retries: int = 3
@@ -71,6 +106,8 @@ class HdlcSettings:
             raise ValueError(f"the HDLC address has auto, 1, 2 or 4 bytes, not {self.address_bytes!r}")
         if not INFO_MAX_FLOOR <= self.info_max <= INFO_MAX_LIMIT:
             raise ValueError(f"the HDLC info_max is {INFO_MAX_FLOOR} to {INFO_MAX_LIMIT}, not {self.info_max}")
+        if not 1 <= self.window_max <= WINDOW_LIMIT:
+            raise ValueError(f"the HDLC window_max is 1 to {WINDOW_LIMIT}, not {self.window_max}")
         if self.retries < 0:
             raise ValueError(f"the HDLC retries are 0 or more, not {self.retries}")
         if min(self.response_timeout_seconds, self.poll_interval_seconds, self.inter_octet_timeout_seconds) <= 0:
@@ -90,8 +127,13 @@ class Parameters:
 
     info_max_tx: int = INFO_MAX_DEFAULT
     info_max_rx: int = INFO_MAX_DEFAULT
-    window_tx: int = WINDOW
-    window_rx: int = WINDOW
+    window_tx: int = WINDOW_DEFAULT
+    window_rx: int = WINDOW_DEFAULT
+
+    @classmethod
+    def offered(cls, settings: HdlcSettings) -> Parameters:
+        """What we propose, before the other side was heard."""
+        return cls(settings.info_max, settings.info_max, settings.window_max, settings.window_max)
 
     @classmethod
     def decode(cls, information: bytes) -> Parameters:
@@ -101,7 +143,7 @@ class Parameters:
         # Format identifier 81, group identifier 80 (parameter negotiation), length of the group.
         if information[:2] != b"\x81\x80" or len(information) < 3 or len(information) < 3 + information[2]:
             raise ChannelGarbled("the information field of SNRM or UA is no list of parameters")
-        values = {5: INFO_MAX_DEFAULT, 6: INFO_MAX_DEFAULT, 7: WINDOW, 8: WINDOW}
+        values = {5: INFO_MAX_DEFAULT, 6: INFO_MAX_DEFAULT, 7: WINDOW_DEFAULT, 8: WINDOW_DEFAULT}
         group = information[3 : 3 + information[2]]
         while group:
             size = group[1] if len(group) > 1 else 0
@@ -136,34 +178,41 @@ class Parameters:
 class Reaction(NamedTuple):
     """What a frame of the other side leads to. ``None`` in its place means: the frame changed nothing."""
 
-    reply: Frame | None = None
+    frames: tuple[Frame, ...] = ()
+    """To be sent now, in this order."""
     apdu: bytes | None = None
 
 
 class HdlcConnection:
-    """Numbers, segments and reassembly between two addresses: what client and server do alike."""
+    """Numbers, windows, segments and reassembly between two addresses: what client and server do alike."""
 
     def __init__(self, own: HdlcAddress, peer: HdlcAddress, settings: HdlcSettings, llc: bytes) -> None:
         self.repeats = 0
         """I frames sent again."""
         self.ignored = 0
         """Frames that had no meaning here: repeated, out of turn, of an unknown kind."""
+        self.has_room = True
+        """Set by the owner of the inbox. Without room we say RNR, and a UI frame is dropped."""
         self.parameters = Parameters()
         self.own = own
         self.peer = peer
         self._settings = settings
         self._llc = llc
-        self._send_number = 0  # V(S): of the segment that is under way, or comes next
+        self._send_number = 0  # N(S) of the first segment that waits in _to_send
         self._receive_number = 0  # V(R): what we expect next
-        self._to_send: deque[tuple[bytes, bool]] = deque()  # the first is the one under way; True: more follow
-        self._unacknowledged = False
+        self._to_send: deque[tuple[bytes, bool]] = deque()  # not yet acknowledged; True: more follow
+        self._sent = 0  # so many of them, from the first on, were sent at least once
         self._gathered = bytearray()
 
     def _frame(self, control: int, information: bytes = b"", *, segmented: bool = False) -> Frame:
         return Frame(self.peer, self.own, control, information, segmented)
 
     def _ready(self) -> Frame:
-        return self._frame(ready_control(self._receive_number))
+        return self._frame(ready_control(self._receive_number, ready=self.has_room))
+
+    def _check_size(self, apdu: bytes) -> None:
+        if not 0 < len(apdu) <= self._settings.apdu_size_max:
+            raise NotSentError(f"an APDU has 1 to {self._settings.apdu_size_max} bytes, not {len(apdu)}")
 
     def _put(self, apdu: bytes) -> None:
         """Cut an APDU into segments."""
@@ -172,23 +221,34 @@ class HdlcConnection:
         for start in range(0, len(whole), size):
             self._to_send.append((whole[start : start + size], start + size < len(whole)))
 
-    def _segment(self) -> Frame:
-        """The first segment that is not acknowledged, for the first time or again."""
-        if self._unacknowledged:
-            self.repeats += 1
-        self._unacknowledged = True
-        information, more = self._to_send[0]
-        control = information_control(self._send_number, self._receive_number)
-        return self._frame(control, information, segmented=more)
+    def _run(self) -> tuple[Frame, ...]:
+        """The segments from the first that is not acknowledged on, for the first time or again, in one turn."""
+        frames: list[Frame] = []
+        last = min(self.parameters.window_tx, len(self._to_send)) - 1
+        for place, (information, more) in enumerate(islice(self._to_send, last + 1)):
+            final = place == last or not more
+            control = information_control((self._send_number + place) % 8, self._receive_number, final=final)
+            frames.append(self._frame(control, information, segmented=more))
+            if final:
+                break
+        self.repeats += min(self._sent, len(frames))
+        self._sent = max(self._sent, len(frames))
+        return tuple(frames)
 
     def _acknowledge(self, receive_number: int) -> bool:
-        """Note the other side's N(R). True: it took the segment that was under way."""
-        if not self._unacknowledged or receive_number != (self._send_number + 1) % 8:
+        """Note the other side's N(R). True: it took segments that it had not taken before."""
+        taken = (receive_number - self._send_number) % 8
+        if not 0 < taken <= self._sent:
             return False
         self._send_number = receive_number
-        self._unacknowledged = False
-        self._to_send.popleft()
+        self._sent -= taken
+        for _ in range(taken):
+            self._to_send.popleft()
         return True
+
+    def _ends_turn(self, frame: Frame) -> bool:
+        """It is our turn after this frame. Without a window every frame is a turn, whatever its P/F bit says."""
+        return frame.final or self.parameters.window_rx == 1
 
     def _gather(self, frame: Frame) -> bytes | None:
         """Take the expected I frame; the APDU if this was its last segment. Raises ``ChannelGarbled``."""
@@ -200,10 +260,31 @@ class HdlcConnection:
             return None
         whole = bytes(self._gathered)
         self._gathered.clear()
-        # Some stacks use the request's header in both directions; nothing else depends on it.
-        if not whole.startswith((LLC_REQUEST, LLC_RESPONSE)) or len(whole) == len(self._llc):
+        if not _begins_with_llc(whole):
             raise ChannelGarbled(f"an APDU on HDLC begins with E6E600 or E6E700, not {whole[:3].hex().upper() or 'so'}")
         return whole[len(self._llc) :]
 
+    def _unasked_frame(self, apdu: bytes) -> Frame:
+        """UI. Raises ``NotSentError``: what is said unasked has to fit into one frame."""
+        self._check_size(apdu)
+        size_max = self.parameters.info_max_tx - len(self._llc)
+        if len(apdu) > size_max:
+            raise NotSentError(
+                f"an APDU in a UI frame has at most {size_max} bytes on this connection, not {len(apdu)}"
+            )
+        return self._frame(UI, self._llc + apdu)
+
+    def unasked(self, frame: Frame) -> bytes | None:
+        """The APDU in a UI frame, connected or not; ``None`` if there is none, or no room for it. Changes nothing."""
+        if frame.segmented or not self.has_room or not _begins_with_llc(frame.information):
+            self._ignore()
+            return None
+        return frame.information[len(self._llc) :]
+
     def _ignore(self) -> None:
         self.ignored += 1
+
+
+def _begins_with_llc(whole: bytes) -> bool:
+    """Some stacks use the request's header in both directions; nothing else depends on it."""
+    return whole.startswith((LLC_REQUEST, LLC_RESPONSE)) and len(whole) > len(LLC_REQUEST)

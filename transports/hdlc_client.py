@@ -4,6 +4,10 @@ The client is in one STATE, and every frame that comes in means one EVENT, found
 ``TRANSITIONS`` names the states that may follow. An event that has no row changes nothing: on a bad line, repeated
 and late frames are daily life, and it is the time-out that gets a conversation going again, never a stray frame.
 (Answering a repeated acknowledgement with a repeated segment would double every frame from there on.)
+
+A time-out repeats the last frame, if it stood alone. After a run of several the client first asks with RR how much of
+it arrived, and sends only the rest again. Tries are counted from the last step forward, so that neither a silent
+server nor one that takes nothing holds the client for ever.
 """
 
 from __future__ import annotations
@@ -19,11 +23,14 @@ POLLS_MAX = 600
 
 
 class State(Enum):
+    __hash__ = object.__hash__  # each is there once; Enum's own hash is a call into Python for every frame
+
     DISCONNECTED = "disconnected"
     CONNECTING = "connecting"  # SNRM is out
     READY = "ready"  # nothing is under way
-    SENDING = "sending"  # a segment of the request is out and not acknowledged
-    BLOCKED = "blocked"  # the server is not ready for the next segment: we poll
+    SENDING = "sending"  # a run of the request is out and not acknowledged
+    CHECKING = "asking how much arrived"  # a run was not answered: we poll
+    BLOCKED = "blocked"  # the server is not ready for the next segments: we poll
     POLLING = "polling"  # the server has the whole request, but no answer yet: we poll
     RECEIVING = "receiving"  # a segment of the answer is here, more are asked for
     DISCONNECTING = "disconnecting"  # DISC is out
@@ -32,20 +39,24 @@ class State(Enum):
 
 
 class Event(Enum):
+    __hash__ = object.__hash__
+
     # what we do
     CONNECT = "connect"
     SEND = "send"
+    ASK_HOW_FAR = "ask how much of a run arrived"
     GIVE_UP = "give up"
     DISCONNECT = "disconnect"
     # what the server does
     ACCEPTED = "UA"
     NOT_CONNECTED = "DM"
     FRAME_REJECTED = "FRMR"
-    GO_ON = "took a segment, ready for the next"
+    GO_ON = "took segments, ready for the next"
     TAKEN = "took the last segment"
     NOT_READY = "not ready for a segment"
     STILL_BUSY = "no answer yet"
     SEGMENT = "segment of the answer"
+    HOLE = "segment of the answer behind one that got lost"
     ANSWER = "last segment of the answer"
 
 
@@ -58,23 +69,31 @@ TRANSITIONS: dict[tuple[State, Event], State] = {
     (_S.SENDING, _E.GO_ON): _S.SENDING,
     (_S.SENDING, _E.TAKEN): _S.POLLING,
     (_S.SENDING, _E.NOT_READY): _S.BLOCKED,
+    (_S.SENDING, _E.ASK_HOW_FAR): _S.CHECKING,
     (_S.SENDING, _E.SEGMENT): _S.RECEIVING,
+    (_S.SENDING, _E.HOLE): _S.RECEIVING,
     (_S.SENDING, _E.ANSWER): _S.READY,
-    (_S.BLOCKED, _E.GO_ON): _S.SENDING,
-    (_S.BLOCKED, _E.TAKEN): _S.POLLING,
-    (_S.BLOCKED, _E.NOT_READY): _S.BLOCKED,
-    (_S.BLOCKED, _E.SEGMENT): _S.RECEIVING,
-    (_S.BLOCKED, _E.ANSWER): _S.READY,
     (_S.POLLING, _E.STILL_BUSY): _S.POLLING,
     (_S.POLLING, _E.SEGMENT): _S.RECEIVING,
     (_S.POLLING, _E.ANSWER): _S.READY,
     (_S.RECEIVING, _E.SEGMENT): _S.RECEIVING,
+    (_S.RECEIVING, _E.HOLE): _S.RECEIVING,
+    (_S.RECEIVING, _E.STILL_BUSY): _S.RECEIVING,
     (_S.RECEIVING, _E.ANSWER): _S.READY,
     (_S.DISCONNECTING, _E.ACCEPTED): _S.ENDED,
     (_S.DISCONNECTING, _E.GIVE_UP): _S.ENDED,
     (_S.FAILED, _E.DISCONNECT): _S.DISCONNECTING,
 }
-_ASKING = (_S.CONNECTING, _S.SENDING, _S.BLOCKED, _S.POLLING, _S.RECEIVING)
+for _state in (_S.BLOCKED, _S.CHECKING):
+    TRANSITIONS[_state, _E.GO_ON] = _S.SENDING
+    TRANSITIONS[_state, _E.TAKEN] = _S.POLLING
+    TRANSITIONS[_state, _E.NOT_READY] = _S.BLOCKED
+    TRANSITIONS[_state, _E.SEGMENT] = _S.RECEIVING
+    TRANSITIONS[_state, _E.HOLE] = _S.RECEIVING
+    TRANSITIONS[_state, _E.ANSWER] = _S.READY
+_REQUESTING = frozenset({_S.SENDING, _S.BLOCKED, _S.CHECKING, _S.POLLING})
+_EXCHANGING = _REQUESTING | {_S.RECEIVING}
+_ASKING = _EXCHANGING | {_S.CONNECTING}
 for _state in (*_ASKING, _S.READY):
     TRANSITIONS[_state, _E.DISCONNECT] = _S.DISCONNECTING
     TRANSITIONS[_state, _E.GIVE_UP] = _S.FAILED
@@ -89,10 +108,11 @@ class HdlcClientConnection(HdlcConnection):
     def __init__(self, own: HdlcAddress, peer: HdlcAddress, settings: HdlcSettings) -> None:
         super().__init__(own, peer, settings, LLC_REQUEST)
         self.state = State.DISCONNECTED
-        self._offer = Parameters(settings.info_max, settings.info_max)
+        self._offer = Parameters.offered(settings)
         self._last: Frame | None = None  # what a time-out repeats
         self._tries = 0
         self._polls = 0
+        self._news = False  # since we spoke last, something new has come
         self._pausing = False
 
     # What we do.
@@ -103,14 +123,20 @@ class HdlcClientConnection(HdlcConnection):
         # Without parameters the defaults count, and some meters know no others.
         return self._say(self._frame(SNRM, b"" if self._offer == Parameters() else self._offer.encode()))
 
-    def send(self, apdu: bytes) -> Frame:
-        """The first frame of a request. Raises ``NotSentError``: not connected, or an exchange is not over."""
-        if not 0 < len(apdu) <= self._settings.apdu_size_max:
-            raise NotSentError(f"an APDU has 1 to {self._settings.apdu_size_max} bytes, not {len(apdu)}")
+    def send(self, apdu: bytes) -> tuple[Frame, ...]:
+        """The first run of a request. Raises ``NotSentError``: not connected, or an exchange is not over."""
+        self._check_size(apdu)
         self._act(Event.SEND)
         self._put(apdu)
         self._polls = 0
-        return self._say(self._segment())
+        return self._say_run()
+
+    def send_unasked(self, apdu: bytes) -> Frame:
+        """A UI frame, which nobody answers. Raises ``NotSentError``: too long, or not between two exchanges."""
+        frame = self._unasked_frame(apdu)
+        if self.state is not State.READY:
+            raise NotSentError(f"cannot send unasked on an HDLC connection that is {self.state.value}")
+        return frame
 
     def disconnect(self) -> Frame | None:
         """DISC, if the server may think that it is connected."""
@@ -141,8 +167,9 @@ class HdlcClientConnection(HdlcConnection):
         if self._pausing:
             self._polls += 1
             if self._polls > POLLS_MAX:
+                who = "this side" if self.state is State.RECEIVING else "the meter"
                 self.give_up()
-                raise ChannelTimeout(f"the meter was busy {POLLS_MAX} times")
+                raise ChannelTimeout(f"{who} was busy {POLLS_MAX} times")
             return self._say(self._ready())
         self._tries += 1
         if self._last is None or self._tries > self._settings.retries:
@@ -152,8 +179,12 @@ class HdlcClientConnection(HdlcConnection):
                 f"no answer while {waited_for}, asked {self._tries} times, "
                 f"{self._settings.response_timeout_seconds:g} s each"
             )
-        if self._last.kind is Kind.INFORMATION:
+        if self.state is State.SENDING and self._sent > 1:
+            self._act(Event.ASK_HOW_FAR)
+            self._last = self._ready()
+        elif self._last.kind is Kind.INFORMATION:
             self.repeats += 1
+        self._news = False
         return self._last
 
     # What the server does.
@@ -188,31 +219,41 @@ class HdlcClientConnection(HdlcConnection):
                 return self._event_of_ready(frame)
             case Kind.INFORMATION:
                 return self._event_of_information(frame)
-            case _:  # UI: pushes are a later issue; SNRM and DISC are not for a server to say
+            case _:  # SNRM and DISC are not for a server to say; UI changes nothing, see ``unasked``
                 return None
 
     def _event_of_ready(self, frame: Frame) -> Event | None:
-        if self.state not in {State.SENDING, State.BLOCKED, State.POLLING}:
+        if self.state is State.RECEIVING:
+            # What a server says to our RNR.
+            return Event.STILL_BUSY if self._last is not None and self._last.kind is Kind.RNR else None
+        if self.state not in _REQUESTING:
             return None
         newly = self._acknowledge(frame.receive_number)
         if frame.receive_number != self._send_number:
             return None
         if not self._to_send:
             return Event.TAKEN if newly else Event.STILL_BUSY
+        self._news |= newly
+        if not self._ends_turn(frame):
+            return None
         if frame.kind is Kind.RNR:
             return Event.NOT_READY
         # An RR that acknowledges nothing is an old one repeated, unless we asked for it.
-        return Event.GO_ON if newly or self.state is State.BLOCKED else None
+        return Event.GO_ON if self._news or self.state is not State.SENDING else None
 
     def _event_of_information(self, frame: Frame) -> Event | None:
-        if self.state not in {State.SENDING, State.BLOCKED, State.POLLING, State.RECEIVING}:
+        if self.state not in _EXCHANGING:
             return None
-        if frame.send_number != self._receive_number or len(self._to_send) > 1:
-            return None  # repeated, or an answer before the question was out
-        self._acknowledge(frame.receive_number)
-        if self._to_send or frame.receive_number != self._send_number:
-            return None
-        return Event.SEGMENT if frame.segmented else Event.ANSWER
+        if (frame.receive_number - self._send_number) % 8 != len(self._to_send) or self._sent < len(self._to_send):
+            return None  # an answer before the question was out
+        if frame.send_number == self._receive_number:
+            self._acknowledge(frame.receive_number)
+            return Event.SEGMENT if frame.segmented else Event.ANSWER
+        if self.parameters.window_rx == 1:
+            return None  # repeated
+        if self._acknowledge(frame.receive_number):
+            return Event.HOLE
+        return Event.HOLE if self._news and frame.final else None
 
     def _follow(self, frame: Frame, event: Event, before: State) -> Reaction:
         match event:
@@ -225,16 +266,25 @@ class HdlcClientConnection(HdlcConnection):
             case Event.FRAME_REJECTED:
                 raise ChannelClosed(f"the meter rejected a frame (FRMR {frame.information[:5].hex()})")
             case Event.GO_ON:
-                return Reaction(self._say(self._segment()))
+                return Reaction(self._say_run(anew=before is State.CHECKING and not self._news))
             case Event.TAKEN | Event.NOT_READY | Event.STILL_BUSY:
                 self._pausing = True
             case Event.SEGMENT:
                 self._gather(frame)
-                return Reaction(self._say(self._ready()))
+                return self._go_on_when_it_is_our_turn(frame)
+            case Event.HOLE:
+                return self._go_on_when_it_is_our_turn(frame)
             case Event.ANSWER:
                 return Reaction(apdu=self._gather(frame))
             case _:
                 pass
+        return Reaction()
+
+    def _go_on_when_it_is_our_turn(self, frame: Frame) -> Reaction:
+        go_on = self._say(self._ready())  # else it is what a time-out says
+        if self._ends_turn(frame):
+            return Reaction((go_on,))
+        self._news = True
         return Reaction()
 
     def _act(self, event: Event) -> None:
@@ -248,4 +298,13 @@ class HdlcClientConnection(HdlcConnection):
         self._last = frame
         self._tries = 0
         self._pausing = False
+        self._news = False
         return frame
+
+    def _say_run(self, *, anew: bool = False) -> tuple[Frame, ...]:
+        """``anew``: nothing of the run before was taken; that counts as a try."""
+        frames, tries = self._run(), self._tries
+        self._say(frames[-1])
+        if anew:
+            self._tries = tries
+        return frames

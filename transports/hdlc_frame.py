@@ -106,6 +106,8 @@ _encode_address = lru_cache(maxsize=4096)(lambda logical, physical, size: HdlcAd
 class Kind(Enum):
     """What the control byte says, without P/F bit and numbers."""
 
+    __hash__ = object.__hash__  # each is there once; Enum's own hash is a call into Python for every frame
+
     INFORMATION = "I"
     RR = "RR"
     RNR = "RNR"
@@ -121,16 +123,31 @@ class Kind(Enum):
 
 SNRM, UA, DISC, DM, FRMR = 0x93, 0x73, 0x53, 0x1F, 0x97  # as they are sent, with the P/F bit
 
+UI = 0x03  # without it: whoever sends one unasked neither polls nor ends a turn
+
 _SUPERVISORY = {0x01: Kind.RR, 0x05: Kind.RNR, 0x09: Kind.REJ}
 _UNNUMBERED = {0x83: Kind.SNRM, 0x63: Kind.UA, 0x43: Kind.DISC, 0x0F: Kind.DM, 0x87: Kind.FRMR, 0x03: Kind.UI}
 
 
-def information_control(send_number: int, receive_number: int) -> int:
-    return receive_number << 5 | POLL | send_number << 1
+def information_control(send_number: int, receive_number: int, *, final: bool = True) -> int:
+    """I. ``final``: with the P/F bit, as the last frame of a run has it."""
+    return receive_number << 5 | (POLL if final else 0) | send_number << 1
 
 
-def ready_control(receive_number: int) -> int:
-    return receive_number << 5 | POLL | 0x01
+def ready_control(receive_number: int, *, ready: bool = True) -> int:
+    """RR or, not ready, RNR; always with the P/F bit."""
+    return receive_number << 5 | POLL | (0x01 if ready else 0x05)
+
+
+def _kind_of(control: int) -> Kind:
+    if not control & 1:
+        return Kind.INFORMATION
+    if not control & 2:
+        return _SUPERVISORY.get(control & 0x0F, Kind.UNKNOWN)
+    return _UNNUMBERED.get(control & ~POLL, Kind.UNKNOWN)
+
+
+_KINDS = tuple(map(_kind_of, range(256)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,12 +163,12 @@ class Frame:
 
     @property
     def kind(self) -> Kind:
-        control = self.control
-        if not control & 1:
-            return Kind.INFORMATION
-        if not control & 2:
-            return _SUPERVISORY.get(control & 0x0F, Kind.UNKNOWN)
-        return _UNNUMBERED.get(control & ~POLL, Kind.UNKNOWN)
+        return _KINDS[self.control]
+
+    @property
+    def final(self) -> bool:
+        """The P/F bit: the client's poll, the server's last word of a turn."""
+        return self.control & POLL != 0
 
     @property
     def send_number(self) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from math import inf
 
 from transports.channel import (
     Address,
@@ -22,9 +23,9 @@ from transports.channel import (
 from transports.endpoint import EndpointError
 from transports.hdlc import HDLC_DEFAULTS, HdlcSettings
 from transports.hdlc_client import HdlcClientConnection, State
-from transports.hdlc_frame import Frame, HdlcAddress
+from transports.hdlc_frame import Frame, HdlcAddress, Kind
 from transports.hdlc_stream import FrameStream
-from transports.inbox import Inbox
+from transports.inbox import INBOX_APDUS_MAX, Inbox
 from transports.stream import ByteStream
 
 # guess: a line whose other users need longer is planned wrong; the dispatcher above has one session per line.
@@ -38,7 +39,7 @@ class HdlcLink(Link):
 
     def __init__(self, stream: ByteStream, settings: HdlcSettings = HDLC_DEFAULTS) -> None:
         self.strays = 0
-        """Frames from servers or for clients that have no channel here."""
+        """Frames from servers or for clients that have no channel here, UI frames among them."""
         self.line = asyncio.Lock()
         self.ended: ChannelError | None = None
         self._settings = settings
@@ -91,6 +92,10 @@ class HdlcChannel(ApduChannel):
     ``send`` returns when the first frame is out; acknowledgements, further segments, repetitions and polls follow by
     themselves, and what goes wrong with them is raised by ``receive``. A ``receive`` that times out, or is cancelled,
     while an answer is due ends the conversation: the numbers of both sides may differ from then on.
+
+    What a meter says unasked (UI frames) comes out of ``receive`` as well, before ``open`` too: a channel that is
+    never opened only listens. While ``INBOX_APDUS_MAX`` APDUs wait to be received, UI frames are dropped, and the meter
+    is told with RNR to hold the rest of a long answer back.
     """
 
     def __init__(self, link: HdlcLink, connection: HdlcClientConnection, address: Address) -> None:
@@ -98,7 +103,10 @@ class HdlcChannel(ApduChannel):
         self.key = (connection.own, connection.peer)
         self._link = link
         self._connection = connection
-        self._inbox = Inbox(link.frames.stream)
+        self._inbox = Inbox()
+        self._unread = 0
+        self._loop = asyncio.get_running_loop()
+        self._deadline = inf
         self._timer: asyncio.TimerHandle | None = None
         self._holds_line = False
         self._settled: asyncio.Future[None] | None = None  # open() and close() wait for the server's word
@@ -130,16 +138,31 @@ class HdlcChannel(ApduChannel):
             await self._take_line()
         try:
             self._check_open()
-            self._link.frames.write(self._connection.send(apdu))
+            if not self._connection.has_room:
+                raise NotSentError(f"{INBOX_APDUS_MAX} APDUs wait to be received before more is asked")
+            self._link.frames.write(*self._connection.send(apdu))
         finally:
             self._step()
+        await self._drain()
+
+    async def send_unasked(self, apdu: bytes) -> None:
+        if self._connection.state is State.READY:
+            await self._take_line()
+        try:
+            self._check_open()
+            self._link.frames.write(self._connection.send_unasked(apdu))
+        finally:
+            self._step()
+        await self._drain()
+
+    async def _drain(self) -> None:
         stream = self._link.frames.stream
         if stream.congested:
             await stream.drain()
 
     async def receive(self, timeout_seconds: float | None) -> bytes:
         try:
-            return await self._inbox.get(timeout_seconds)
+            apdu = await self._inbox.get(timeout_seconds)
         except ChannelTimeout as error:
             if self._connection.asking:
                 self._fail(error)
@@ -148,6 +171,8 @@ class HdlcChannel(ApduChannel):
             if self._connection.asking:
                 self._fail(ChannelClosed("given up while an answer was due"))
             raise
+        self._count_unread(-1)
+        return apdu
 
     async def close(self) -> None:
         if self._closed:
@@ -170,6 +195,9 @@ class HdlcChannel(ApduChannel):
 
     def on_frame(self, frame: Frame) -> None:
         """Called by the link with each frame between our two addresses."""
+        if frame.kind is Kind.UI:  # beside all exchanges, and no reason to wait longer for an answer
+            self._put(self._connection.unasked(frame))
+            return
         try:
             reaction = self._connection.receive(frame)
         except ChannelError as error:
@@ -177,10 +205,8 @@ class HdlcChannel(ApduChannel):
             return
         if reaction is None:
             return
-        if reaction.apdu is not None:
-            self._inbox.put(reaction.apdu)
-        if reaction.reply is not None:
-            self._link.frames.reply(reaction.reply)
+        self._put(reaction.apdu)
+        self._link.frames.reply(*reaction.frames)
         self._step()
 
     def end(self, error: ChannelError) -> None:
@@ -198,7 +224,7 @@ class HdlcChannel(ApduChannel):
 
     async def _say_and_settle(self, frame: Frame) -> None:
         """Say SNRM or DISC and wait until the connection has reached what it was meant for, or failed."""
-        settled = self._settled = asyncio.get_running_loop().create_future()
+        settled = self._settled = self._loop.create_future()
         self._link.frames.write(frame)
         self._step()
         try:
@@ -208,12 +234,18 @@ class HdlcChannel(ApduChannel):
                 self._settled = None
 
     def _step(self) -> None:
-        """After anything that happened: set the timer anew, give the line away when the exchange is over."""
-        self._stop_timer()
+        """After anything that happened: set the deadline anew, give the line away when the exchange is over."""
         wait_seconds = self._connection.wait_seconds
         if wait_seconds is not None:
-            self._timer = asyncio.get_running_loop().call_later(wait_seconds, self._on_timer)
+            self._deadline = self._loop.time() + wait_seconds
+            # Nearly every frame comes in time, so the timer is left to stand, and looks at the deadline when it rings.
+            if self._timer is None or self._timer.when() > self._deadline:
+                self._stop_timer()
+                self._timer = self._loop.call_at(self._deadline, self._on_timer)
             return
+        self._deadline = inf
+        if self._connection.state is not State.READY:
+            self._stop_timer()
         self._let_line_go()
         self._settle()
 
@@ -222,10 +254,15 @@ class HdlcChannel(ApduChannel):
             self._settled.set_result(None)
 
     def _on_timer(self) -> None:
-        timer = self._timer
+        self._timer = None
+        deadline = self._deadline
+        if self._loop.time() < deadline:
+            if deadline < inf:
+                self._timer = self._loop.call_at(deadline, self._on_timer)
+            return
         # Perhaps the answer is there, behind the beginning of a frame that never came to its end.
         self._link.frames.resynchronise()
-        if self._timer is not timer:
+        if self._deadline != deadline:
             return
         try:
             self._link.frames.reply(self._connection.on_timeout())
@@ -238,6 +275,15 @@ class HdlcChannel(ApduChannel):
         self._connection.give_up()
         self._inbox.end(error)
         self._step()
+
+    def _put(self, apdu: bytes | None) -> None:
+        if apdu is not None and self._inbox.ended is None:
+            self._inbox.put(apdu)
+            self._count_unread(+1)
+
+    def _count_unread(self, change: int) -> None:
+        self._unread += change
+        self._connection.has_room = self._unread < INBOX_APDUS_MAX
 
     def _check_open(self) -> None:
         if self._inbox.ended is not None:

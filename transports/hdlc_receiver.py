@@ -6,7 +6,7 @@ close a frame and open the next. Pure: bytes in, frames out.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from transports.hdlc_frame import (
     FLAG,
@@ -49,6 +49,12 @@ class FrameReceiver:
         at = 0
         self._needed = 0
         while (at := buffer.find(FLAG, at)) >= 0:
+            # Most frames end with the bytes that came in, and begin behind the last one's flag.
+            if at + 1 == len(buffer):
+                break
+            if buffer[at + 1] == FLAG:
+                at += 1
+                continue
             found = _examine(buffer, at)
             if isinstance(found, _Found):
                 frames.append(found.frame)
@@ -73,29 +79,25 @@ class FrameReceiver:
         return frames
 
 
-@dataclass(frozen=True, slots=True)
-class _Found:
+class _Found(NamedTuple):
     frame: Frame
     end: int
     """Where its closing flag stands, which may open the next frame."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Broken:
+class _Broken(NamedTuple):
     end: int
     """From where on a frame may begin again."""
     counts: bool = False
     """It looked like a frame, and was not just noise."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Incomplete:
+class _Incomplete(NamedTuple):
     size: int
     """How many bytes there must be, counted from the opening flag, before more can be told."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Header:
+class _Header(NamedTuple):
     source_at: int
     control_at: int
     end: int
@@ -108,16 +110,17 @@ def _examine(buffer: bytearray, at: int) -> _Found | _Broken | _Incomplete:
     header = _header(buffer, at)
     if not isinstance(header, _Header):
         return header
-    start, end, header_end = at + 1, header.end, header.control_at + 1
+    source_at, control_at, end, segmented = header
+    start, header_end, there = at + 1, control_at + 1, len(buffer)
     has_information = end != header_end + 2
     if has_information:
         if end < header_end + 4:
             return _Broken(start)
-        if len(buffer) < header_end + 2:
+        if there < header_end + 2:
             return _Incomplete(header_end + 2 - at)
         if check_sum(buffer[start:header_end]) != buffer[header_end : header_end + 2]:
             return _Broken(start, counts=True)
-    if len(buffer) <= end:
+    if there <= end:
         return _Incomplete(end + 1 - at)
     if buffer[end] != FLAG:
         return _Broken(start, counts=True)
@@ -125,11 +128,11 @@ def _examine(buffer: bytearray, at: int) -> _Found | _Broken | _Incomplete:
         # With a good header the length is true, and what looks like a frame inside it is somebody's data.
         return _Broken(end if has_information else start, counts=True)
     frame = Frame(
-        destination=decode_address(bytes(buffer[start + 2 : header.source_at])),
-        source=decode_address(bytes(buffer[header.source_at : header.control_at])),
-        control=buffer[header.control_at],
+        destination=decode_address(bytes(buffer[start + 2 : source_at])),
+        source=decode_address(bytes(buffer[source_at:control_at])),
+        control=buffer[control_at],
         information=bytes(buffer[header_end + 2 : end - 2]) if has_information else b"",
-        segmented=header.segmented,
+        segmented=segmented,
     )
     return _Found(frame, end)
 
@@ -144,8 +147,8 @@ def _header(buffer: bytearray, at: int) -> _Header | _Broken | _Incomplete:
     length = layout & LENGTH_MASK
     if length < LENGTH_MIN:
         return _Broken(start)
-    source_at = _after_address(buffer, start + 2)
-    control_at = _after_address(buffer, source_at) if source_at > 0 else source_at
+    source_at = _after_address(buffer, start + 2, there)
+    control_at = _after_address(buffer, source_at, there) if source_at > 0 else source_at
     if control_at < 0:
         return _Broken(start)
     if not control_at or there <= control_at:
@@ -153,11 +156,11 @@ def _header(buffer: bytearray, at: int) -> _Header | _Broken | _Incomplete:
     return _Header(source_at, control_at, start + length, bool(layout & SEGMENTED))
 
 
-def _after_address(buffer: bytearray, at: int) -> int:
+def _after_address(buffer: bytearray, at: int, there: int) -> int:
     """The index behind the address that begins at ``at``; 0: not all of it is there yet; -1: this is no address."""
-    for size in (1, 2, 3, 4):
-        if at + size > len(buffer):
+    for end in range(at + 1, at + 5):
+        if end > there:
             return 0
-        if buffer[at + size - 1] & 1:
-            return -1 if size == 3 else at + size
+        if buffer[end - 1] & 1:
+            return -1 if end == at + 3 else end
     return -1

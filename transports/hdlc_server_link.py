@@ -13,7 +13,7 @@ from transports.hdlc import HDLC_DEFAULTS, HdlcSettings
 from transports.hdlc_frame import DM, UA, Frame, HdlcAddress, Kind
 from transports.hdlc_server import HdlcServerConnection
 from transports.hdlc_stream import FrameStream
-from transports.inbox import Inbox
+from transports.inbox import INBOX_APDUS_MAX, Inbox
 from transports.stream import ByteStream
 
 
@@ -69,7 +69,7 @@ class HdlcServerLink(Link):
         key = (frame.source, frame.destination)
         if channel is not None and channel.connection.untouched:
             # Our UA got lost. The conversation that waits for its first request is the same one.
-            channel.connection = connection
+            channel.connection.parameters = connection.parameters
         elif channel is None and len(self._channels) >= CONVERSATIONS_MAX:
             self._answer(frame, DM)
             return
@@ -92,13 +92,18 @@ class HdlcServerLink(Link):
 
 
 class HdlcServerChannel(ApduChannel):
-    """A meter's conversation, from SNRM to DISC."""
+    """A meter's conversation, from SNRM to DISC.
+
+    When its inbox is full it says RNR, and takes no more. That is HDLC's own word for it, and holds this client alone:
+    to stop reading, as on the wrapper, would hold all that share the line.
+    """
 
     def __init__(self, link: HdlcServerLink, connection: HdlcServerConnection, address: Address) -> None:
         self.address = address
         self.connection = connection
         self._link = link
-        self._inbox = Inbox(link.frames.stream)
+        self._inbox = Inbox()
+        self._unread = 0
 
     @property
     def repeats(self) -> int:
@@ -109,15 +114,22 @@ class HdlcServerChannel(ApduChannel):
 
     async def send(self, apdu: bytes) -> None:
         self._check_open()
-        frame = self.connection.send(apdu)
-        if frame is not None:
-            self._link.frames.write(frame)
+        await self._write(self.connection.send(apdu))
+
+    async def send_unasked(self, apdu: bytes) -> None:
+        self._check_open()
+        await self._write(self.connection.send_unasked(apdu))
+
+    async def _write(self, frames: tuple[Frame, ...]) -> None:
+        self._link.frames.write(*frames)
         stream = self._link.frames.stream
         if stream.congested:
             await stream.drain()
 
     async def receive(self, timeout_seconds: float | None) -> bytes:
-        return await self._inbox.get(timeout_seconds)
+        apdu = await self._inbox.get(timeout_seconds)
+        self._count_unread(-1)
+        return apdu
 
     async def close(self) -> None:
         """Go into disconnected mode; a server has no frame to say so, the client hears DM when it asks again."""
@@ -139,11 +151,15 @@ class HdlcServerChannel(ApduChannel):
             return
         if reaction.apdu is not None:
             self._inbox.put(reaction.apdu)
-        if reaction.reply is not None:
-            self._link.frames.reply(reaction.reply)
+            self._count_unread(+1)
+        self._link.frames.reply(*reaction.frames)
 
     def end(self, error: ChannelError) -> None:
         self._inbox.end(error)
+
+    def _count_unread(self, change: int) -> None:
+        self._unread += change
+        self.connection.has_room = self._unread < INBOX_APDUS_MAX
 
     def _check_open(self) -> None:
         if self._inbox.ended is not None:

@@ -36,14 +36,16 @@ class FrameStream:
         """Broken frames so far."""
         return self._receiver.dropped
 
-    def write(self, frame: Frame) -> None:
-        """Raises ``NotSentError``."""
-        self.stream.write(frame.encode())
+    def write(self, *frames: Frame) -> None:
+        """All in one piece; nothing, if there is none. Raises ``NotSentError``."""
+        if frames:
+            self.stream.write(b"".join([frame.encode() for frame in frames]))
 
-    def reply(self, frame: Frame) -> None:
+    def reply(self, *frames: Frame) -> None:
         """Like ``write``; if the stream has just closed, ``on_closed`` says so soon."""
-        with suppress(NotSentError):
-            self.write(frame)
+        if frames:
+            with suppress(NotSentError):
+                self.write(*frames)
 
     def resynchronise(self) -> None:
         """The rest of what has begun will not come."""

@@ -52,6 +52,10 @@ class WrapperReceiver:
         if self.failure is not None:
             return []
         partial = self._partial
+        if not partial and len(data) > HEADER.size:
+            version, source, destination, size = HEADER.unpack_from(data)
+            if size == len(data) - HEADER.size and version == VERSION and size <= self._apdu_size_max:
+                return [(source, destination, data[HEADER.size :])]  # one whole message: nearly always
         rest: bytes | bytearray = data
         if partial:
             partial += data

@@ -205,10 +205,10 @@ TAGS = frozenset({Aarq.TAG, Aare.TAG, Rlrq.TAG, Rlre.TAG})
 def decode(apdu: bytes) -> AcseApdu:
     """One ACSE APDU. Raises ``RemoteProtocolError``."""
     reader = OctetReader(apdu, "ACSE APDU")
-    tag = reader.octet()
-    if tag not in TAGS:
-        raise RemoteProtocolError(f"{tag:02X} is no ACSE APDU")
-    fields = _read_fields(OctetReader(reader.take(reader.length()), "ACSE APDU"))
+    if reader.peek() not in TAGS:
+        raise RemoteProtocolError(f"{apdu[:1].hex().upper() or 'nothing'} is no ACSE APDU")
+    tag, contents = reader.element()
+    fields = _read_fields(OctetReader(contents, "ACSE APDU"))
     reader.finish()
     if tag == Aarq.TAG:
         return _decode_aarq(fields)
@@ -250,8 +250,7 @@ def _decode_aare(fields: Mapping[int, bytes]) -> Aare:
 def _read_fields(reader: OctetReader) -> dict[int, bytes]:
     fields: dict[int, bytes] = {}
     while reader.remaining:
-        tag = reader.octet()
-        contents = reader.take(reader.length())
+        tag, contents = reader.element()
         if tag in fields:
             raise RemoteProtocolError(f"ACSE APDU: field {tag:02X} twice")
         fields[tag] = contents
@@ -269,10 +268,11 @@ def _oid(prefix: bytes, last: int) -> bytes:
 
 
 def _context(fields: Mapping[int, bytes]) -> int:
-    reader = OctetReader(fields.get(_Tag.APPLICATION_CONTEXT, b""), "application context name")
-    if reader.octet() != 0x06:
-        raise RemoteProtocolError("application context name: no object identifier")
-    return _after_prefix(CONTEXT_OID, reader.take(reader.length()), "application context name")
+    what = "application context name"
+    tag, oid = OctetReader(fields.get(_Tag.APPLICATION_CONTEXT, b""), what).element()
+    if tag != 0x06:
+        raise RemoteProtocolError(f"{what}: no object identifier")
+    return _after_prefix(CONTEXT_OID, oid, what)
 
 
 def _mechanism(contents: bytes | None) -> int | None:
@@ -288,34 +288,33 @@ def _after_prefix(prefix: bytes, oid: bytes, what: str) -> int:
 def _octet_string(contents: bytes | None) -> bytes | None:
     if contents is None:
         return None
-    reader = OctetReader(contents, "ACSE octet-string")
-    if reader.octet() != 0x04:
+    tag, octets = OctetReader(contents, "ACSE octet-string").element()
+    if tag != 0x04:
         raise RemoteProtocolError("ACSE octet-string: another type")
-    return reader.take(reader.length())
+    return octets
 
 
 def _authentication_value(contents: bytes | None) -> bytes | None:
     if contents is None:
         return None
-    reader = OctetReader(contents, "authentication value")
-    if reader.octet() not in (0x80, 0x81):  # charstring, or bitstring as a few stacks write it
+    tag, octets = OctetReader(contents, "authentication value").element()
+    if tag not in (0x80, 0x81):  # charstring, or bitstring as a few stacks write it
         raise RemoteProtocolError("authentication value: neither charstring nor bitstring")
-    return reader.take(reader.length())
+    return octets
 
 
 def _integer(contents: bytes) -> int:
-    reader = OctetReader(contents, "ACSE integer")
-    if reader.octet() != 0x02 or reader.length() != 1:
+    tag, octets = OctetReader(contents, "ACSE integer").element()
+    if tag != 0x02 or len(octets) != 1:
         raise RemoteProtocolError("ACSE integer: not one octet")
-    return reader.octet()
+    return octets[0]
 
 
 def _diagnostic(contents: bytes | None) -> tuple[int, bool]:
     """The diagnostic, and whether the service provider gave it. A field that is missing says nothing."""
     if not contents:
         return UserDiagnostic.NULL, False
-    reader = OctetReader(contents, "result source diagnostic")
-    source = reader.octet()
+    source, diagnostic = OctetReader(contents, "result source diagnostic").element()
     if source not in (0xA1, 0xA2):
         raise RemoteProtocolError(f"result source diagnostic: source {source:02X}")
-    return _integer(reader.take(reader.length())), source == 0xA2
+    return _integer(diagnostic), source == 0xA2

@@ -6,11 +6,14 @@ it sends whatever ``bytes`` it gets from either, until ``receive`` returns somet
     IDLE -associate-> ASSOCIATING -AARE-> ASSOCIATED -request-> WAITING -response-> ASSOCIATED
                            |  AARE 14                                    -release-> RELEASING -RLRE-> ENDED
                            +--------> AUTHENTICATING -f(CtoS)-> ASSOCIATED
+
+While WAITING, blocks may go to and fro (``block_transfer.py``, ``general_block_transfer.py``): the pump sees bytes to
+be sent, and in the end one response.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TypeAlias
 
@@ -20,7 +23,9 @@ from cosem_objects.dlms import acse
 from cosem_objects.dlms import apdu as xdlms
 from cosem_objects.dlms.acse import Aare, Aarq, AssociationResult, Mechanism, UserDiagnostic
 from cosem_objects.dlms.apdu import (
+    DLMS_VERSION,
     ActionRequest,
+    ActionRequestWithList,
     ActionResponse,
     ActionResult,
     ConfirmedServiceError,
@@ -28,66 +33,41 @@ from cosem_objects.dlms.apdu import (
     DataNotification,
     EventNotification,
     ExceptionResponse,
+    GeneralBlockTransfer,
     GetRequest,
-    GetResponse,
+    GetRequestWithList,
     InitiateRequest,
     InitiateResponse,
     MethodDescriptor,
     Notification,
     Request,
     Response,
-    ServiceError,
     SetRequest,
-    SetResponse,
+    SetRequestWithList,
 )
-from cosem_objects.dlms.security import (
-    CHALLENGE_SIZE_MAX,
-    CHALLENGE_SIZE_MIN,
-    Cipher,
-    InvocationCounters,
-    SecurityLayer,
-    WrongSystemTitleError,
-    answer_challenge,
-    challenge_is_answered,
-    is_ciphered,
-)
+from cosem_objects.dlms.block_transfer import ClientTransfer
+from cosem_objects.dlms.ciphered import is_ciphered
+from cosem_objects.dlms.general_block_transfer import GeneralTransfer, Whole
+from cosem_objects.dlms.hls import Challenged, Secrets, is_challenge
+from cosem_objects.dlms.refusals import AssociationRefused, ServiceRefused
+from cosem_objects.dlms.security import Cipher, InvocationCounters, SecurityLayer, WrongSystemTitleError
 from cosem_objects.dlms.settings import TITLE_SIZE, Ciphering, SecuritySettings
-from cosem_objects.errors import LocalProtocolError, RemoteProtocolError, RemoteRefusal
+from cosem_objects.errors import LocalProtocolError, RemoteProtocolError
 from cosem_objects.names import spell
 from cosem_objects.obis import ObisCode
 
-_OFFERED = Conformance.GET | Conformance.SET | Conformance.ACTION
-
-
-class AssociationRefused(RemoteRefusal):
-    """The AARE said no. ``diagnostic`` is the acse-service-user's, if that is who spoke."""
-
-    def __init__(self, message: str, diagnostic: int | None = None, *, transient: bool = False) -> None:
-        super().__init__(message)
-        self.diagnostic = diagnostic
-        self.transient = transient
-
-
-class ServiceRefused(RemoteRefusal):
-    """An exception-response or confirmed-service-error. Not authenticated: it proves nothing about what happened."""
-
-    def __init__(self, response: ExceptionResponse | ConfirmedServiceError) -> None:
-        advice = _exception_advice(response)
-        super().__init__(f"the meter answered {response}" + (f": {advice}" if advice else ""))
-        self.response = response
-
-    @property
-    def expected_counter(self) -> int | None:
-        """The invocation counter that the meter claims to expect, if it said so."""
-        return self.response.invocation_counter if isinstance(self.response, ExceptionResponse) else None
-
-    @property
-    def says_wrong_keys(self) -> bool:
-        """Whether the meter could not decipher what we sent."""
-        return (
-            isinstance(self.response, ExceptionResponse)
-            and self.response.service_error == ServiceError.DECIPHERING_ERROR
-        )
+OFFERED = (
+    Conformance.GET
+    | Conformance.SET
+    | Conformance.ACTION
+    | Conformance.SELECTIVE_ACCESS
+    | Conformance.MULTIPLE_REFERENCES
+    | Conformance.BLOCK_TRANSFER_WITH_GET
+    | Conformance.BLOCK_TRANSFER_WITH_SET
+    | Conformance.BLOCK_TRANSFER_WITH_ACTION
+    | Conformance.GENERAL_BLOCK_TRANSFER
+)
+"""What this half of an association can do, beside general protection, which is offered where it is used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +75,7 @@ class Associated:
     """The association stands; HLS, if asked for, is verified on both sides."""
 
     conformance: Conformance
+    """What both sides offered."""
     pdu_size_max: int
     meter_system_title: bytes
 
@@ -104,7 +85,7 @@ class Released:
     """The meter agreed to the end."""
 
 
-Event: TypeAlias = bytes | Associated | Response | Notification | Released
+Event: TypeAlias = bytes | Associated | Response | Notification | Released | None
 
 
 class State(Enum):
@@ -117,30 +98,35 @@ class State(Enum):
     ENDED = auto()
 
 
-_REFUSALS = (bytes((ExceptionResponse.TAG,)), bytes((ConfirmedServiceError.TAG,)))
-_NOTIFICATIONS = (bytes((DataNotification.TAG,)), bytes((EventNotification.TAG,)))
+_LISTENING = frozenset({State.AUTHENTICATING, State.WAITING, State.RELEASING})
+_REFUSALS = (ExceptionResponse.TAG, ConfirmedServiceError.TAG)
+_NOTIFICATIONS = (DataNotification.TAG, EventNotification.TAG)
 _MAY_COME_IN_CLEAR = _REFUSALS + _NOTIFICATIONS
 """Even where ciphering was agreed. They prove nothing, and nothing is concluded from them."""
 
-_ANSWERS: dict[type[Request], type[Response]] = {
-    GetRequest: GetResponse,
-    SetRequest: SetResponse,
-    ActionRequest: ActionResponse,
+_CONFIRMED_HIGH = 0xC0
+"""invoke-id-and-priority without the id: confirmed, of high priority."""
+_NEEDS: dict[type[Request], Conformance] = {
+    GetRequest: Conformance.GET,
+    GetRequestWithList: Conformance.GET | Conformance.MULTIPLE_REFERENCES,
+    SetRequest: Conformance.SET,
+    SetRequestWithList: Conformance.SET | Conformance.MULTIPLE_REFERENCES,
+    ActionRequest: Conformance.ACTION,
+    ActionRequestWithList: Conformance.ACTION | Conformance.MULTIPLE_REFERENCES,
 }
+"""What may be asked, and what the meter must have agreed to for it."""
 
-_ADVICE = {
-    UserDiagnostic.NO_REASON_GIVEN: "check client SAP, security and keys",
-    UserDiagnostic.APPLICATION_CONTEXT_NAME_NOT_SUPPORTED: "the meter wants ciphering, or none: check it",
-    UserDiagnostic.CALLING_AP_TITLE_NOT_RECOGNIZED: "check the client's own system title",
-    UserDiagnostic.AUTHENTICATION_MECHANISM_NAME_NOT_RECOGNISED: "the meter wants another security mechanism",
-    UserDiagnostic.AUTHENTICATION_MECHANISM_NAME_REQUIRED: "the meter wants a security mechanism (lls or hls-gmac)",
-    UserDiagnostic.AUTHENTICATION_FAILURE: "check password or keys, protection, and the system titles",
-    UserDiagnostic.AUTHENTICATION_REQUIRED: "the meter wants high level security (hls-gmac)",
-}
+_LIST_SIZE_MAX = 127  # guess: a count in one octet; no list of ours is longer
+_LIST_HEAD, _LIST_ELEMENT = 4, 10  # tag, choice, invoke-id and count; descriptor and selection
 
 
 class ClientAssociation:
-    """One association as the client sees it. ``challenge`` (CtoS) is 8 to 64 octets of fresh chance."""
+    """One association as the client sees it.
+
+    ``challenge`` (CtoS) is 8 to 64 octets of fresh chance; ``dedicated_key`` 16 octets of it, where ciphering is to be
+    under a dedicated key. ``offered``: for meters that stumble over a conformance bit they do not know. Stacks differ
+    in whether the counter begins anew with a dedicated key, and in whether HLS pass 3 is under it already.
+    """
 
     def __init__(
         self,
@@ -150,21 +136,42 @@ class ClientAssociation:
         *,
         association_obis: ObisCode = association_ln.CURRENT_OBIS,
         pdu_size_max: int = 0xFFFF,
+        offered: Conformance = OFFERED,
+        dedicated_key: bytes = b"",
+        restart_dedicated_counter: bool = False,
+        dedicated_key_in_hls: bool = False,
     ) -> None:
-        if settings.needs_keys and len(settings.client_system_title) != TITLE_SIZE:
+        if settings.needs_titles and len(settings.client_system_title) != TITLE_SIZE:
             raise LocalProtocolError(f"ciphering needs a system title of our own, of {TITLE_SIZE} octets")
+        if settings.ciphering.is_dedicated and len(dedicated_key) != len(settings.ek):
+            raise LocalProtocolError(f"ciphering {settings.ciphering} needs a dedicated key")
         self.state = State.IDLE
         self._settings = settings
         self._counters = counters
         self._challenge = challenge
         self._association_obis = association_obis
         self._pdu_size_max = pdu_size_max
+        self._offered = offered | Conformance.GENERAL_PROTECTION if settings.ciphering.is_general else offered
+        self._dedicated_key = dedicated_key
+        self._restart_dedicated_counter = restart_dedicated_counter
+        self._dedicated_key_in_hls = dedicated_key_in_hls
         self._cipher = Cipher(settings.ek, settings.ak) if settings.needs_keys else None
         self._layer: SecurityLayer | None = None
         self._meter_title = settings.meter_system_title
         self._invoke = 0
-        self._pending: Request | None = None
+        self._challenged: Challenged | None = None
+        self._transfer: ClientTransfer | None = None
+        self._blocks: GeneralTransfer | None = None
         self._associated: Associated | None = None
+
+    @property
+    def list_size_max(self) -> int:
+        """How many whole attributes one GET may ask for: 1 where the meter did not agree to lists."""
+        associated = self._associated
+        if associated is None or not associated.conformance & Conformance.MULTIPLE_REFERENCES:
+            return 1
+        room = self._room(associated.pdu_size_max)
+        return max(1, min(_LIST_SIZE_MAX, (room - _LIST_HEAD) // _LIST_ELEMENT)) if room else _LIST_SIZE_MAX
 
     # What we send.
 
@@ -173,33 +180,31 @@ class ClientAssociation:
         self._expect(State.IDLE)
         self.state = State.ASSOCIATING
         settings = self._settings
-        offered = _OFFERED
-        if settings.ciphering is Ciphering.GENERAL_GLO:
-            offered |= Conformance.GENERAL_PROTECTION
-        initiate = InitiateRequest(offered, self._pdu_size_max).encode()
+        is_dedicated = settings.ciphering.is_dedicated
+        initiate = InitiateRequest(
+            self._offered, self._pdu_size_max, self._dedicated_key if is_dedicated else None
+        ).encode()
         if settings.ciphering is not Ciphering.NONE:
             self._layer = self._new_layer()
             initiate = self._layer.protect(initiate)
-        authentication = {
-            Mechanism.NONE: None,
-            Mechanism.LLS: settings.password,
-            Mechanism.HLS_GMAC: self._challenge,
-        }[settings.mechanism]
+        authentication = settings.password if settings.mechanism is Mechanism.LLS else None
         return Aarq(
-            context=self._settings.application_context,
+            context=settings.application_context,
             user_information=initiate,
-            calling_ap_title=settings.client_system_title if settings.needs_keys else None,
+            calling_ap_title=settings.client_system_title if settings.needs_titles else None,
             mechanism=settings.mechanism,
-            authentication=authentication,
+            authentication=self._challenge if settings.is_high_level else authentication,
         ).encode()
 
     def request(self, request: Request) -> bytes:
         """A GET, SET or ACTION, with the next invoke-id. Raises ``LocalProtocolError`` if it cannot be sent."""
         self._expect(State.ASSOCIATED)
-        sent = self._send(request)
-        limit = self._associated.pdu_size_max if self._associated else 0
-        if limit and len(sent) > limit:
-            raise LocalProtocolError(f"the request has {len(sent)} octets; the meter takes {limit} at most")
+        assert self._associated is not None
+        agreed = self._associated.conformance
+        needed = _NEEDS[type(request)]
+        if needed not in agreed:
+            raise LocalProtocolError(f"the meter did not agree to {(needed & ~agreed).name}")
+        sent = self._begin(request, agreed, self._associated.pdu_size_max)
         self.state = State.WAITING
         return sent
 
@@ -209,90 +214,108 @@ class ClientAssociation:
         self.state = State.RELEASING
         if self._layer is None:
             return acse.Rlrq().encode()
-        initiate = InitiateRequest(_OFFERED, self._pdu_size_max).encode()
+        initiate = InitiateRequest(self._offered, self._pdu_size_max).encode()
         return acse.Rlrq(user_information=self._layer.protect(initiate)).encode()
 
     # What we receive.
 
     def receive(self, octets: bytes) -> Event:
-        """One APDU from the meter. ``bytes`` as event = an answer of the association itself, to be sent.
+        """One APDU from the meter. ``bytes`` as event = something of the association itself, to be sent; ``None`` =
+        a block after which more will come.
 
         Raises ``RemoteRefusal`` when the meter says no, ``RemoteProtocolError`` when it breaks the rules. After either
         of them, except after a notification, the association is of no further use for requests whose effect matters.
         """
-        if self.state is State.ASSOCIATING:
-            return self._receive_association(octets)
-        if self.state is State.RELEASING and octets[:1] == bytes((acse.Rlre.TAG,)):
+        tag, state = octets[0] if octets else -1, self.state
+        if state is State.ASSOCIATING:
+            return self._receive_association(octets, tag)
+        if state is State.RELEASING and tag == acse.Rlre.TAG:
             acse.decode(octets)
             self.state = State.ENDED
             return Released()
-        is_acse = octets[:1] != b"" and octets[0] in acse.TAGS
-        if is_acse or self.state not in (State.AUTHENTICATING, State.WAITING, State.RELEASING):
+        if tag in acse.TAGS or state not in _LISTENING:
             raise RemoteProtocolError(f"an APDU ({octets[:1].hex()}) that nothing asked for")
+        if tag == GeneralBlockTransfer.TAG:
+            return self._receive_block(octets)
+        return self._receive_service(octets)
+
+    def _receive_block(self, octets: bytes) -> Event:
+        assert self._associated is not None
+        if Conformance.GENERAL_BLOCK_TRANSFER not in self._associated.conformance:
+            raise RemoteProtocolError("a general block, which was not agreed")
+        block = xdlms.decode(octets)
+        assert isinstance(block, GeneralBlockTransfer)
+        if self._blocks is None:
+            self._blocks = GeneralTransfer()
+        reaction = self._blocks.receive(block)
+        return self._receive_service(reaction.octets) if isinstance(reaction, Whole) else reaction
+
+    def _receive_service(self, octets: bytes) -> Event:
         decoded = xdlms.decode(self._open(octets))
         if isinstance(decoded, ExceptionResponse | ConfirmedServiceError):
             self.state = State.ENDED
             raise ServiceRefused(decoded)
         if isinstance(decoded, Notification):
             return decoded
-        response = self._match(decoded)
+        if self._transfer is None:
+            raise RemoteProtocolError(f"a {type(decoded).__name__} where another answer was expected")
+        response = self._transfer.receive(decoded)
+        if isinstance(response, bytes):
+            return self._seal(response)
+        self._transfer = None
         if self.state is State.AUTHENTICATING:
             return self._finish_authentication(response)
         self.state = State.ASSOCIATED
         return response
 
-    def _receive_association(self, octets: bytes) -> Event:
-        if octets[:1] in _REFUSALS:
-            self.state = State.ENDED
-            refusal = xdlms.decode(octets)
-            assert isinstance(refusal, ExceptionResponse | ConfirmedServiceError)
-            raise ServiceRefused(refusal)
-        if octets[:1] in _NOTIFICATIONS:
-            notification = xdlms.decode(octets)
-            assert isinstance(notification, Notification)
-            return notification
+    # Association.
+
+    def _receive_association(self, octets: bytes, tag: int) -> Event:
+        if tag in _MAY_COME_IN_CLEAR:
+            said = xdlms.decode(octets)
+            if isinstance(said, ExceptionResponse | ConfirmedServiceError):
+                self.state = State.ENDED
+                raise ServiceRefused(said)
+            assert isinstance(said, Notification)
+            return said
         aare = acse.decode(octets)
         if not isinstance(aare, Aare):
             raise RemoteProtocolError("an AARE was expected")
         if aare.result != AssociationResult.ACCEPTED:
             self.state = State.ENDED
-            raise self._refused(aare)
-        if aare.context != self._settings.application_context:
-            raise RemoteProtocolError(
-                f"the meter agreed to application context {aare.context}, not {self._settings.application_context}"
-            )
-        if self._settings.needs_keys:
+            raise AssociationRefused.by(aare, self._error_inside(aare))
+        expected = self._settings.application_context
+        if aare.context != expected:
+            raise RemoteProtocolError(f"the meter agreed to application context {aare.context}, not {expected}")
+        if self._settings.needs_titles:
             self._learn_title(aare.responding_ap_title)
         initiate = self._open_initiate(aare.user_information or b"")
-        self._associated = Associated(initiate.conformance, initiate.pdu_size_max, self._meter_title)
-        if self._settings.mechanism is not Mechanism.HLS_GMAC:
-            self.state = State.ASSOCIATED
-            return self._associated
-        return self._answer(aare)
+        agreed = initiate.conformance & self._offered
+        self._associated = Associated(agreed, initiate.pdu_size_max, self._meter_title)
+        return self._answer(aare) if self._settings.is_high_level else self._finish(self._associated)
 
     def _answer(self, aare: Aare) -> bytes:
         """HLS pass 3: f(StoC)."""
-        if aare.diagnostic != UserDiagnostic.AUTHENTICATION_REQUIRED or not aare.authentication:
+        challenge = aare.authentication or b""
+        if aare.diagnostic != UserDiagnostic.AUTHENTICATION_REQUIRED or not challenge:
             raise RemoteProtocolError("the meter accepted without the high level security that was asked for")
-        if not CHALLENGE_SIZE_MIN <= len(aare.authentication) <= CHALLENGE_SIZE_MAX:
-            # A short challenge can be collected beforehand, and answered from the collection.
+        if not is_challenge(challenge):
             raise RemoteProtocolError(
-                f"a challenge of {len(aare.authentication)} octets, not of {CHALLENGE_SIZE_MIN} to {CHALLENGE_SIZE_MAX}"
+                f"a challenge that must not be answered: of {len(challenge)} octets, not of 8 to 64, or an APDU"
             )
-        if aare.authentication == self._challenge:
+        if challenge == self._challenge:
             raise RemoteProtocolError("the meter sent our own challenge back")
-        if xdlms.is_apdu(aare.authentication):
-            # Our answer would be a valid tag for it, wherever authentication alone is enough.
-            raise RemoteProtocolError("the challenge is an APDU that we would sign with our answer")
-        assert self._cipher is not None
-        answer = answer_challenge(
-            self._cipher, self._settings.client_system_title, self._counters.take(), aare.authentication
-        )
+        secrets = Secrets(self._settings.mechanism, self._cipher, self._settings.password)
+        own_title = self._settings.client_system_title
+        self._challenged = Challenged(secrets, own_title, self._meter_title, self._challenge, challenge)
+        answer = self._challenged.answer(self._counters)
         self.state = State.AUTHENTICATING
+        if self._layer is not None and self._dedicated_key_in_hls:
+            self._layer.form = self._settings.ciphering
         method = MethodDescriptor(
             association_ln.CLASS_ID, self._association_obis, association_ln.METHOD_REPLY_TO_HLS_AUTHENTICATION
         )
-        return self._send(ActionRequest(method, axdr.octet_string(answer)))
+        return self._begin(ActionRequest(method, axdr.octet_string(answer)), Conformance.ACTION, 0)
 
     def _finish_authentication(self, response: Response) -> Associated:
         """HLS pass 4: the meter's f(CtoS) must be right, or it is not our meter."""
@@ -304,41 +327,61 @@ class ClientAssociation:
                 UserDiagnostic.AUTHENTICATION_FAILURE,
             )
         answer = response.returned.value if isinstance(response.returned, Data) else None
-        assert self._cipher is not None
-        if not isinstance(answer, bytes) or not challenge_is_answered(
-            self._cipher, self._meter_title, self._challenge, answer
-        ):
+        assert self._challenged is not None
+        if not isinstance(answer, bytes) or not self._challenged.is_answered(answer):
             self.state = State.ENDED
             raise RemoteProtocolError("the meter could not answer our HLS challenge: it does not hold the key")
         assert self._associated is not None
+        return self._finish(self._associated)
+
+    def _finish(self, associated: Associated) -> Associated:
+        """The association stands: from here on under the dedicated key, if there is one."""
         self.state = State.ASSOCIATED
-        return self._associated
+        if self._layer is not None:
+            self._layer.form = self._settings.ciphering
+        return associated
 
-    def _match(self, decoded: xdlms.Apdu) -> Response:
-        pending = self._pending
-        if pending is None or not isinstance(decoded, _ANSWERS[type(pending)]):
-            raise RemoteProtocolError(f"a {type(decoded).__name__} where another answer was expected")
-        # Gurux' servers refuse a GET under invoke-id 1, whatever was asked. A refusal of a read changes nothing, and
-        # its true answer, should it still come, would meet the next question and fail there.
-        is_refused_read = isinstance(decoded, GetResponse) and not isinstance(decoded.result, Data)
-        if decoded.invoke & 0x0F != pending.invoke & 0x0F and not is_refused_read:
-            raise RemoteProtocolError(
-                f"an answer to invoke-id {decoded.invoke & 0x0F}; {pending.invoke & 0x0F} was asked"
-            )
-        self._pending = None
-        return decoded
+    def _error_inside(self, aare: Aare) -> ConfirmedServiceError | None:
+        if not aare.user_information:
+            return None
+        try:
+            if is_ciphered(aare.user_information):
+                self._learn_title(aare.responding_ap_title)
+            inside = xdlms.decode(self._open(aare.user_information))
+        except RemoteProtocolError:
+            return None  # the refusal itself is what matters
+        return inside if isinstance(inside, ConfirmedServiceError) else None
 
-    # Security.
+    # Requests and security.
+
+    def _begin(self, request: Request, agreed: Conformance, pdu_size_max: int) -> bytes:
+        self._invoke = self._invoke % 15 + 1
+        invoke = _CONFIRMED_HIGH | self._invoke
+        self._blocks = None
+        try:
+            transfer = ClientTransfer(request, invoke, agreed, self._room(pdu_size_max))
+        except LocalProtocolError:
+            if not agreed & Conformance.GENERAL_BLOCK_TRANSFER:
+                raise
+            self._transfer, self._blocks = ClientTransfer(request, invoke, agreed, 0), GeneralTransfer()
+            return self._blocks.send(self._seal(self._transfer.first), pdu_size_max)
+        self._transfer = transfer
+        return self._seal(transfer.first)
+
+    def _room(self, pdu_size_max: int) -> int:
+        """Octets that a plain APDU to the meter may have, 0 = no limit."""
+        overhead = 0 if self._layer is None else self._layer.overhead
+        return max(pdu_size_max - overhead, 1) if pdu_size_max else 0
 
     def _new_layer(self) -> SecurityLayer:
         assert self._cipher is not None
         own = self._settings.client_system_title
-        return SecurityLayer(self._settings, self._cipher, self._counters, own, self._meter_title)
+        layer = SecurityLayer(self._settings, self._cipher, self._counters, own, self._meter_title)
+        if self._settings.ciphering.is_dedicated:
+            layer.add_dedicated_key(self._dedicated_key, restart_counters=self._restart_dedicated_counter)
+        return layer
 
-    def _send(self, request: Request) -> bytes:
-        self._invoke = self._invoke % 15 + 1
-        self._pending = replace(request, invoke=0xC0 | self._invoke)
-        plain = self._pending.encode()
+    def _seal(self, plain: bytes) -> bytes:
         return plain if self._layer is None else self._layer.protect(plain)
 
     def _open(self, octets: bytes) -> bytes:
@@ -346,7 +389,7 @@ class ClientAssociation:
             if is_ciphered(octets):
                 raise RemoteProtocolError("a ciphered APDU in an association without ciphering")
             return octets
-        if octets[:1] in _MAY_COME_IN_CLEAR:
+        if octets and octets[0] in _MAY_COME_IN_CLEAR:
             return octets
         return self._layer.unprotect(octets)
 
@@ -356,6 +399,8 @@ class ClientAssociation:
             raise ServiceRefused(initiate)
         if not isinstance(initiate, InitiateResponse):
             raise RemoteProtocolError("an InitiateResponse was expected in the AARE")
+        if initiate.dlms_version != DLMS_VERSION:
+            raise RemoteProtocolError(f"the meter speaks DLMS version {initiate.dlms_version}, not {DLMS_VERSION}")
         return initiate
 
     def _learn_title(self, title: bytes | None) -> None:
@@ -371,41 +416,8 @@ class ClientAssociation:
             )
         self._meter_title = title
         if self._layer is not None:
-            self._layer = self._new_layer()
-
-    def _refused(self, aare: Aare) -> AssociationRefused:
-        said = [f"the meter refused the association: {aare.diagnostic_words()}"]
-        if aare.user_information:
-            try:
-                if is_ciphered(aare.user_information):
-                    self._learn_title(aare.responding_ap_title)
-                inside = xdlms.decode(self._open(aare.user_information))
-            except RemoteProtocolError:
-                inside = None  # the refusal itself is what matters
-            if isinstance(inside, ConfirmedServiceError):
-                said.append(str(inside))
-        diagnostic = None if aare.provider_diagnostic else aare.diagnostic
-        transient = aare.result == AssociationResult.REJECTED_TRANSIENT
-        advice = _ADVICE.get(UserDiagnostic(diagnostic)) if diagnostic in list(UserDiagnostic) else None
-        if transient:
-            said.append("try again later")
-        elif advice:
-            said.append(advice)
-        return AssociationRefused("; ".join(said), diagnostic, transient=transient)
+            self._layer.peer_title = title
 
     def _expect(self, state: State) -> None:
         if self.state is not state:
             raise LocalProtocolError(f"not allowed while {self.state.name.lower()}, only when {state.name.lower()}")
-
-
-def _exception_advice(response: ExceptionResponse | ConfirmedServiceError) -> str:
-    if not isinstance(response, ExceptionResponse):
-        return ""
-    return _EXCEPTION_ADVICE.get(response.service_error, "")
-
-
-_EXCEPTION_ADVICE: dict[int, str] = {
-    ServiceError.DECIPHERING_ERROR: "check the keys",
-    ServiceError.INVOCATION_COUNTER_ERROR: "our invocation counter is behind",
-    ServiceError.OPERATION_NOT_POSSIBLE: "not associated, or not allowed now",
-}

@@ -1,4 +1,4 @@
-"""DLMS security suite 0: AES-GCM-128 ciphering, HLS-GMAC, invocation counters (IEC 62056-5-3 clause 5.3).
+"""DLMS security suite 0: AES-GCM-128 ciphering and invocation counters (IEC 62056-5-3 clause 5.3).
 
 How to think about it: every protected APDU is sealed under a nonce of *who* (system title, 8 octets) and *which*
 (invocation counter, 4 octets). The counter of each side only rises. What was received moves a counter only after
@@ -8,41 +8,16 @@ its tag has been verified, so a forged APDU can neither lock a meter out nor let
 from __future__ import annotations
 
 import hmac
+from dataclasses import dataclass
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from cosem_objects.dlms.apdu import DataNotification, InitiateRequest, InitiateResponse
+from cosem_objects.dlms.ciphered import BROADCAST, COMPRESSED, SUITE_BITS, TAG_SIZE, CipheredApdu, CipheredFormatError
 from cosem_objects.dlms.settings import AUTHENTICATED, ENCRYPTED, TITLE_SIZE, Ciphering, SecuritySettings
 from cosem_objects.errors import LocalProtocolError, RemoteProtocolError
-from cosem_objects.octets import OctetReader, with_length
 
-TAG_SIZE = 12
 COUNTER_MAX = 0xFFFF_FFFF
-CHALLENGE_SIZE_MIN, CHALLENGE_SIZE_MAX = 8, 64
-
-_BROADCAST_OR_COMPRESSED = 0xC0
-_SUITE_BITS = 0x0F
-
-GENERAL_GLO = 0xDB
-_SERVICE_GLO = {
-    0x01: 0x21,  # initiate-request
-    0x08: 0x28,  # initiate-response
-    0x0E: 0x2E,  # confirmed-service-error
-    0xC0: 0xC8,  # get-request
-    0xC1: 0xC9,  # set-request
-    0xC2: 0xCA,  # event-notification-request
-    0xC3: 0xCB,  # action-request
-    0xC4: 0xCC,  # get-response
-    0xC5: 0xCD,  # set-response
-    0xC7: 0xCF,  # action-response
-}
-_SERVICE_GLO_PLAIN = {ciphered: plain for plain, ciphered in _SERVICE_GLO.items()}
-_UNSUPPORTED = {
-    0xDC: "general-ded-ciphering",
-    0xDD: "general-ciphering",
-    0xDF: "general-signing",
-    0xE0: "general-block-transfer",
-    **dict.fromkeys((0x41, 0x48, 0xD0, 0xD1, 0xD2, 0xD3, 0xD4, 0xD5, 0xD7), "dedicated-key ciphering"),
-}
 
 
 class ReplayedCounterError(RemoteProtocolError):
@@ -109,13 +84,17 @@ class InvocationCounters:
         self._last_received = max(self._last_received, received)
 
 
+_LIBRARY_TAG_SIZE = 16
+"""Octets of the tag that the library makes; DLMS sends the first 12."""
+
+
 class Cipher:
     """AES-GCM with the two global keys. One-shot calls: several times faster than a streaming context here."""
 
-    __slots__ = ("_ak", "_gcm")
+    __slots__ = ("_ak", "_encrypt")
 
     def __init__(self, ek: bytes, ak: bytes) -> None:
-        self._gcm = AESGCM(ek)
+        self._encrypt = AESGCM(ek).encrypt
         self._ak = ak
 
     def seal(self, control: int, title: bytes, counter: int, plain: bytes) -> bytes:
@@ -123,8 +102,8 @@ class Cipher:
         nonce = title + counter.to_bytes(4, "big")
         if control & ENCRYPTED:
             associated = bytes((control,)) + self._ak if control & AUTHENTICATED else None
-            sealed = self._gcm.encrypt(nonce, plain, associated)
-            return sealed[: len(plain) + TAG_SIZE] if control & AUTHENTICATED else sealed[: len(plain)]
+            sealed = self._encrypt(nonce, plain, associated)
+            return sealed[: TAG_SIZE - _LIBRARY_TAG_SIZE] if control & AUTHENTICATED else sealed[:-_LIBRARY_TAG_SIZE]
         return plain + self.authenticate(control, title, counter, plain)
 
     def open(self, control: int, title: bytes, counter: int, sealed: bytes) -> bytes:
@@ -145,35 +124,32 @@ class Cipher:
     def authenticate(self, control: int, title: bytes, counter: int, octets: bytes) -> bytes:
         """The GMAC tag over ``octets``: for authenticated-only APDUs and for HLS challenges."""
         nonce = title + counter.to_bytes(4, "big")
-        return self._gcm.encrypt(nonce, b"", bytes((control,)) + self._ak + octets)[:TAG_SIZE]
+        return self._encrypt(nonce, b"", bytes((control,)) + self._ak + octets)[:TAG_SIZE]
 
     def _keystream(self, nonce: bytes, octets: bytes) -> bytes:
-        return self._gcm.encrypt(nonce, octets, None)[: len(octets)]
+        return self._encrypt(nonce, octets, None)[:-_LIBRARY_TAG_SIZE]
 
     def __repr__(self) -> str:
         return "<Cipher>"
 
 
-def answer_challenge(cipher: Cipher, title: bytes, counter: int, challenge: bytes) -> bytes:
-    """HLS-GMAC f(challenge) = SC || IC || tag, made by the side with ``title`` (passes 3 and 4)."""
-    return (
-        bytes((AUTHENTICATED,))
-        + counter.to_bytes(4, "big")
-        + cipher.authenticate(AUTHENTICATED, title, counter, challenge)
-    )
+@dataclass(frozen=True, slots=True, repr=False)
+class _Key:
+    """A key in use: its cipher, where our counters come from, and which of the other side's were seen."""
+
+    cipher: Cipher
+    own: InvocationCounters
+    received: InvocationCounters
 
 
-def challenge_is_answered(cipher: Cipher, title: bytes, challenge: bytes, answer: bytes) -> bool:
-    """Whether ``answer`` is the f(challenge) of the side with ``title``. The challenge makes it fresh, so the counter
-    inside is not compared with others: stacks differ in where they take it from."""
-    if len(answer) != 5 + TAG_SIZE:
-        return False
-    counter = int.from_bytes(answer[1:5], "big")
-    return hmac.compare_digest(answer, answer_challenge(cipher, title, counter, challenge))
+_INITIATE = (InitiateRequest.TAG, InitiateResponse.TAG)
+_DEDICATED = frozenset({Ciphering.SERVICE_DED, Ciphering.GENERAL_DED})
+_UNEXPECTED_BITS = SUITE_BITS | BROADCAST | COMPRESSED
 
 
 class SecurityLayer:
-    """Protects what one association sends and opens what it receives."""
+    """Protects what one association sends and opens what it receives, under the global key and, once there is one,
+    under the dedicated key of this association."""
 
     def __init__(
         self,
@@ -183,72 +159,77 @@ class SecurityLayer:
         own_title: bytes,
         peer_title: bytes,
     ) -> None:
-        self._cipher = cipher
-        self._counters = counters
+        self._settings = settings
+        self._global = _Key(cipher, counters, counters)
+        self._dedicated: _Key | None = None
         self._own_title = own_title
-        self._peer_title = peer_title
+        self.peer_title = peer_title
+        """Learned from the AARE or AARQ, if it was not known before."""
         self._required = settings.protection.bits
-        self.form = settings.ciphering
+        self.form = settings.ciphering.with_global_key
         """The form of what is sent; a meter sets it to the form in which it was asked."""
         self.control = settings.protection.bits
-        self.form_received = settings.ciphering
+        self.form_received = self.form
         self.control_received = settings.protection.bits
 
+    def add_dedicated_key(self, key: bytes, *, restart_counters: bool = False) -> None:
+        """Know the key that the client has chosen for this association. It shares the authentication key.
+
+        Our counters go on from those of the global key: right for meters with one counter for both keys, and for
+        those with one for each. ``restart_counters`` begins at 0, for meters that insist on that. What is received
+        under a new key begins anew in any case.
+        """
+        fresh = InvocationCounters(next_own=0)
+        own = fresh if restart_counters else self._global.own
+        self._dedicated = _Key(Cipher(key, self._settings.ak), own, fresh)
+
+    @property
+    def overhead(self) -> int:
+        """Octets that ``protect`` adds at most to an APDU of up to 64 KiB."""
+        title = 1 + len(self._own_title) if self.form.is_general else 0
+        return 1 + title + 4 + 5 + (TAG_SIZE if self.control & AUTHENTICATED else 0)
+
     def protect(self, plain: bytes) -> bytes:
-        """Seal one plain APDU in the present form under our next counter."""
-        counter = self._counters.take()
-        sealed = self._cipher.seal(self.control, self._own_title, counter, plain)
-        body = with_length(bytes((self.control,)) + counter.to_bytes(4, "big") + sealed)
-        if self.form is Ciphering.GENERAL_GLO and plain[0] not in (0x01, 0x08):  # initiate is always service-specific
-            return bytes((GENERAL_GLO,)) + with_length(self._own_title) + body
-        if plain[0] not in _SERVICE_GLO:
-            raise LocalProtocolError(f"an APDU of tag {plain[0]:02X} has no service-specific ciphered form")
-        return bytes((_SERVICE_GLO[plain[0]],)) + body
+        """Seal one plain APDU in the present form under our next counter. Raises ``LocalProtocolError`` when no
+        counter is left, or for an APDU that has no ciphered form."""
+        form, tag = self.form, plain[0]
+        if tag in _INITIATE:  # these have the service-specific form only, and the global key is all there is yet
+            form = Ciphering.SERVICE_GLO
+        elif tag == DataNotification.TAG:  # this one has no service-specific form
+            form = Ciphering.GENERAL_DED if form.is_dedicated else Ciphering.GENERAL_GLO
+        key = self._dedicated if form in _DEDICATED else self._global
+        if key is None:
+            raise LocalProtocolError("there is no dedicated key in this association")
+        counter = key.own.take()
+        sealed = key.cipher.seal(self.control, self._own_title, counter, plain)
+        return CipheredApdu(form, tag, self._own_title, self.control, counter, sealed).encode()
 
     def unprotect(self, apdu: bytes) -> bytes:
         """The plain APDU inside. Raises ``RemoteProtocolError``: DecipheringError, ReplayedCounterError,
         WrongSystemTitleError. The peer's counter moves only when everything fits."""
-        form, plain_tag, title, body = _parse_ciphered(apdu)
-        if len(self._peer_title) != TITLE_SIZE:
+        try:
+            ciphered = CipheredApdu.parse(apdu)
+        except CipheredFormatError as error:
+            raise DecipheringError(str(error)) from None
+        if len(self.peer_title) != TITLE_SIZE:
             raise DecipheringError("a ciphered APDU of somebody whose system title is not known")
-        if title and title != self._peer_title:
-            received, expected = title[:TITLE_SIZE].hex(), self._peer_title.hex()
+        if ciphered.title and ciphered.title != self.peer_title:
+            received, expected = ciphered.title[:TITLE_SIZE].hex(), self.peer_title.hex()
             raise WrongSystemTitleError(f"system title {received} was received, {expected} expected")
-        if len(body) < 5:
-            raise DecipheringError("a ciphered APDU without security header")
-        control, counter, sealed = body[0], int.from_bytes(body[1:5], "big"), body[5:]
-        self._check_control(control)
-        self._counters.check(counter)
-        plain = self._cipher.open(control, self._peer_title, counter, sealed)
-        if not plain or (plain_tag is not None and plain[0] != plain_tag):
+        self._check_control(ciphered.control)
+        key = self._dedicated if ciphered.form in _DEDICATED else self._global
+        if key is None:
+            raise DecipheringError("ciphered with a dedicated key that was never agreed")
+        key.received.check(ciphered.counter)
+        plain = key.cipher.open(ciphered.control, self.peer_title, ciphered.counter, ciphered.sealed)
+        if not plain or (ciphered.plain_tag is not None and plain[0] != ciphered.plain_tag):
             raise DecipheringError("the deciphered octets are not the APDU that was announced")
-        self._counters.accept(counter)
-        self.form_received, self.control_received = form, control
+        key.received.accept(ciphered.counter)
+        self.form_received, self.control_received = ciphered.form, ciphered.control
         return plain
 
     def _check_control(self, control: int) -> None:
-        if control & _SUITE_BITS or control & _BROADCAST_OR_COMPRESSED:
+        if control & _UNEXPECTED_BITS:
             raise DecipheringError(f"security control {control:02x}: suite 0 under the unicast key was expected")
         if control & self._required != self._required:
             raise DecipheringError(f"security control {control:02x}: weaker than agreed ({self._required:02x})")
-
-
-def is_ciphered(apdu: bytes) -> bool:
-    """Whether the first octet announces a ciphered APDU, of any kind."""
-    return apdu[:1] != b"" and (apdu[0] == GENERAL_GLO or apdu[0] in _SERVICE_GLO_PLAIN or apdu[0] in _UNSUPPORTED)
-
-
-def _parse_ciphered(apdu: bytes) -> tuple[Ciphering, int | None, bytes, bytes]:
-    """Form, tag of the plain APDU if announced, system title if given, and security header with what follows."""
-    reader = OctetReader(apdu, "ciphered APDU")
-    tag = reader.octet()
-    if tag in _UNSUPPORTED:
-        raise DecipheringError(f"{_UNSUPPORTED[tag]} is not supported")
-    title = reader.take(reader.length()) if tag == GENERAL_GLO else b""
-    if tag != GENERAL_GLO and tag not in _SERVICE_GLO_PLAIN:
-        raise DecipheringError(f"an APDU in clear ({tag:02X}) where a ciphered one was agreed")
-    body = reader.take(reader.length())
-    reader.finish()
-    if tag == GENERAL_GLO:
-        return Ciphering.GENERAL_GLO, None, title, body
-    return Ciphering.SERVICE_GLO, _SERVICE_GLO_PLAIN[tag], b"", body

@@ -1,13 +1,15 @@
 """The server's half of an application association: what a meter does with the APDUs of one client. Without I/O.
 
-``receive`` gives either ``bytes``, an answer that the association makes itself (AARE, HLS, release, every kind of
-"no"), or a request for the meter's objects; ``respond`` turns their answer into bytes. Nothing received raises.
+``receive`` gives either ``bytes``, an answer that the association makes itself (AARE, HLS, blocks, release, every kind
+of "no"), or a request for the meter's objects, or ``None`` where silence is the answer; ``respond`` turns what the
+objects say into bytes. Nothing received raises.
 """
 
 from __future__ import annotations
 
 import hmac
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from enum import Enum, auto
 
@@ -18,25 +20,40 @@ from cosem_objects.dlms.acse import Aare, Aarq, AssociationResult, Mechanism, Us
 from cosem_objects.dlms.apdu import (
     DLMS_VERSION,
     ActionRequest,
+    ActionRequestNextPblock,
+    ActionRequestWithFirstPblock,
+    ActionRequestWithList,
+    ActionRequestWithListAndFirstPblock,
+    ActionRequestWithPblock,
     ActionResponse,
     ActionResult,
+    Apdu,
     ConfirmedServiceError,
     Conformance,
-    DataAccessResult,
     ExceptionResponse,
-    GetResponse,
+    GeneralBlockTransfer,
+    GetRequest,
+    GetRequestNext,
+    GetRequestWithList,
     InitiateRequest,
     InitiateResponse,
+    Notification,
     Request,
     Response,
     ServiceError,
-    SetResponse,
+    SetRequest,
+    SetRequestWithDataBlock,
+    SetRequestWithFirstDataBlock,
+    SetRequestWithList,
+    SetRequestWithListAndFirstDataBlock,
     StateError,
-    UnsupportedServiceError,
+    UnknownTagError,
 )
+from cosem_objects.dlms.block_server import ServerTransfer, too_long
+from cosem_objects.dlms.ciphered import is_ciphered
+from cosem_objects.dlms.general_block_transfer import GeneralTransfer, Whole
+from cosem_objects.dlms.hls import Challenged, Secrets, is_challenge
 from cosem_objects.dlms.security import (
-    CHALLENGE_SIZE_MAX,
-    CHALLENGE_SIZE_MIN,
     COUNTER_MAX,
     Cipher,
     DecipheringError,
@@ -44,17 +61,46 @@ from cosem_objects.dlms.security import (
     ReplayedCounterError,
     SecurityLayer,
     WrongSystemTitleError,
-    answer_challenge,
-    challenge_is_answered,
-    is_ciphered,
 )
 from cosem_objects.dlms.settings import TITLE_SIZE, Ciphering, SecuritySettings
 from cosem_objects.errors import LocalProtocolError, RemoteProtocolError, SettingError
 
-OFFERED = Conformance.GET | Conformance.SET | Conformance.ACTION | Conformance.GENERAL_PROTECTION
+OFFERED = (
+    Conformance.GENERAL_PROTECTION
+    | Conformance.GENERAL_BLOCK_TRANSFER
+    | Conformance.BLOCK_TRANSFER_WITH_GET
+    | Conformance.BLOCK_TRANSFER_WITH_SET
+    | Conformance.BLOCK_TRANSFER_WITH_ACTION
+    | Conformance.MULTIPLE_REFERENCES
+    | Conformance.SELECTIVE_ACCESS
+    | Conformance.GET
+    | Conformance.SET
+    | Conformance.ACTION
+)
 """What this half of an association can do."""
 _PDU_SIZE_MIN = 12
 """Less than this cannot even carry an error (IEC 62056-5-3: client max receive PDU size)."""
+
+_GET, _SET, _ACTION = Conformance.GET, Conformance.SET, Conformance.ACTION
+_LISTS = Conformance.MULTIPLE_REFERENCES
+_NEEDS: dict[type[Apdu], Conformance] = {
+    GetRequest: _GET,
+    GetRequestNext: _GET | Conformance.BLOCK_TRANSFER_WITH_GET,
+    GetRequestWithList: _GET | _LISTS,
+    SetRequest: _SET,
+    SetRequestWithFirstDataBlock: _SET | Conformance.BLOCK_TRANSFER_WITH_SET,
+    SetRequestWithDataBlock: _SET | Conformance.BLOCK_TRANSFER_WITH_SET,
+    SetRequestWithList: _SET | _LISTS,
+    SetRequestWithListAndFirstDataBlock: _SET | _LISTS | Conformance.BLOCK_TRANSFER_WITH_SET,
+    ActionRequest: _ACTION,
+    ActionRequestNextPblock: _ACTION | Conformance.BLOCK_TRANSFER_WITH_ACTION,
+    ActionRequestWithList: _ACTION | _LISTS,
+    ActionRequestWithFirstPblock: _ACTION | Conformance.BLOCK_TRANSFER_WITH_ACTION,
+    ActionRequestWithListAndFirstPblock: _ACTION | _LISTS | Conformance.BLOCK_TRANSFER_WITH_ACTION,
+    ActionRequestWithPblock: _ACTION | Conformance.BLOCK_TRANSFER_WITH_ACTION,
+}
+"""What a client may ask, and what must have been agreed for it."""
+_SERVICE_BLOCKS = Conformance.BLOCK_TRANSFER_WITH_GET | Conformance.BLOCK_TRANSFER_WITH_ACTION
 
 
 class State(Enum):
@@ -84,26 +130,32 @@ class ServerAssociation:
         new_challenge: Callable[[], bytes],
         *,
         pdu_size_max: int = 0xFFFF,
+        offered: Conformance = OFFERED,
         mirror_form: bool = True,
     ) -> None:
-        if settings.needs_keys and len(settings.meter_system_title) != TITLE_SIZE:
+        if settings.needs_titles and len(settings.meter_system_title) != TITLE_SIZE:
             raise SettingError(f"system-title: a meter with keys needs one of {TITLE_SIZE} octets")
         self.state = State.IDLE
         self._settings = settings
         self._counters = counters
         self._new_challenge = new_challenge
         self._pdu_size_max = pdu_size_max
+        self._offered = offered
         self._mirror_form = mirror_form
         self._cipher = Cipher(settings.ek, settings.ak) if settings.needs_keys else None
         self._layer: SecurityLayer | None = None
         self._client_title = b""
-        self._client_challenge = b""
-        self._own_challenge = b""
+        self._challenged: Challenged | None = None
         self._client_pdu_size_max = 0
+        self.conformance = offered
+        """What both sides offered, while an association stands; else what this side offers."""
         self._asked: Request | None = None
+        self._transfer = ServerTransfer()
+        self._blocks = GeneralTransfer()
 
-    def receive(self, octets: bytes) -> bytes | Request:
-        """One APDU from the client: our own answer, or a request for the objects. Never raises."""
+    def receive(self, octets: bytes) -> bytes | Request | None:
+        """One APDU from the client: our own answer, a request for the objects, or None where nothing is to be said
+        yet. Never raises."""
         try:
             return self._receive(octets)
         except ReplayedCounterError as error:
@@ -117,7 +169,7 @@ class ServerAssociation:
             return _exception(StateError.SERVICE_NOT_ALLOWED, ServiceError.DECIPHERING_ERROR)
         except LocalProtocolError:  # our own counter is used up: only what needs none can still be said
             return _exception(StateError.SERVICE_NOT_ALLOWED, ServiceError.OTHER_REASON)
-        except UnsupportedServiceError:
+        except UnknownTagError:
             return _exception(StateError.SERVICE_UNKNOWN, ServiceError.SERVICE_NOT_SUPPORTED)
         except WrongSystemTitleError:
             return _exception(StateError.SERVICE_NOT_ALLOWED, ServiceError.DECIPHERING_ERROR)
@@ -129,12 +181,47 @@ class ServerAssociation:
         if self._asked is None:
             raise LocalProtocolError("there is no request to respond to")
         response, self._asked = replace(response, invoke=self._asked.invoke), None
-        octets = self._seal(response.encode())
-        if 0 < self._client_pdu_size_max < len(octets):
-            return self._seal(_too_long(response).encode())
-        return octets
+        if not self._uses_general_blocks or self._fits(response):
+            with suppress(LocalProtocolError):
+                return self._seal(self._transfer.respond(response, self._room, self.conformance))
+        if self.conformance & Conformance.GENERAL_BLOCK_TRANSFER:
+            with suppress(LocalProtocolError):
+                return self._blocks.send(self._seal(response.encode()), self._client_pdu_size_max)
+        shortened = too_long(response)
+        if self._fits(shortened):
+            return self._seal(shortened.encode())
+        return _exception(StateError.SERVICE_NOT_ALLOWED, ServiceError.PDU_TOO_LONG)
 
-    def _receive(self, octets: bytes) -> bytes | Request:
+    def notify(self, notification: Notification) -> bytes:
+        """Something that the meter says unasked. Raises ``LocalProtocolError`` without an association, for one that
+        is too long for the client, or if our counter is used up."""
+        if self.state is not State.ASSOCIATED:
+            raise LocalProtocolError("there is no association in which to notify")
+        plain = notification.encode()
+        sealed = plain if self._layer is None else self._layer.protect(plain)
+        if 0 < self._client_pdu_size_max < len(sealed):
+            taken = self._client_pdu_size_max
+            raise LocalProtocolError(f"the notification has {len(sealed)} octets; the client takes {taken} at most")
+        return sealed
+
+    @property
+    def _room(self) -> int:
+        """Octets that a plain APDU to the client may have, 0 = no limit."""
+        if not self._client_pdu_size_max:
+            return 0
+        return max(self._client_pdu_size_max - (0 if self._layer is None else self._layer.overhead), 1)
+
+    def _fits(self, response: Response) -> bool:
+        return not self._room or len(response.encode()) <= self._room
+
+    @property
+    def _uses_general_blocks(self) -> bool:
+        """A client that asked in general blocks gets its answer so, and one that knows no others."""
+        if not self.conformance & Conformance.GENERAL_BLOCK_TRANSFER:
+            return False
+        return self._blocks.is_in_use or not self.conformance & _SERVICE_BLOCKS
+
+    def _receive(self, octets: bytes) -> bytes | Request | None:
         tag = octets[0] if octets else None
         if tag == Aarq.TAG:
             return self._associate(octets)
@@ -142,39 +229,74 @@ class ServerAssociation:
             return self._release(octets)
         if self.state is State.IDLE:
             return _exception(StateError.SERVICE_NOT_ALLOWED, ServiceError.OPERATION_NOT_POSSIBLE)
-        request = xdlms.decode(self._open(octets))
-        if not isinstance(request, Request):
-            raise UnsupportedServiceError(f"a {type(request).__name__} is nothing that a client asks")
+        if self._pdu_size_max and len(octets) > self._pdu_size_max:
+            return _exception(StateError.SERVICE_NOT_ALLOWED, ServiceError.PDU_TOO_LONG)
+        if tag == GeneralBlockTransfer.TAG and self.conformance & Conformance.GENERAL_BLOCK_TRANSFER:
+            block = xdlms.decode(octets)
+            assert isinstance(block, GeneralBlockTransfer)
+            reaction = self._blocks.receive(block)
+            return self._receive_service(reaction.octets) if isinstance(reaction, Whole) else reaction
+        self._blocks = GeneralTransfer()
+        return self._receive_service(octets)
+
+    def _receive_service(self, octets: bytes) -> bytes | Request:
+        decoded = xdlms.decode(self._open(octets))
+        needs = _NEEDS.get(type(decoded))
+        if needs is None:
+            raise UnknownTagError(f"a {type(decoded).__name__} is nothing that a client asks")
         if self.state is State.AUTHENTICATING:
-            return self._authenticate(request)
-        self._asked = request
-        return request
+            return self._authenticate(decoded)
+        if needs & self.conformance != needs:
+            raise UnknownTagError(f"a {type(decoded).__name__} was not agreed")
+        asked = self._transfer.receive(decoded)
+        if isinstance(asked, bytes):
+            return self._seal(asked)
+        self._asked = asked
+        return asked
 
     # Association.
 
     def _associate(self, octets: bytes) -> bytes:
-        self.state, self._layer, self._asked = State.IDLE, None, None
+        self._end()
         aarq = acse.decode(octets)
         assert isinstance(aarq, Aarq)
         try:
             initiate = self._check(aarq)
         except _Rejected as rejected:
             return self._reject(rejected)
+        settings = self._settings
         self._client_pdu_size_max = initiate.pdu_size_max
-        agreed = InitiateResponse(initiate.conformance & OFFERED, self._pdu_size_max).encode()
-        is_high_level = self._settings.mechanism is Mechanism.HLS_GMAC
+        self.conformance = initiate.conformance & self._offered
+        agreed = InitiateResponse(self.conformance, self._pdu_size_max).encode()
+        is_high_level, challenge = settings.is_high_level, b""
         if is_high_level:
-            self._client_challenge, self._own_challenge = aarq.authentication or b"", self._new_challenge()
+            challenge = self._new_challenge()
+            secrets, own_title = (
+                Secrets(settings.mechanism, self._cipher, settings.password),
+                settings.meter_system_title,
+            )
+            self._challenged = Challenged(secrets, own_title, self._client_title, challenge, aarq.authentication or b"")
         self.state = State.AUTHENTICATING if is_high_level else State.ASSOCIATED
+        user_information = self._seal(agreed)
+        if self._layer is not None:
+            self._know_dedicated_key(self._layer, initiate.dedicated_key)
         return Aare(
-            context=self._settings.application_context,
+            context=settings.application_context,
             result=AssociationResult.ACCEPTED,
             diagnostic=UserDiagnostic.AUTHENTICATION_REQUIRED if is_high_level else UserDiagnostic.NULL,
-            user_information=self._seal(agreed),
-            responding_ap_title=self._settings.meter_system_title if self._settings.needs_keys else None,
-            mechanism=Mechanism.HLS_GMAC if is_high_level else None,
-            authentication=self._own_challenge if is_high_level else None,
+            user_information=user_information,
+            responding_ap_title=settings.meter_system_title if settings.needs_titles else None,
+            mechanism=settings.mechanism if is_high_level else None,
+            authentication=challenge if is_high_level else None,
         ).encode()
+
+    def _know_dedicated_key(self, layer: SecurityLayer, key: bytes | None) -> None:
+        """A client that sends one may use it; whether we use it ourselves follows from how we are asked, or from our
+        own settings."""
+        if key is not None and len(key) == len(self._settings.ek):
+            layer.add_dedicated_key(key)
+            if not self._mirror_form:
+                layer.form = self._settings.ciphering
 
     def _check(self, aarq: Aarq) -> InitiateRequest:
         """All that must be right in an AARQ, in the order in which a meter notices."""
@@ -188,18 +310,18 @@ class ServerAssociation:
                 if missing
                 else UserDiagnostic.AUTHENTICATION_MECHANISM_NAME_NOT_RECOGNISED
             )
-        if settings.needs_keys:
+        if settings.needs_titles:
             self._learn_title(aarq.calling_ap_title or b"")
         if settings.mechanism is Mechanism.LLS and not hmac.compare_digest(
             aarq.authentication or b"", settings.password
         ):
             raise _Rejected(UserDiagnostic.AUTHENTICATION_FAILURE)
-        if settings.mechanism is Mechanism.HLS_GMAC and not _is_challenge(aarq.authentication or b""):
+        if settings.is_high_level and not is_challenge(aarq.authentication or b""):
             raise _Rejected(UserDiagnostic.AUTHENTICATION_FAILURE)
         initiate = self._open_initiate(aarq.user_information)
         if initiate.dlms_version < DLMS_VERSION:
             raise _Rejected(UserDiagnostic.NO_REASON_GIVEN, initiate_error=1)
-        if not initiate.conformance & OFFERED:
+        if not initiate.conformance & self._offered:
             raise _Rejected(UserDiagnostic.NO_REASON_GIVEN, initiate_error=2)
         if 0 < initiate.pdu_size_max < _PDU_SIZE_MIN:
             raise _Rejected(UserDiagnostic.NO_REASON_GIVEN, initiate_error=3)
@@ -237,27 +359,20 @@ class ServerAssociation:
             user_information=None if error is None else error.encode(),
         ).encode()
 
-    def _authenticate(self, request: Request) -> bytes:
+    def _authenticate(self, request: Apdu) -> bytes:
         """HLS passes 3 and 4: the client's f(StoC), and ours of its challenge."""
-        is_reply = (
-            isinstance(request, ActionRequest)
-            and request.method.class_id == association_ln.CLASS_ID
-            and request.method.method == association_ln.METHOD_REPLY_TO_HLS_AUTHENTICATION
-        )
-        if not is_reply or not isinstance(request, ActionRequest):
+        if not isinstance(request, ActionRequest) or (request.method.class_id, request.method.method) != (
+            association_ln.CLASS_ID,
+            association_ln.METHOD_REPLY_TO_HLS_AUTHENTICATION,
+        ):
             return _exception(StateError.SERVICE_NOT_ALLOWED, ServiceError.OPERATION_NOT_POSSIBLE)
-        assert self._cipher is not None
+        assert self._challenged is not None
         answer = request.data.value if request.data is not None else None
-        is_right = isinstance(answer, bytes) and challenge_is_answered(
-            self._cipher, self._client_title, self._own_challenge, answer
-        )
-        if not is_right:
+        if not isinstance(answer, bytes) or not self._challenged.is_answered(answer):
             refused = self._seal(ActionResponse(ActionResult.READ_WRITE_DENIED, None, request.invoke).encode())
-            self.state, self._layer = State.IDLE, None
+            self._end()
             return refused
-        ours = answer_challenge(
-            self._cipher, self._settings.meter_system_title, self._counters.take(), self._client_challenge
-        )
+        ours = self._challenged.answer(self._counters)
         self.state = State.ASSOCIATED
         return self._seal(ActionResponse(ActionResult.SUCCESS, axdr.octet_string(ours), request.invoke).encode())
 
@@ -267,9 +382,15 @@ class ServerAssociation:
             self._open(release.user_information)  # a forged one ends nothing
         information = None
         if self._layer is not None:
-            information = self._seal(InitiateResponse(OFFERED, self._pdu_size_max).encode())
-        self.state, self._layer, self._asked = State.IDLE, None, None
+            information = self._seal(InitiateResponse(self.conformance, self._pdu_size_max).encode())
+        self._end()
         return acse.Rlre(user_information=information).encode()
+
+    def _end(self) -> None:
+        """No association stands, and nothing of the last one is left."""
+        self.state, self._layer, self._asked, self._challenged = State.IDLE, None, None, None
+        self.conformance = self._offered
+        self._transfer, self._blocks = ServerTransfer(), GeneralTransfer()
 
     # Security.
 
@@ -291,19 +412,5 @@ class ServerAssociation:
             return _exception(StateError.SERVICE_NOT_ALLOWED, ServiceError.OTHER_REASON)
 
 
-def _is_challenge(octets: bytes) -> bool:
-    """Of the right size, and no APDU: our answer would be a valid tag for that, where authentication is enough."""
-    return CHALLENGE_SIZE_MIN <= len(octets) <= CHALLENGE_SIZE_MAX and not xdlms.is_apdu(octets)
-
-
 def _exception(state: StateError, service: ServiceError) -> bytes:
     return ExceptionResponse(state, service).encode()
-
-
-def _too_long(response: Response) -> Response:
-    """What is said instead of an answer that does not fit the client's PDU (there is no block transfer yet)."""
-    if isinstance(response, GetResponse):
-        return GetResponse(DataAccessResult.OTHER_REASON, response.invoke)
-    if isinstance(response, ActionResponse):
-        return ActionResponse(response.result, None, response.invoke)
-    return SetResponse(response.result, response.invoke)

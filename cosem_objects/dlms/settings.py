@@ -23,6 +23,25 @@ class Ciphering(StrEnum):
     NONE = "none"
     SERVICE_GLO = "service-glo"
     GENERAL_GLO = "general-glo"
+    SERVICE_DED = "service-ded"
+    GENERAL_DED = "general-ded"
+
+    @property
+    def is_dedicated(self) -> bool:
+        """Under a key that the client makes for one association and sends with its AARQ."""
+        return self in (Ciphering.SERVICE_DED, Ciphering.GENERAL_DED)
+
+    @property
+    def is_general(self) -> bool:
+        """With a header that names the originator, instead of a tag for each service."""
+        return self in (Ciphering.GENERAL_GLO, Ciphering.GENERAL_DED)
+
+    @property
+    def with_global_key(self) -> Ciphering:
+        """The same form under the global key, as it is used until the association stands."""
+        return {Ciphering.SERVICE_DED: Ciphering.SERVICE_GLO, Ciphering.GENERAL_DED: Ciphering.GENERAL_GLO}.get(
+            self, self
+        )
 
 
 class Protection(StrEnum):
@@ -38,7 +57,14 @@ class Protection(StrEnum):
 
     @property
     def bits(self) -> int:
-        return {"auth": AUTHENTICATED, "enc": ENCRYPTED, "both": AUTHENTICATED | ENCRYPTED}[self.value]
+        return _PROTECTION_BITS[self]
+
+
+_PROTECTION_BITS = {
+    Protection.AUTHENTICATED: AUTHENTICATED,
+    Protection.ENCRYPTED: ENCRYPTED,
+    Protection.BOTH: AUTHENTICATED | ENCRYPTED,
+}
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -85,8 +111,8 @@ class SecuritySettings:
         return settings
 
     def _check(self) -> None:
-        if self.mechanism is Mechanism.LLS and not self.password:
-            raise SettingError("security lls: a password is needed")
+        if self.mechanism in (Mechanism.LLS, Mechanism.HLS_SHA256) and not self.password:
+            raise SettingError(f"security {_MECHANISM_NAMES[self.mechanism]}: a password is needed")
         if self.needs_keys and not (self.ek and self.ak):
             raise SettingError(
                 f"security {'hls-gmac' if self.mechanism is Mechanism.HLS_GMAC else self.ciphering}: "
@@ -107,6 +133,16 @@ class SecuritySettings:
     def needs_keys(self) -> bool:
         return self.mechanism is Mechanism.HLS_GMAC or self.ciphering is not Ciphering.NONE
 
+    @property
+    def needs_titles(self) -> bool:
+        """Whether both sides must know each other's system title."""
+        return self.needs_keys or self.is_high_level
+
+    @property
+    def is_high_level(self) -> bool:
+        """Whether both sides prove that they know the secret, in passes 3 and 4."""
+        return self.mechanism in (Mechanism.HLS_GMAC, Mechanism.HLS_SHA256)
+
     def __repr__(self) -> str:  # passwords and keys never
         return f"<SecuritySettings {_MECHANISM_NAMES[self.mechanism]}, {self.ciphering.value}, {self.protection.value}>"
 
@@ -116,12 +152,17 @@ _SETTINGS = (
     *("client_system_title", "meter_system_title"),
 )
 _OPTION_NAMES = {"client_system_title": "system-title"}
-_MECHANISM_NAMES = {Mechanism.NONE: "none", Mechanism.LLS: "lls", Mechanism.HLS_GMAC: "hls-gmac"}
+_MECHANISM_NAMES = {
+    Mechanism.NONE: "none",
+    Mechanism.LLS: "lls",
+    Mechanism.HLS_GMAC: "hls-gmac",
+    Mechanism.HLS_SHA256: "hls-sha256",
+}
 _MECHANISMS = {name: mechanism for mechanism, name in _MECHANISM_NAMES.items()}
 
 
 def _mechanism(name: str) -> Mechanism:
-    if name in ("hls-sha256", "hls-ecdsa"):
+    if name == "hls-ecdsa":
         raise SettingError(f"security {name}: not supported yet; expected one of {', '.join(_MECHANISMS)}")
     try:
         return _MECHANISMS[name]
@@ -132,8 +173,6 @@ def _mechanism(name: str) -> Mechanism:
 def _ciphering(name: str | None, *, has_keys: bool) -> Ciphering:
     if not name:
         return Ciphering.SERVICE_GLO if has_keys else Ciphering.NONE
-    if name in ("general-ded", "service-ded"):
-        raise SettingError(f"ciphering {name}: dedicated keys are not supported yet; expected {', '.join(Ciphering)}")
     try:
         return Ciphering(name)
     except ValueError:

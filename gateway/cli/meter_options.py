@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from cosem_objects.dlms.apdu import NetworkAddress
 from cosem_objects.dlms.security import COUNTER_MAX
 from cosem_objects.dlms.settings import Ciphering, SecuritySettings
 from cosem_objects.errors import SettingError
@@ -44,19 +45,32 @@ def add_meter_options(parser: argparse.ArgumentParser) -> None:
     where.add_argument(
         "--address-bytes", choices=tuple(ADDRESS_BYTES), default="auto", help="length of the HDLC server address"
     )
+    where.add_argument(
+        "--hdlc-window",
+        type=whole_number(1, 7),
+        metavar="N",
+        help="HDLC frames in a row before an acknowledgement, 1 to 7 (default: the profile's, else 1)",
+    )
+    where.add_argument(
+        "--behind",
+        metavar="NETWORK:HEX",
+        help="the meter is behind a concentrator at the endpoint: network id and physical device address, such as "
+        "0:0102 (default: it is not)",
+    )
 
     how = parser.add_argument_group("how it is secured")
     how.add_argument(
         "--security",
         default="none",
         metavar="MECHANISM",
-        help="none, lls or hls-gmac (default %(default)s); hls-sha256 and hls-ecdsa are not supported yet",
+        help="none, lls, hls-gmac or hls-sha256 (default %(default)s); hls-ecdsa is not supported yet",
     )
     how.add_argument("--suite", default="0", metavar="N", help="security suite; only 0 so far")
     how.add_argument(
         "--ciphering",
         metavar="FORM",
-        help=f"{', '.join(Ciphering)}; default service-glo when keys are given, else none",
+        help=f"{', '.join(Ciphering)}; default service-glo when keys are given, else none; -ded: under a key made for "
+        "each association",
     )
     how.add_argument(
         "--protection",
@@ -65,7 +79,7 @@ def add_meter_options(parser: argparse.ArgumentParser) -> None:
         help="auth, enc or both (default %(default)s); enc has no tag, so anybody on the wire can forge",
     )
     for option, metavar, text in (
-        ("--password", "TEXT", "LLS password"),
+        ("--password", "TEXT", "LLS password, or the secret of hls-sha256"),
         ("--ek", "HEX", "global unicast encryption key, 32 hex digits"),
         ("--ak", "HEX", "authentication key, 32 hex digits"),
     ):
@@ -107,6 +121,7 @@ def meter_from(args: argparse.Namespace) -> Meter:
     hdlc = HdlcSettings(
         address_bytes=ADDRESS_BYTES[args.address_bytes],
         info_max=profile.hdlc_info_max,
+        window_max=profile.hdlc_window_max if args.hdlc_window is None else args.hdlc_window,
         response_timeout_seconds=profile.response_timeout_seconds,
     )
     meter = Meter(
@@ -116,6 +131,7 @@ def meter_from(args: argparse.Namespace) -> Meter:
         client_sap=args.client_sap,
         server_sap=args.server_sap,
         physical=args.physical,
+        behind=None if args.behind is None else NetworkAddress.parse(args.behind),
         hdlc=hdlc,
         invocation_counter=_invocation_counter(args.invocation_counter),
         serial=args.serial,

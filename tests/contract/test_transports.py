@@ -84,6 +84,10 @@ WIRES = [
         for info_max in (40, 128)
     ),
     Wire("hdlc+tcp, longest frames", "hdlc+tcp", 17, HdlcSettings(info_max=2030)),
+    *(
+        Wire(f"hdlc+tcp, window {window_max}", "hdlc+tcp", 17, HdlcSettings(info_max=40, window_max=window_max))
+        for window_max in (2, 7)
+    ),
     Wire("hdlc+tcp in small pieces", "hdlc+tcp", 17, HdlcSettings(info_max=40), SmallPieces),
 ]
 
@@ -323,6 +327,19 @@ async def test_an_address_that_is_not_accepted_stays_silent(wire: Wire) -> None:
             await accepted.open(SECONDS)
             assert await ask(accepted, b"abc") == b"cba"
     assert [address.client_sap for address in served] == [1]
+
+
+async def test_what_a_meter_says_unasked_comes_with_its_next_answer_at_the_latest(wire: Wire) -> None:
+    async def push(channel: ApduChannel) -> None:
+        while True:
+            apdu = await channel.receive(None)
+            await channel.send_unasked(b"push")
+            await channel.send(apdu[::-1])
+
+    async with wire.conversation(push) as (_, _, channel):
+        for _ in range(3):
+            assert await ask(channel, b"abc") == b"push"
+            assert await channel.receive(SECONDS) == b"cba"
 
 
 @pytest.mark.parametrize("size", [0, 65_536])

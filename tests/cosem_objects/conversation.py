@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from cosem_objects import axdr
@@ -10,6 +11,7 @@ from cosem_objects.dlms.apdu import (
     ActionRequest,
     ActionResponse,
     AttributeDescriptor,
+    Conformance,
     GetRequest,
     GetResponse,
     MethodDescriptor,
@@ -18,8 +20,9 @@ from cosem_objects.dlms.apdu import (
     SetRequest,
     SetResponse,
 )
-from cosem_objects.dlms.client import Associated, ClientAssociation, Released
+from cosem_objects.dlms.client import OFFERED, Associated, ClientAssociation, Event, Released
 from cosem_objects.dlms.security import Cipher, InvocationCounters
+from cosem_objects.dlms.server import OFFERED as METER_OFFERED
 from cosem_objects.dlms.server import ServerAssociation
 from cosem_objects.dlms.settings import Ciphering, Protection, SecuritySettings
 from cosem_objects.obis import ObisCode
@@ -31,6 +34,7 @@ OTHER_KEY = bytes(range(100, 116))
 CLIENT_TITLE = dlms_key("client_system_title")
 METER_TITLE = dlms_key("server_system_title")
 OTHER_TITLE = bytes.fromhex("4D4D4D0000BC614F")
+DEDICATED_KEY = dlms_key("dedicated_key")
 PASSWORD = b"12345678"
 CTOS = b"CtoSCtoS"
 STOC = b"P6wRJ21F"
@@ -47,14 +51,18 @@ SECURE = SecuritySettings(
     meter_system_title=METER_TITLE,
 )
 GENERAL = replace(SECURE, ciphering=Ciphering.GENERAL_GLO)
+DEDICATED = replace(SECURE, ciphering=Ciphering.SERVICE_DED)
+GENERAL_DEDICATED = replace(SECURE, ciphering=Ciphering.GENERAL_DED)
 HLS_IN_CLEAR = replace(SECURE, ciphering=Ciphering.NONE)
+SHA256_IN_CLEAR = replace(HLS_IN_CLEAR, mechanism=Mechanism.HLS_SHA256, ek=b"", ak=b"")
 CIPHERED_ONLY = replace(SECURE, mechanism=Mechanism.NONE)
 
-MECHANISMS = (Mechanism.NONE, Mechanism.LLS, Mechanism.HLS_GMAC)
+MECHANISMS = (Mechanism.NONE, Mechanism.LLS, Mechanism.HLS_GMAC, Mechanism.HLS_SHA256)
 MATRIX = [replace(SECURE, mechanism=mechanism, ciphering=Ciphering.NONE) for mechanism in MECHANISMS] + [
     replace(SECURE, mechanism=mechanism, ciphering=ciphering, protection=protection)
     for mechanism in MECHANISMS
-    for ciphering in (Ciphering.SERVICE_GLO, Ciphering.GENERAL_GLO)
+    for ciphering in Ciphering
+    if ciphering is not Ciphering.NONE
     for protection in Protection
 ]
 """Every mechanism with every form and strength of ciphering."""
@@ -76,6 +84,12 @@ def cipher() -> Cipher:
     return Cipher(EK, AK)
 
 
+WITHOUT_BLOCKS = Conformance.GET | Conformance.SET | Conformance.ACTION
+"""What a meter of few words offers."""
+STEPS_MAX = 1_000
+"""Blocks that any conversation here may need."""
+
+
 class Conversation:
     """``settings`` of the client; the meter has the same, and its title, unless told otherwise."""
 
@@ -91,17 +105,32 @@ class Conversation:
         client_pdu_size_max: int = 0xFFFF,
         meter_pdu_size_max: int = 0xFFFF,
         mirror_form: bool = True,
+        offered: Conformance = OFFERED,
+        meter_offered: Conformance = METER_OFFERED,
+        dedicated_key: bytes = DEDICATED_KEY,
+        restart_dedicated_counter: bool = False,
+        dedicated_key_in_hls: bool = False,
     ) -> None:
         self.settings = settings
         self.client_counters = InvocationCounters() if client_counters is None else client_counters
         self.meter_counters = InvocationCounters() if meter_counters is None else meter_counters
-        self.client = ClientAssociation(settings, self.client_counters, challenge, pdu_size_max=client_pdu_size_max)
+        self.client = ClientAssociation(
+            settings,
+            self.client_counters,
+            challenge,
+            pdu_size_max=client_pdu_size_max,
+            offered=offered,
+            dedicated_key=dedicated_key,
+            restart_dedicated_counter=restart_dedicated_counter,
+            dedicated_key_in_hls=dedicated_key_in_hls,
+        )
         self.meter = ServerAssociation(
             replace(settings, meter_system_title=METER_TITLE) if meter is None else meter,
             self.meter_counters,
             lambda: meter_challenge,
             pdu_size_max=meter_pdu_size_max,
             mirror_form=mirror_form,
+            offered=meter_offered,
         )
         self.sent: list[bytes] = []
         """By the client, in order."""
@@ -111,6 +140,7 @@ class Conversation:
     def to_meter(self, octets: bytes) -> bytes | Request:
         self.sent.append(octets)
         reaction = self.meter.receive(octets)
+        assert reaction is not None
         if isinstance(reaction, bytes):
             self.answered.append(reaction)
         return reaction
@@ -138,13 +168,32 @@ class Conversation:
         return octets
 
     def ask(self, request: Request, response: Response) -> Response:
-        """One request, as the meter understood it compared with what was asked; returns what the client got."""
-        understood = self.to_meter(self.client.request(request))
-        assert not isinstance(understood, bytes)
-        assert replace(understood, invoke=request.invoke) == request
-        event = self.client.receive(self.respond(response))
+        """One request, as the meter understood it compared with what was asked; returns what the client got. Blocks go
+        to and fro by themselves."""
+
+        def answer(understood: Request) -> Response:
+            assert replace(understood, invoke=request.invoke) == request
+            return response
+
+        event = self.go_on(self.client.request(request), answer)
         assert isinstance(event, Response)
         return event
+
+    def go_on(self, octets: bytes, answer: Callable[[Request], Response]) -> Event:
+        """From an APDU of the client on, until the client has something to tell. ``answer``: what the objects say;
+        they are asked once at most."""
+        times_asked = 0
+        for _ in range(STEPS_MAX):
+            reaction = self.to_meter(octets)
+            if not isinstance(reaction, bytes):
+                times_asked += 1
+                reaction = self.respond(answer(reaction))
+            event = self.client.receive(reaction)
+            if not isinstance(event, bytes):
+                assert times_asked <= 1
+                return event
+            octets = event
+        raise AssertionError("a conversation without end")
 
     def release(self) -> None:
         event = self.client.receive(self.answer_of_meter(self.client.release()))

@@ -109,32 +109,84 @@ methods = st.builds(xdlms.MethodDescriptor, _unsigned(16), obis_codes, _signed(8
 selections = st.none() | st.tuples(octet, leaves)
 conformances = _unsigned(24).map(xdlms.Conformance)
 results = data_objects | octet
+outcomes = st.tuples(octet, st.none() | results)
+block_numbers = _unsigned(32)
+blocks = st.builds(xdlms.DataBlock, block_numbers, octets, st.booleans())
 
-requests: st.SearchStrategy[xdlms.Request] = st.one_of(
-    st.builds(xdlms.GetRequest, attributes, selections, octet),
-    st.builds(xdlms.SetRequest, attributes, data_objects, selections, octet),
-    st.builds(xdlms.ActionRequest, methods, st.none() | data_objects, octet),
-)
-responses: st.SearchStrategy[xdlms.Response] = st.one_of(
-    st.builds(xdlms.GetResponse, results, octet),
-    st.builds(xdlms.SetResponse, octet, octet),
-    st.builds(xdlms.ActionResponse, octet, st.none() | results, octet),
-)
-notifications: st.SearchStrategy[xdlms.Notification] = st.one_of(
-    st.builds(xdlms.DataNotification, _unsigned(32), st.binary(max_size=12), data_objects),
-    st.builds(xdlms.EventNotification, attributes, data_objects, st.none() | st.binary(max_size=12)),
-)
-exceptions = st.one_of(
-    st.builds(xdlms.ExceptionResponse, octet, octet.filter(lambda service: service != 6)),
-    st.builds(xdlms.ExceptionResponse, octet, st.just(6), st.none() | _unsigned(32)),
-)
-apdus: st.SearchStrategy[xdlms.Apdu] = st.one_of(
-    requests,
-    responses,
-    notifications,
-    exceptions,
-    st.builds(xdlms.ConfirmedServiceError, octet, octet, octet),
-    st.builds(
+
+def some(elements: st.SearchStrategy[T]) -> st.SearchStrategy[tuple[T, ...]]:
+    """A list of a few, none included: what an APDU with list carries."""
+    return st.lists(elements, max_size=4).map(tuple)
+
+
+wanted = st.tuples(attributes, selections)
+selected = some(wanted)
+
+
+def with_values(what: st.SearchStrategy[T]) -> st.SearchStrategy[tuple[tuple[T, ...], tuple[Data, ...]]]:
+    """A list of attributes or methods, and as many values."""
+    return some(st.tuples(what, data_objects)).map(
+        lambda pairs: (tuple(p[0] for p in pairs), tuple(p[1] for p in pairs))
+    )
+
+
+access_results = st.lists(octet, max_size=300).map(tuple)
+
+SERVICES: dict[str, st.SearchStrategy[xdlms.ServiceApdu]] = {
+    "get-request-normal": st.builds(xdlms.GetRequest, attributes, selections, octet),
+    "get-request-next": st.builds(xdlms.GetRequestNext, block_numbers, octet),
+    "get-request-with-list": st.builds(xdlms.GetRequestWithList, selected, octet),
+    "get-response-normal": st.builds(xdlms.GetResponse, results, octet),
+    "get-response-with-datablock": st.builds(
+        xdlms.GetResponseWithDataBlock, block_numbers, octets | octet, st.booleans(), octet
+    ),
+    "get-response-with-list": st.builds(xdlms.GetResponseWithList, some(results), octet),
+    "set-request-normal": st.builds(xdlms.SetRequest, attributes, data_objects, selections, octet),
+    "set-request-with-first-datablock": st.builds(
+        xdlms.SetRequestWithFirstDataBlock, attributes, blocks, selections, octet
+    ),
+    "set-request-with-datablock": st.builds(xdlms.SetRequestWithDataBlock, blocks, octet),
+    "set-request-with-list": st.builds(
+        lambda lists, invoke: xdlms.SetRequestWithList(*lists, invoke), with_values(wanted), octet
+    ),
+    "set-request-with-list-and-first-datablock": st.builds(
+        xdlms.SetRequestWithListAndFirstDataBlock, selected, blocks, octet
+    ),
+    "set-response-normal": st.builds(xdlms.SetResponse, octet, octet),
+    "set-response-datablock": st.builds(xdlms.SetResponseDataBlock, block_numbers, octet),
+    "set-response-last-datablock": st.builds(xdlms.SetResponseLastDataBlock, octet, block_numbers, octet),
+    "set-response-last-datablock-with-list": st.builds(
+        xdlms.SetResponseLastDataBlockWithList, access_results, block_numbers, octet
+    ),
+    "set-response-with-list": st.builds(xdlms.SetResponseWithList, access_results, octet),
+    "action-request-normal": st.builds(xdlms.ActionRequest, methods, st.none() | data_objects, octet),
+    "action-request-next-pblock": st.builds(xdlms.ActionRequestNextPblock, block_numbers, octet),
+    "action-request-with-list": st.builds(
+        lambda lists, invoke: xdlms.ActionRequestWithList(*lists, invoke), with_values(methods), octet
+    ),
+    "action-request-with-first-pblock": st.builds(xdlms.ActionRequestWithFirstPblock, methods, blocks, octet),
+    "action-request-with-list-and-first-pblock": st.builds(
+        xdlms.ActionRequestWithListAndFirstPblock, some(methods), blocks, octet
+    ),
+    "action-request-with-pblock": st.builds(xdlms.ActionRequestWithPblock, blocks, octet),
+    "action-response-normal": st.builds(xdlms.ActionResponse, octet, st.none() | results, octet),
+    "action-response-with-pblock": st.builds(xdlms.ActionResponseWithPblock, blocks, octet),
+    "action-response-with-list": st.builds(xdlms.ActionResponseWithList, some(outcomes), octet),
+    "action-response-next-pblock": st.builds(xdlms.ActionResponseNextPblock, block_numbers, octet),
+}
+"""Every form of the three services, by the name that the standard gives it."""
+
+OTHERS: dict[str, st.SearchStrategy[xdlms.Apdu]] = {
+    "data-notification": st.builds(xdlms.DataNotification, _unsigned(32), st.binary(max_size=12), data_objects),
+    "event-notification-request": st.builds(
+        xdlms.EventNotification, attributes, data_objects, st.none() | st.binary(max_size=12)
+    ),
+    "exception-response": st.one_of(
+        st.builds(xdlms.ExceptionResponse, octet, octet.filter(lambda service: service != 6)),
+        st.builds(xdlms.ExceptionResponse, octet, st.just(6), st.none() | _unsigned(32)),
+    ),
+    "confirmed-service-error": st.builds(xdlms.ConfirmedServiceError, octet, octet, octet),
+    "initiate-request": st.builds(
         xdlms.InitiateRequest,
         conformances,
         _unsigned(16),
@@ -143,8 +195,28 @@ apdus: st.SearchStrategy[xdlms.Apdu] = st.one_of(
         st.none() | octet,
         octet,
     ),
-    st.builds(xdlms.InitiateResponse, conformances, _unsigned(16), st.none() | octet, octet, _unsigned(16)),
-)
+    "initiate-response": st.builds(
+        xdlms.InitiateResponse, conformances, _unsigned(16), st.none() | octet, octet, _unsigned(16)
+    ),
+    "general-block-transfer": st.builds(
+        xdlms.GeneralBlockTransfer,
+        _unsigned(16),
+        _unsigned(16),
+        octets,
+        st.booleans(),
+        st.booleans(),
+        _unsigned(6),
+    ),
+}
+PREFIXED: dict[str, st.SearchStrategy[xdlms.Apdu]] = {
+    "gateway-request": st.builds(xdlms.PrefixedRequest, octet, octets, octets),
+    "gateway-response": st.builds(xdlms.PrefixedResponse, octet, octets, octets),
+}
+"""An APDU behind a prefix goes to the end: nothing can be too many after it."""
+
+service_apdus: st.SearchStrategy[xdlms.ServiceApdu] = st.one_of(*SERVICES.values())
+bounded_apdus: st.SearchStrategy[xdlms.Apdu] = st.one_of(service_apdus, *OTHERS.values())
+apdus: st.SearchStrategy[xdlms.Apdu] = st.one_of(bounded_apdus, *PREFIXED.values())
 
 _some_octets = st.none() | octets
 aarqs = st.builds(Aarq, octet, octets, _some_octets, octet, _some_octets)

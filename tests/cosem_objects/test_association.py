@@ -12,14 +12,14 @@ from cosem_objects.dlms import acse
 from cosem_objects.dlms import apdu as xdlms
 from cosem_objects.dlms.acse import Aare, Aarq, Mechanism, Rlrq
 from cosem_objects.dlms.apdu import ActionResponse, Conformance, ExceptionResponse, GetResponse
-from cosem_objects.dlms.client import AssociationRefused, ServiceRefused
 from cosem_objects.dlms.client import State as ClientState
+from cosem_objects.dlms.hls import answer_challenge
+from cosem_objects.dlms.refusals import AssociationRefused, ServiceRefused
 from cosem_objects.dlms.security import (
     Cipher,
     DecipheringError,
     ReplayedCounterError,
     WrongSystemTitleError,
-    answer_challenge,
 )
 from cosem_objects.dlms.server import State as MeterState
 from cosem_objects.dlms.settings import Ciphering, Protection, SecuritySettings
@@ -45,6 +45,7 @@ from tests.cosem_objects.conversation import (
     SECURE,
     STOC,
     TOKEN_DIGITS,
+    WITHOUT_BLOCKS,
     Conversation,
     associated,
     cipher,
@@ -94,7 +95,13 @@ def test_the_wire_shows_no_more_than_was_agreed(settings: SecuritySettings) -> N
     readable = settings.ciphering is Ciphering.NONE or settings.protection is Protection.AUTHENTICATED
     assert (TOKEN_DIGITS in conversation.sent[-1]) == readable
     assert (TOKEN_DIGITS in conversation.answered[-1]) == readable
-    tags = {Ciphering.NONE: (0xC3, 0xC7), Ciphering.SERVICE_GLO: (0xCB, 0xCF), Ciphering.GENERAL_GLO: (0xDB, 0xDB)}
+    tags = {
+        Ciphering.NONE: (0xC3, 0xC7),
+        Ciphering.SERVICE_GLO: (0xCB, 0xCF),
+        Ciphering.GENERAL_GLO: (0xDB, 0xDB),
+        Ciphering.SERVICE_DED: (0xD3, 0xD7),
+        Ciphering.GENERAL_DED: (0xDC, 0xDC),
+    }
     assert (conversation.sent[-1][0], conversation.answered[-1][0]) == tags[settings.ciphering]
 
 
@@ -104,7 +111,7 @@ def test_each_protected_apdu_has_a_counter_of_its_own(settings: SecuritySettings
     conversation.ask(GET, ANSWERS[GET])
     conversation.release()
     # AARQ, f(StoC) itself and its ACTION, the GET, the RLRQ; the meter likewise.
-    used = 5 if settings.mechanism is Mechanism.HLS_GMAC else 3
+    used = 3 + {Mechanism.HLS_GMAC: 2, Mechanism.HLS_SHA256: 1}.get(settings.mechanism, 0)
     assert conversation.client_counters.next_own == conversation.meter_counters.next_own == 1 + used
 
 
@@ -237,21 +244,23 @@ def _with_another_challenge(octets: bytes, challenge: bytes) -> bytes:
     return replace(decoded, authentication=challenge).encode()
 
 
-hls = pytest.mark.parametrize(
-    "settings", [settings for settings in MATRIX if settings.mechanism is Mechanism.HLS_GMAC], ids=shown
-)
+hls = pytest.mark.parametrize("settings", [settings for settings in MATRIX if settings.is_high_level], ids=shown)
 
 
 @hls
-def test_a_changed_ctos_is_found_out_by_the_client(settings: SecuritySettings) -> None:
+def test_a_changed_ctos_is_found_out(settings: SecuritySettings) -> None:
+    # By the client; with SHA-256 by the meter already, since both answers are made of both challenges.
     conversation = Conversation(settings)
     aarq = _with_another_challenge(conversation.client.associate(), b"XtoSXtoS")
     pass_3 = conversation.client.receive(conversation.answer_of_meter(aarq))
     assert isinstance(pass_3, bytes)
     pass_4 = conversation.answer_of_meter(pass_3)
-    with pytest.raises(RemoteProtocolError, match="could not answer our HLS challenge"):
+    is_known_to_meter = settings.mechanism is Mechanism.HLS_SHA256
+    words = "refused our HLS answer" if is_known_to_meter else "could not answer our HLS challenge"
+    with pytest.raises(RemoteProtocolError, match=words):
         conversation.client.receive(pass_4)
     assert conversation.client.state is ClientState.ENDED
+    assert (conversation.meter.state is MeterState.IDLE) is is_known_to_meter
 
 
 @hls
@@ -427,7 +436,7 @@ def test_a_replayed_request_is_refused_with_the_counter_that_was_expected(settin
     conversation.ask(ACTION, ANSWERS[ACTION])
     before = conversation.meter_counters.last_received
     refused = conversation.answer_of_meter(conversation.sent[-1])
-    assert xdlms.decode(refused) == ExceptionResponse(1, 6, before + 1)
+    assert xdlms.decode(refused) == ExceptionResponse(1, 6, conversation.client_counters.next_own)
     assert conversation.meter_counters.last_received == before
 
 
@@ -465,7 +474,7 @@ def test_a_replayed_aare_of_yesterday_is_refused(settings: SecuritySettings) -> 
 
 def _counter_replaced(octets: bytes, counter: int) -> bytes:
     """The APDU with another invocation counter, its tag as it was."""
-    position = 1 + 1 + 1 if octets[0] != 0xDB else 1 + 9 + 1 + 1
+    position = 1 + 1 + 1 if octets[0] not in {0xDB, 0xDC} else 1 + 9 + 1 + 1
     return octets[:position] + counter.to_bytes(4, "big") + octets[position + 4 :]
 
 
@@ -593,18 +602,18 @@ def test_the_release_of_a_plain_association_is_the_short_one() -> None:
 
 
 def test_a_request_larger_than_the_meter_takes_is_not_sent() -> None:
-    conversation = Conversation(SECURE, meter_pdu_size_max=60)
+    conversation = Conversation(SECURE, meter_pdu_size_max=60, meter_offered=WITHOUT_BLOCKS)
     conversation.associate()
     assert conversation.ask(GET, ANSWERS[GET])
     large = replace(ACTION, data=axdr.octet_string(bytes(40)))
-    with pytest.raises(LocalProtocolError, match="the meter takes 60 at most"):
+    with pytest.raises(LocalProtocolError, match="has 55 octets, 38 at most fit into an APDU for this meter"):
         conversation.client.request(large)
     assert conversation.ask(GET, ANSWERS[GET])
 
 
 def test_an_answer_larger_than_the_client_takes_becomes_a_refusal() -> None:
     for settings in (CLEAR, SECURE):
-        conversation = Conversation(settings, client_pdu_size_max=64)
+        conversation = Conversation(settings, client_pdu_size_max=64, meter_offered=WITHOUT_BLOCKS)
         conversation.associate()
         answer = conversation.ask(GET, GetResponse(axdr.octet_string(bytes(64))))
         assert isinstance(answer, GetResponse)

@@ -14,12 +14,15 @@ from cosem_objects.dlms import acse
 from cosem_objects.dlms import apdu as xdlms
 from cosem_objects.dlms.acse import Aare, Aarq, ApplicationContext, Mechanism, Rlre
 from cosem_objects.dlms.apdu import (
+    ActionRequestNextPblock,
     ActionResponse,
     ConfirmedServiceError,
     Conformance,
     DataNotification,
     EventNotification,
     ExceptionResponse,
+    GeneralBlockTransfer,
+    GetRequestNext,
     GetResponse,
     InitiateResponse,
     Notification,
@@ -27,7 +30,13 @@ from cosem_objects.dlms.apdu import (
     Response,
     SetResponse,
 )
-from cosem_objects.dlms.client import Associated, AssociationRefused, ClientAssociation, Released, ServiceRefused, State
+from cosem_objects.dlms.client import (
+    Associated,
+    ClientAssociation,
+    Released,
+    State,
+)
+from cosem_objects.dlms.refusals import AssociationRefused, ServiceRefused
 from cosem_objects.dlms.security import (
     DecipheringError,
     InvocationCounters,
@@ -420,12 +429,27 @@ def test_a_late_answer_to_an_earlier_question_is_not_taken_for_the_next() -> Non
         conversation.client.receive(late)
 
 
-@pytest.mark.parametrize("service", [0xC4, 0xC5, 0xC7])
-def test_an_answer_in_blocks_or_lists_is_named_as_not_supported(service: int) -> None:
+@pytest.mark.parametrize(
+    ("asked", "octets", "message"),
+    [
+        (GET, "c403c1 01 00 1103", "a GetResponseWithList where another answer was expected"),
+        (GET, "c404c1 01 00 1103", r"get-response: choice 4, expected normal \(1\), with-datablock \(2\), with-list"),
+        (GET, "c402c1 01 00000001 02 00", r"block choice 2, expected octets \(0\) or an error \(1\)"),
+        (SET, "c502c1 00000001", "block 1 was confirmed, 0 was sent"),
+        (SET, "c505c1 01 00", "a SetResponseWithList where another answer was expected"),
+        (SET, "c504c1 01 00 00000001", "a SetResponseLastDataBlockWithList where another answer was expected"),
+        (SET, "c506c1 00", r"set-response: choice 6, expected 1 \(normal\) to 5"),
+        (ACTION, "c704c1 00000001", "block 1 was confirmed, 0 was sent"),
+        (ACTION, "c703c1 01 0000", "a ActionResponseWithList where another answer was expected"),
+        (ACTION, "c705c1 00", r"action-response: choice 5, expected 1 \(normal\) to 4"),
+    ],
+)
+def test_blocks_and_lists_that_do_not_answer_the_question_are_named(asked: Request, octets: str, message: str) -> None:
     conversation = associated(CLEAR)
-    conversation.client.request(GET)
-    with pytest.raises(RemoteProtocolError, match="choice 2 is not supported"):
-        conversation.client.receive(bytes((service, 2, 0xC1)) + bytes(8))
+    conversation.client.request(asked)
+    with pytest.raises(RemoteProtocolError, match=message):
+        conversation.client.receive(bytes.fromhex(octets))
+    assert conversation.client.state is State.WAITING
 
 
 # Notifications.
@@ -517,8 +541,13 @@ def test_the_aarq_says_how_the_association_is_to_be_secured(settings: SecuritySe
     assert aarq.context == context
     assert aarq.user_information[0] == (0x21 if is_ciphered else 0x01)
     assert aarq.mechanism == settings.mechanism
-    assert aarq.calling_ap_title == (CLIENT_TITLE if settings.needs_keys else None)
-    authentication = {Mechanism.NONE: None, Mechanism.LLS: PASSWORD, Mechanism.HLS_GMAC: CTOS}
+    assert aarq.calling_ap_title == (CLIENT_TITLE if settings.needs_titles else None)
+    authentication = {
+        Mechanism.NONE: None,
+        Mechanism.LLS: PASSWORD,
+        Mechanism.HLS_GMAC: CTOS,
+        Mechanism.HLS_SHA256: CTOS,
+    }
     assert aarq.authentication == authentication[settings.mechanism]
 
 
@@ -529,7 +558,7 @@ reachable = st.sampled_from(
         (state, settings)
         for settings in (CLEAR, LLS, *MATRIX, replace(SECURE, meter_system_title=b""))
         for state in State
-        if state is not State.AUTHENTICATING or settings.mechanism is Mechanism.HLS_GMAC
+        if state is not State.AUTHENTICATING or settings.is_high_level
     ]
 )
 
@@ -543,7 +572,10 @@ def test_no_octets_in_any_state_raise_anything_but_a_remote_error(
     before = conversation.client_counters.last_received
     for octets in many:
         event = understood(conversation.client.receive, octets)
-        assert event is None or isinstance(event, Notification | Response | Released | Associated)
+        assert event is None or isinstance(event, bytes | Notification | Response | Released | Associated)
+        if isinstance(event, bytes):  # a question for more blocks, which is all that anybody can make it say
+            is_general = octets[0] == GeneralBlockTransfer.TAG == event[0]
+            assert is_general or isinstance(xdlms.decode(event), GetRequestNext | ActionRequestNextPblock)
         if settings.ciphering is not Ciphering.NONE and settings.protection is not Protection.ENCRYPTED:
             assert not isinstance(event, Response | Associated)
             assert conversation.client_counters.last_received == before

@@ -17,6 +17,7 @@ NAN, INFINITY = float("nan"), float("inf")
 OBIS_BAD: tuple[Any, ...] = (5, None, True, "1-2", "0-0:19.40.0.256", ["0-0:19.40.0.255"], b"0-0:19.40.0.255")
 OBIS = ({"1-0:19.41.0.255": ObisCode(bytes((1, 0, 19, 41, 0, 255)))}, (*OBIS_BAD, ""))
 OPTIONAL_OBIS = ({"1-0:19.41.0.255": ObisCode(bytes((1, 0, 19, 41, 0, 255))), "": None}, OBIS_BAD)
+BOOLEAN: tuple[dict[Any, Any], tuple[Any, ...]] = ({True: True, False: False}, (0, 1, "true", None, NAN))
 TEXT = ({"": "", "Acme 3": "Acme 3"}, (5, None, True, ["x"]))
 
 
@@ -57,7 +58,10 @@ FIELDS: dict[str, tuple[dict[Any, Any], tuple[Any, ...]]] = {
     "pdu_size_max": whole(64, 0xFFFF),
     "counter_jump_max": whole(0, 0xFFFF_FFFF),
     "counter_read_max": whole(0, 0xFFFF_FFFE),
-    "use_rlrq": ({True: True, False: False}, (0, 1, "true", None, NAN)),
+    "use_rlrq": BOOLEAN,
+    "use_get_list": BOOLEAN,
+    "restart_dedicated_counter": BOOLEAN,
+    "dedicated_key_in_hls": BOOLEAN,
     "hdlc_info_max": whole(32, 2030),
 }
 TABLES: dict[str, tuple[tuple[Any, ...], tuple[Any, ...]]] = {
@@ -82,6 +86,10 @@ TABLES: dict[str, tuple[tuple[Any, ...], tuple[Any, ...]]] = {
         ),
     ),
     "unit_aliases": (({}, {"Wh": "kWh"}), ({"Wh": 5}, {"Wh": None}, ["Wh"], "Wh", 5, None, {"Wh": ["kWh"]})),
+    "conformance": (
+        (["get"], ["get", "set", "action"], ["block-transfer-with-get", "get"], ["general-block-transfer"]),
+        ([], ["read"], ["GET"], ["get", "general-protection"], ["x"], [1], [None], [["get"]], "get", 24, None, {}),
+    ),
     "remote_delivery_methods": (([0], [0, 1], [2]), ([], [3], [-1], ["0"], [None], [NAN], [True], "0", 0, None, {})),
 }
 
@@ -105,6 +113,8 @@ def test_a_good_table_is_taken(key: str, value: Any) -> None:
     taken = getattr(MeterProfile.parse({key: value}), key)
     if key == "status_map":
         assert taken == {int(code): standard for code, standard in value.items()}
+    elif key == "conformance":
+        assert {name.name.lower().replace("_", "-") for name in taken} == set(value)
     else:
         assert type(value)(taken) == value
 

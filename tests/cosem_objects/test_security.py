@@ -10,6 +10,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from cosem_objects.dlms.acse import Mechanism
+from cosem_objects.dlms.ciphered import is_ciphered
+from cosem_objects.dlms.hls import answer_challenge, challenge_is_answered
 from cosem_objects.dlms.security import (
     COUNTER_MAX,
     Cipher,
@@ -18,21 +20,21 @@ from cosem_objects.dlms.security import (
     ReplayedCounterError,
     SecurityLayer,
     WrongSystemTitleError,
-    answer_challenge,
-    challenge_is_answered,
-    is_ciphered,
 )
 from cosem_objects.dlms.settings import Ciphering, Protection, SecuritySettings
 from cosem_objects.errors import LocalProtocolError, RemoteProtocolError, SettingError
 from tests.cosem_objects.conversation import (
     AK,
     CLIENT_TITLE,
+    DEDICATED,
     EK,
     GENERAL,
+    GENERAL_DEDICATED,
     METER_TITLE,
     OTHER_KEY,
     OTHER_TITLE,
     SECURE,
+    SHA256_IN_CLEAR,
     STOC,
     cipher,
 )
@@ -63,6 +65,12 @@ TITLES = {"client_system_title": CLIENT_TITLE.hex(), "meter_system_title": METER
             KEYS | TITLES | {"ciphering": "none", "mechanism": "hls-gmac"},
             replace(SECURE, password=b"", ciphering=Ciphering.NONE),
         ),
+        (KEYS | TITLES | {"mechanism": "hls-gmac", "ciphering": "service-ded"}, replace(DEDICATED, password=b"")),
+        (
+            KEYS | TITLES | {"mechanism": "hls-gmac", "ciphering": "general-ded"},
+            replace(GENERAL_DEDICATED, password=b""),
+        ),
+        (TITLES | {"mechanism": "hls-sha256", "password": "12345678"}, SHA256_IN_CLEAR),
         (KEYS | TITLES, replace(SECURE, password=b"", mechanism=Mechanism.NONE)),
         (
             KEYS | TITLES | {"ek": EK.hex(" ").upper(), "protection": "enc"},
@@ -104,15 +112,17 @@ SECRET_KEY = "c0ffee00c0ffee00c0ffee00c0ffee"
         ({"mechanism": "lls", "password": ""}, "lls", None),
         ({"mechanism": "hls"}, "hls", None),
         ({"mechanism": "HLS-GMAC"}, "HLS-GMAC", None),
-        ({"mechanism": "hls-sha256"}, "hls-sha256: not supported yet", None),
+        ({"mechanism": "hls-sha256"}, "hls-sha256: a password is needed", None),
+        ({"mechanism": "hls-sha256", "ek": "", "ak": "", "password": ""}, "hls-sha256: a password is needed", None),
+        ({"mechanism": "hls-sha256", "password": "x", "ciphering": "service-ded", "ak": ""}, "ak", None),
         ({"mechanism": "hls-ecdsa"}, "hls-ecdsa: not supported yet", None),
         ({"mechanism": 5}, "security 5", None),
         ({"mechanism": ["hls-gmac"]}, "security", None),
         ({"suite": 1}, "suite 1", None),
         ({"suite": "2"}, "suite 2", None),
         ({"suite": 0.5}, "suite", None),
-        ({"ciphering": "general-ded"}, "general-ded: dedicated keys are not supported yet", None),
-        ({"ciphering": "service-ded"}, "service-ded", None),
+        ({"ciphering": "general-ded", "mechanism": "none", "ek": ""}, "general-ded: both keys are needed", None),
+        ({"ciphering": "service-ded", "mechanism": "none", "ek": ""}, "service-ded: both keys are needed", None),
         ({"ciphering": "glo"}, "glo", None),
         ({"ciphering": 5}, "ciphering 5", None),
         ({"ciphering": ["none"]}, "ciphering", None),
@@ -289,6 +299,7 @@ class Sides:
         self.meter = SecurityLayer(meter or settings, cipher(), self.meter_counters, METER_TITLE, CLIENT_TITLE)
 
 
+DEDICATED_TAGS = (0x41, 0x48, 0x4E, *range(0xD0, 0xD6), 0xD7)
 PLAIN_TAGS = {  # fact sheet 4.5
     0x01: 0x21,
     0x08: 0x28,
@@ -331,9 +342,17 @@ def test_nothing_is_opened_for_somebody_whose_title_is_not_known() -> None:
             layer.unprotect(octets)
 
 
-def test_an_apdu_that_has_no_ciphered_form_is_our_own_error() -> None:
-    with pytest.raises(LocalProtocolError):
-        Sides().client.protect(b"\x0f\0\0\0\1")
+@pytest.mark.parametrize("plain_tag", sorted(set(range(256)) - set(PLAIN_TAGS) - {0x0F}))
+def test_an_apdu_that_has_no_ciphered_form_is_our_own_error(plain_tag: int) -> None:
+    with pytest.raises(LocalProtocolError, match=f"tag {plain_tag:02X} has no service-specific ciphered form"):
+        Sides().client.protect(bytes((plain_tag, 1, 2, 3)))
+
+
+def test_a_data_notification_has_the_general_form_only() -> None:
+    sides = Sides()
+    sealed = sides.client.protect(b"\x0f\0\0\0\1\0\0")
+    assert sealed[:10] == b"\xdb\x08" + CLIENT_TITLE
+    assert sides.meter.unprotect(sealed) == b"\x0f\0\0\0\1\0\0"
 
 
 @given(st.sampled_from([SECURE, GENERAL]), st.sampled_from(Protection), st.binary(max_size=300))
@@ -467,7 +486,7 @@ def test_another_sender_is_refused_by_name(title: bytes) -> None:
 
 
 def test_a_senders_name_of_any_length_is_not_repeated_at_length() -> None:
-    octets = b"\xdb\x82\x13\x88" + bytes(5000) + b"\x00"
+    octets = b"\xdb\x82\x13\x88" + bytes(5000) + b"\x05\x30\0\0\0\1"
     with pytest.raises(WrongSystemTitleError) as caught:
         Sides(GENERAL).meter.unprotect(octets)
     assert len(str(caught.value)) < 200
@@ -516,23 +535,30 @@ def test_nothing_inside_is_no_apdu(settings: SecuritySettings) -> None:
         ("c8043000000001"[:12], "without security header"),
         ("c805 30 00000001", "shorter than its tag"),
         ("c8ff", "length of 127 octets"),
-        ("c884ffffffff", "4294967295 octets expected"),
+        ("c884ffffffff", "4294967295 octets expected at offset 6, 0 are left"),
+        ("c884ffffffff3000000001", "4294967295 octets expected at offset 6, 5 are left"),
         ("db84ffffffff", "4294967295 octets expected"),
         ("db", "ends at offset 1"),
         ("db00", "ends at offset 2"),
         ("c001c1000100002b0100ff0200", r"in clear \(C0\)"),
         ("0e010601", r"in clear \(0E\)"),
-        ("dc00", "general-ded-ciphering is not supported"),
+        ("dc00", "ends at offset 2"),
+        ("dc0000", "without security header"),
+        ("dc84ffffffff", "4294967295 octets expected"),
+        ("dc00 05 30 00000001", "dedicated key that was never agreed"),
         ("dd00", "general-ciphering is not supported"),
         ("df00", "general-signing is not supported"),
-        ("e000", "general-block-transfer is not supported"),
-        *((f"{tag:02x}00", "dedicated-key ciphering is not") for tag in (0x41, 0x48, *range(0xD0, 0xD6), 0xD7)),
+        ("e000", r"in clear \(E0\)"),
+        *((f"{tag:02x}00", "without security header") for tag in DEDICATED_TAGS),
+        *((f"{tag:02x} 05 30 00000001", "dedicated key that was never agreed") for tag in DEDICATED_TAGS),
+        *((f"{tag:02x}00", f"in clear \\({tag:02X}\\)") for tag in (0x00, 0xC6, 0xCE, 0xD6, 0xD8, 0xDE, 0xFF)),
     ],
 )
 def test_a_malformed_or_other_ciphered_apdu_is_refused_with_the_reason(octets: str, message: str) -> None:
     sides = Sides()
-    with pytest.raises(RemoteProtocolError, match=message):
+    with pytest.raises(RemoteProtocolError, match=message) as caught:
         sides.meter.unprotect(bytes.fromhex(octets))
+    assert len(str(caught.value)) < 100
     assert sides.meter_counters.last_received == -1
 
 

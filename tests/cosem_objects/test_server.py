@@ -14,13 +14,14 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from cosem_objects import axdr
 from cosem_objects.dlms import acse
 from cosem_objects.dlms import apdu as xdlms
-from cosem_objects.dlms.acse import Aare, Aarq, Mechanism, Rlre, Rlrq
+from cosem_objects.dlms.acse import Aare, Aarq, Rlre, Rlrq
 from cosem_objects.dlms.apdu import (
     ActionRequest,
     ActionResponse,
     ConfirmedServiceError,
     Conformance,
     ExceptionResponse,
+    GeneralBlockTransfer,
     GetResponse,
     InitiateRequest,
     InitiateResponse,
@@ -28,16 +29,17 @@ from cosem_objects.dlms.apdu import (
     Request,
     SetResponse,
 )
+from cosem_objects.dlms.ciphered import is_ciphered
 from cosem_objects.dlms.client import ClientAssociation
 from cosem_objects.dlms.client import State as ClientState
+from cosem_objects.dlms.hls import answer_challenge
 from cosem_objects.dlms.security import (
     COUNTER_MAX,
     Cipher,
     InvocationCounters,
     SecurityLayer,
-    answer_challenge,
-    is_ciphered,
 )
+from cosem_objects.dlms.server import OFFERED as METER_OFFERED
 from cosem_objects.dlms.server import ServerAssociation, State
 from cosem_objects.dlms.settings import Ciphering, Protection, SecuritySettings
 from cosem_objects.errors import LocalProtocolError, RemoteProtocolError, SettingError
@@ -49,7 +51,9 @@ from tests.cosem_objects.conversation import (
     CLEAR,
     CLIENT_TITLE,
     CTOS,
+    DEDICATED,
     GENERAL,
+    GENERAL_DEDICATED,
     GET,
     HLS_IN_CLEAR,
     LLS,
@@ -61,6 +65,7 @@ from tests.cosem_objects.conversation import (
     SECURE,
     SET,
     STOC,
+    WITHOUT_BLOCKS,
     Conversation,
     associated,
     cipher,
@@ -127,6 +132,7 @@ def sealed_initiate(security: SecuritySettings = SECURE, initiate: InitiateReque
         (SECURE, Aarq(3, sealed_initiate()[:-1] + b"\0", CLIENT_TITLE, 5, CTOS), 13),
         (SECURE, Aarq(3, b"\x21\x00", CLIENT_TITLE, 5, CTOS), 13),
         (SECURE, Aarq(3, b"\x41\x00", CLIENT_TITLE, 5, CTOS), 13),
+        (SECURE, Aarq(3, b"\x41\x15\x30" + bytes(20), CLIENT_TITLE, 5, CTOS), 13),
         (
             SECURE,
             Aarq(3, sealed_initiate(replace(SECURE, protection=Protection.AUTHENTICATED)), CLIENT_TITLE, 5, CTOS),
@@ -181,8 +187,7 @@ def test_the_meter_grants_what_both_can_do() -> None:
     meter = ServerAssociation(CLEAR, InvocationCounters(), lambda: STOC, pdu_size_max=500)
     proposed = InitiateRequest(Conformance(0xFFFFFF) & ~Conformance.SET, 1200)
     aare = aare_for(meter, Aarq(1, proposed.encode()))
-    granted = Conformance.GET | Conformance.ACTION | Conformance.GENERAL_PROTECTION
-    assert aare.user_information == InitiateResponse(granted, 500).encode()
+    assert aare.user_information == InitiateResponse(METER_OFFERED & ~Conformance.SET, 500).encode()
 
 
 @pytest.mark.parametrize("size", [8, 16, 64])
@@ -323,9 +328,16 @@ def test_the_answer_carries_the_invoke_id_of_its_request() -> None:
         ("c003c1 01 0008 0000010000ff 02 00", NOT_SUPPORTED),  # GET with list
         ("c002c1 00000001", NOT_SUPPORTED),  # GET next
         ("c102c1 0008 0000010000ff 02 00 01 00000001 02 1601", NOT_SUPPORTED),  # SET with first block
+        ("c103c1 01 00000001 02 1601", NOT_SUPPORTED),  # SET with another block
         ("c104c1 01 0008 0000010000ff 02 00 01 1601", NOT_SUPPORTED),  # SET with list
+        ("c105c1 01 0008 0000010000ff 02 00 01 00000001 03 011601", NOT_SUPPORTED),  # SET with list and first block
         ("c302c1 00000001", NOT_SUPPORTED),  # ACTION next
+        ("c303c1 01 0073 0000132800ff 01 01 00", NOT_SUPPORTED),  # ACTION with list
         ("c304c1 0073 0000132800ff 01 01 00000001 02 1601", NOT_SUPPORTED),  # ACTION with first block
+        ("c305c1 01 0073 0000132800ff 01 01 00000001 02 0100", NOT_SUPPORTED),  # ACTION with list and first block
+        ("c306c1 01 00000001 02 1601", NOT_SUPPORTED),  # ACTION with another block
+        ("e0810001000003c001c1", NOT_SUPPORTED),  # general block transfer
+        ("e601083132333435363738c001c100080000010000ff0200", NOT_SUPPORTED),  # for a meter behind this one
         ("c401c10000", NOT_SUPPORTED),  # a response is nothing that a client sends
         ("0f00000001000000", NOT_UNDERSTOOD),  # a notification with octets too many
         ("0f000000010000", NOT_SUPPORTED),
@@ -333,15 +345,16 @@ def test_the_answer_carries_the_invoke_id_of_its_request() -> None:
         ("0100000006 5f1f0400 00001d 0000", NOT_SUPPORTED),  # an InitiateRequest outside an AARQ
         ("c001c1 0008 0000010000ff 02", NOT_UNDERSTOOD),
         ("c001c1 0008 0000010000ff 02 00 00", NOT_UNDERSTOOD),
-        ("d900", NOT_UNDERSTOOD),  # ACCESS
-        ("0500", NOT_UNDERSTOOD),  # short names: read
+        ("d900", NOT_SUPPORTED),  # ACCESS
+        ("0500", NOT_SUPPORTED),  # short names: read
         ("", NOT_UNDERSTOOD),
-        ("ff", NOT_UNDERSTOOD),
+        ("ff", NOT_SUPPORTED),
     ],
 )
-def test_a_service_that_is_not_offered_is_refused_as_such(octets: str, exception: ExceptionResponse) -> None:
+def test_a_service_that_was_not_agreed_is_refused_as_such(octets: str, exception: ExceptionResponse) -> None:
     for security in (CLEAR, SECURE, GENERAL):
-        conversation = associated(security)
+        conversation = Conversation(security, meter_offered=WITHOUT_BLOCKS)
+        conversation.associate()
         plain = bytes.fromhex(octets)
         layer = conversation.client._layer
         if layer is not None and (not plain or plain[0] not in {0xC0, 0xC1, 0xC3, 0xC4, 0x01}):
@@ -374,7 +387,7 @@ def test_an_answer_that_does_not_fit_says_so_but_never_hides_what_was_done(
     request_: Request, response: GetResponse | ActionResponse, instead: GetResponse | ActionResponse
 ) -> None:
     for security in (CLEAR, SECURE, GENERAL):
-        conversation = Conversation(security, client_pdu_size_max=100)
+        conversation = Conversation(security, client_pdu_size_max=100, meter_offered=WITHOUT_BLOCKS)
         conversation.associate()
         assert replace(conversation.ask(request_, response), invoke=0xC1) == instead
 
@@ -382,7 +395,7 @@ def test_an_answer_that_does_not_fit_says_so_but_never_hides_what_was_done(
 def test_an_answer_that_just_fits_is_sent() -> None:
     size = len(GetResponse(axdr.octet_string(bytes(40))).encode())
     for limit, fits in ((size, True), (size - 1, False)):
-        conversation = Conversation(CLEAR, client_pdu_size_max=limit)
+        conversation = Conversation(CLEAR, client_pdu_size_max=limit, meter_offered=WITHOUT_BLOCKS)
         conversation.associate()
         answer = conversation.ask(GET, GetResponse(axdr.octet_string(bytes(40))))
         assert isinstance(answer, GetResponse)
@@ -418,7 +431,7 @@ def test_a_meter_whose_own_counter_is_used_up_still_answers(security: SecuritySe
 
 # Whatever comes.
 
-TAGS = [0x60, 0x62, 0x21, 0xC8, 0xCB, 0xDB, 0xC0, 0xC1, 0xC3]
+TAGS = [0x60, 0x62, 0x21, 0xC8, 0xCB, 0xDB, 0xD0, 0xD3, 0xDC, 0xC0, 0xC1, 0xC3, 0xE0]
 anything = st.one_of(
     st.binary(max_size=60),
     st.builds(bytes.__add__, st.sampled_from(TAGS).map(lambda tag: bytes((tag,))), st.binary(max_size=60)),
@@ -427,6 +440,9 @@ anything = st.one_of(
 )
 
 
+PDU_SIZE_MAX = 80
+LONG_ACTION = replace(ACTION, data=axdr.octet_string(bytes(range(90))))
+"""Takes a few blocks there, and as many back."""
 PROVEN = [security for security in MATRIX if security.protection is not Protection.ENCRYPTED]
 
 
@@ -441,16 +457,26 @@ class MeterUnderFire(RuleBasedStateMachine):
     def install(self, security: SecuritySettings) -> None:
         self.security = security
         self.challenges = itertools.count()
+        self.dedicated_keys = (b"dedicated%07d" % number for number in itertools.count())
         self.counters = InvocationCounters()
-        self.meter = ServerAssociation(security, self.counters, lambda: b"StoC%08d" % next(self.challenges))
+        self.meter = ServerAssociation(
+            security, self.counters, lambda: b"StoC%08d" % next(self.challenges), pdu_size_max=PDU_SIZE_MAX
+        )
         self.client_counters = InvocationCounters()
         self.client: ClientAssociation | None = None
+        self.said: bytes | None = None
+        """By the client, in the middle of blocks; the meter has not heard it yet."""
         self.heard: list[bytes] = [b""]
 
     @property
     def seals(self) -> bool:
         """Whether each APDU carries a tag."""
         return self.security.ciphering is not Ciphering.NONE
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether the client may ask."""
+        return self.client is not None and self.said is None
 
     def honest(self, octets: bytes) -> bytes | Request:
         self.heard.append(octets)
@@ -460,31 +486,39 @@ class MeterUnderFire(RuleBasedStateMachine):
         before = self.counters.last_received
         was_open = self.meter.state is State.ASSOCIATED
         reaction = self.meter.receive(octets)
-        if not isinstance(reaction, bytes):
+        if reaction is None:
+            assert octets[0] == GeneralBlockTransfer.TAG
+        elif not isinstance(reaction, bytes):
             assert not self.seals, "a forged request was handed to the objects"
         elif not is_ciphered(reaction):
             assert acse.decode(reaction) if reaction[0] in acse.TAGS else xdlms.decode(reaction)
         if self.seals:
             assert self.counters.last_received == before, "a forged APDU moved a counter"
-        if self.seals or self.security.mechanism is Mechanism.HLS_GMAC:
+        if self.seals or self.security.is_high_level:
             assert was_open or self.meter.state is not State.ASSOCIATED, "a forger got in"
 
     @rule()
     def the_client_associates(self) -> None:
-        client = ClientAssociation(self.security, self.client_counters, CTOS)
+        client = ClientAssociation(
+            self.security,
+            self.client_counters,
+            CTOS,
+            pdu_size_max=PDU_SIZE_MAX,
+            dedicated_key=next(self.dedicated_keys),
+        )
         event = client.receive(self._bytes(self.honest(client.associate())))
         if isinstance(event, bytes):
             client.receive(self._bytes(self.honest(event)))
         assert client.state is ClientState.ASSOCIATED
         assert self.meter.state is State.ASSOCIATED
-        self.client = client
+        self.client, self.said = client, None
 
     @staticmethod
     def _bytes(reaction: bytes | Request) -> bytes:
         assert isinstance(reaction, bytes)
         return reaction
 
-    @precondition(lambda self: self.client is not None and self.meter.state is State.ASSOCIATED)
+    @precondition(lambda self: self.is_idle and self.meter.state is State.ASSOCIATED)
     @rule(request=st.sampled_from([GET, SET, ACTION]))
     def the_client_asks(self, request: Request) -> None:
         assert self.client is not None
@@ -493,7 +527,36 @@ class MeterUnderFire(RuleBasedStateMachine):
         assert replace(reaction, invoke=request.invoke) == request
         assert self.client.receive(self.meter.respond(ANSWERS[request]))
 
-    @precondition(lambda self: self.client is not None)
+    @precondition(lambda self: self.is_idle and self.meter.state is State.ASSOCIATED)
+    @rule()
+    def the_client_begins_something_long(self) -> None:
+        assert self.client is not None
+        self.said = self.client.request(LONG_ACTION)
+
+    @precondition(lambda self: self.said is not None and self.meter.state is State.ASSOCIATED)
+    @rule()
+    def the_client_goes_on(self) -> None:
+        assert self.client is not None
+        assert self.said is not None
+        reaction = self.honest(self.said)
+        if not isinstance(reaction, bytes):
+            assert replace(reaction, invoke=LONG_ACTION.invoke) == LONG_ACTION
+            reaction = self.meter.respond(ActionResponse(0, LONG_ACTION.data))
+        assert len(reaction) <= PDU_SIZE_MAX
+        try:
+            event = self.client.receive(reaction)
+        except RemoteProtocolError:
+            assert not self.seals, "somebody without a key ended the transfer"
+            self.client = self.said = None
+            return
+        self.said = event if isinstance(event, bytes) else None
+        if isinstance(event, bytes):
+            assert len(event) <= PDU_SIZE_MAX
+        else:
+            is_whole = isinstance(event, ActionResponse) and event.returned == LONG_ACTION.data
+            assert is_whole or not self.seals
+
+    @precondition(lambda self: self.client is not None and self.said is None)
     @rule()
     def the_client_leaves(self) -> None:
         assert self.client is not None
@@ -520,7 +583,7 @@ class MeterUnderFire(RuleBasedStateMachine):
     @rule(
         plain=st.sampled_from([GET.encode(), SET.encode(), ACTION.encode(), INITIATE.encode()]),
         counter=st.integers(0, COUNTER_MAX),
-        form=st.sampled_from([SECURE, GENERAL]),
+        form=st.sampled_from([SECURE, GENERAL, DEDICATED, GENERAL_DEDICATED]),
         protection=st.sampled_from(Protection),
     )
     def somebody_seals_under_a_key_of_his_own(
@@ -528,9 +591,10 @@ class MeterUnderFire(RuleBasedStateMachine):
     ) -> None:
         forger = Cipher(OTHER_KEY, OTHER_KEY)
         security = replace(form, protection=protection)
-        self.forged(
-            SecurityLayer(security, forger, InvocationCounters(counter), CLIENT_TITLE, METER_TITLE).protect(plain)
-        )
+        layer = SecurityLayer(security, forger, InvocationCounters(counter), CLIENT_TITLE, METER_TITLE)
+        layer.add_dedicated_key(OTHER_KEY)
+        layer.form = security.ciphering
+        self.forged(layer.protect(plain))
 
     @rule(counter=st.integers(0, COUNTER_MAX), data=st.data())
     def somebody_puts_another_counter_into_what_he_heard(self, counter: int, data: st.DataObject) -> None:
@@ -540,10 +604,10 @@ class MeterUnderFire(RuleBasedStateMachine):
         if found:
             self.forged(before + header[:1] + counter.to_bytes(4, "big") + after[2:])
 
-    @precondition(lambda self: self.security.mechanism is Mechanism.HLS_GMAC)
+    @precondition(lambda self: self.security.is_high_level)
     @rule(data=st.one_of(st.none(), st.binary(min_size=17, max_size=17).map(axdr.octet_string)))
     def somebody_claims_to_answer_the_challenge(self, data: axdr.Data | None) -> None:
-        self.forged(Aarq(1, INITIATE.encode(), CLIENT_TITLE, Mechanism.HLS_GMAC, CTOS).encode())
+        self.forged(Aarq(1, INITIATE.encode(), CLIENT_TITLE, self.security.mechanism, CTOS).encode())
         reply = MethodDescriptor(15, ObisCode.parse("0-0:40.0.0.255"), 1)
         self.forged(ActionRequest(reply, data).encode())
         self.forged(GET.encode())
@@ -563,4 +627,7 @@ TestMeterUnderFire.settings = settings(
 def test_no_octets_make_a_meter_stumble(security: SecuritySettings, is_associated: bool, many: list[bytes]) -> None:
     conversation = associated(security) if is_associated else Conversation(security)
     for octets in many:
-        assert conversation.to_meter(octets)
+        reaction = conversation.meter.receive(octets)
+        assert reaction is None or isinstance(reaction, bytes | Request)
+        assert reaction != b""
+        assert reaction is not None or octets[0] == GeneralBlockTransfer.TAG

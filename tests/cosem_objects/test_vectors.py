@@ -30,13 +30,8 @@ from cosem_objects.dlms.apdu import (
     InitiateResponse,
     MethodDescriptor,
 )
-from cosem_objects.dlms.security import (
-    Cipher,
-    InvocationCounters,
-    SecurityLayer,
-    answer_challenge,
-    challenge_is_answered,
-)
+from cosem_objects.dlms.hls import answer_challenge, challenge_is_answered
+from cosem_objects.dlms.security import Cipher, InvocationCounters, SecurityLayer
 from cosem_objects.dlms.settings import Ciphering, Protection, SecuritySettings
 from cosem_objects.obis import ObisCode
 from cosem_objects.octets import OctetReader

@@ -12,12 +12,14 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any, NoReturn
+from itertools import count
+from typing import Any
 
 import pytest
 
-from cosem_objects import disconnect_control
+from cosem_objects import axdr, disconnect_control
 from cosem_objects.association_ln import PUBLIC_CLIENT_SAP
+from cosem_objects.axdr import Data
 from cosem_objects.disconnect_control import ControlState
 from cosem_objects.dlms.apdu import ActionResult, DataAccessResult, ExceptionResponse, ServiceError, StateError
 from cosem_objects.dlms.security import COUNTER_MAX, InvocationCounters
@@ -1213,8 +1215,8 @@ async def test_wherever_our_counter_ends_what_is_said_is_true() -> None:
     nothing_sent, in_doubt = "held (config), credited no", "in_doubt (config), credited unknown"
     assert list(dict.fromkeys(told)) == [nothing_sent, in_doubt, ACCEPTED]
     assert told == sorted(told, key=[nothing_sent, in_doubt, ACCEPTED].index)
-    # Balance, switch and good-bye come after the verdict: it stands without them.
-    assert told[-4:] == [ACCEPTED] * 4
+    # The good-bye comes after the verdict: it stands without it.
+    assert told[-2:] == [ACCEPTED] * 2
 
 
 def _lose_memory(place: Place) -> Step:
@@ -1237,25 +1239,28 @@ async def test_a_meter_whose_own_counter_fell_is_not_believed_about_a_doubt() ->
 
 async def test_a_meter_whose_own_counter_fell_is_held_before_anything_is_sent() -> None:
     async with meter_at(secured(HLS)) as place:
-        _dies_when_its_switch_is_read(place.meter)
+        _dies_when_its_switch_is_read(place.meter, time=3)  # when the second token begins
         notes = await deliver(place, ONE, TWO, steps={Judged: _lose_memory(place)})
         assert place.meter.entered == []
     assert notes.words == [ACCEPTED, "held (counter-reset), credited no"]
 
 
-async def test_a_meter_that_dies_while_the_effect_is_read_has_accepted_all_the_same() -> None:
-    """Balance and switch are told, and never part of the verdict."""
+async def test_a_meter_that_dies_while_the_effect_is_read_is_read_again() -> None:
     async with meter_at() as place:
-        _dies_when_its_switch_is_read(place.meter)
+        _dies_when_its_switch_is_read(place.meter, time=2)
         notes = await deliver(place, ONE, TWO)
         assert place.meter.entered == [octets(ONE), octets(TWO)]
     assert notes.words == [ACCEPTED, ACCEPTED]
-    assert [judged.control_state for judged in notes.judged] == [None, None]
+    assert [judged.control_state for judged in notes.judged] == [1, 1]
 
 
-def _dies_when_its_switch_is_read(meter: SimMeter) -> None:
-    def die(_asked: Asked) -> NoReturn:
-        raise LedgerError("the power is cut")
+def _dies_when_its_switch_is_read(meter: SimMeter, time: int) -> None:
+    reads = count(1)
+
+    def die(_asked: Asked) -> Data:
+        if next(reads) == time:
+            raise LedgerError("the power is cut")
+        return axdr.enum(1)
 
     obis = SIM_PROFILE.disconnect_control_obis
     assert obis is not None

@@ -6,14 +6,22 @@ import asyncio
 import io
 import subprocess
 import sys
+from collections.abc import Sequence
 
 import pytest
 
-from cosem_objects import axdr
+from cosem_objects import axdr, token_gateway
 from cosem_objects.axdr import Data
 from cosem_objects.dlms import acse
 from cosem_objects.dlms.acse import Aare, Mechanism
-from cosem_objects.dlms.apdu import ActionRequest, Conformance, DataNotification, InitiateResponse, MethodDescriptor
+from cosem_objects.dlms.apdu import (
+    ActionRequest,
+    AttributeDescriptor,
+    Conformance,
+    DataNotification,
+    InitiateResponse,
+    MethodDescriptor,
+)
 from cosem_objects.dlms.client import ClientAssociation
 from cosem_objects.dlms.security import InvocationCounters
 from cosem_objects.dlms.server import ServerAssociation
@@ -23,10 +31,11 @@ from cosem_objects.obis import ObisCode
 from cosem_objects.payment import Currency, CurrencyUnit
 from cosem_objects.profile import MeterProfile
 from cosem_objects.sts_token import Token
+from cosem_objects.token_gateway import StatusCode, TokenStatus
 from gateway.__main__ import main
 from gateway.cli.story import Teller, as_json
 from gateway.events import Judged, Reached
-from gateway.readback import AccountReading, GatewayUnreadable, read_pan
+from gateway.readback import AccountReading, GatewayUnreadable, Readback
 from gateway.session import Session
 from gateway.verdict import Credited, Outcome, Verdict
 from tests.scenarios.virtual_clock import run_in_virtual_time
@@ -135,7 +144,7 @@ class TalkativeChannel(ApduChannel):
 def test_notifications_do_not_make_an_answer_last_longer() -> None:
     async def ask() -> float:
         association = ClientAssociation(SecuritySettings(), InvocationCounters(), b"")
-        session = Session(None, TalkativeChannel(), association, 10, says_goodbye=False)  # type: ignore[arg-type]
+        session = Session(None, TalkativeChannel(), association, 10, says_goodbye=False, use_lists=False)  # type: ignore[arg-type]
         with pytest.raises(ChannelTimeout):
             await session._associate()
         return asyncio.get_running_loop().time()
@@ -144,17 +153,26 @@ def test_notifications_do_not_make_an_answer_last_longer() -> None:
 
 
 class Answering:
-    """A session that gets one answer to everything."""
+    """A session of a meter with a Token gateway, and one answer to everything else."""
+
+    list_size_max = 127
 
     def __init__(self, answer: Data | int) -> None:
         self._answer = answer
 
-    async def get(self, class_id: int, obis: ObisCode, attribute: int) -> Data | int:
-        return self._answer
+    async def get_many(self, attributes: Sequence[AttributeDescriptor]) -> list[Data | int]:
+        shown = {
+            2: axdr.octet_string(b""),
+            3: axdr.NULL,
+            5: axdr.NULL,
+            6: TokenStatus(StatusCode.EXECUTION_OK).to_data(),
+        }
+        return [shown[one.attribute] if one.class_id == token_gateway.CLASS_ID else self._answer for one in attributes]
 
 
 @pytest.mark.parametrize("answer", [3, 13, 2, axdr.NULL, axdr.octet_string(b"600727000000000009")])
 async def test_a_meter_that_does_not_say_who_it_is_has_not_been_recognised(answer: Data | int) -> None:
     with pytest.raises(GatewayUnreadable, match="identity"):
-        await read_pan(Answering(answer), MeterProfile())  # type: ignore[arg-type]
-    assert await read_pan(Answering(4), MeterProfile()) is None  # type: ignore[arg-type]
+        await Readback(MeterProfile()).identity_and_state(Answering(answer), pan=True)  # type: ignore[arg-type]
+    identity, _ = await Readback(MeterProfile()).identity_and_state(Answering(4), pan=True)  # type: ignore[arg-type]
+    assert identity.pan is None

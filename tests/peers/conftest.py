@@ -148,6 +148,50 @@ def serving(command: list[str]) -> Iterator[Server]:
         server.stop()
 
 
+class Codec:
+    """A peer's codec in a process that stays: lines go in, one JSON line comes out for each, in order."""
+
+    def __init__(self, command: list[str]) -> None:
+        self._command = command
+        self._process = subprocess.Popen(
+            command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
+
+    def ask(self, lines: list[tuple[str, str]]) -> list[Event]:
+        """The answers to (operation, argument) pairs. The process ends itself when it takes too long."""
+        assert self._process.stdin
+        assert self._process.stdout
+        # Written beside the reading: else both pipes could be full, and nobody would take anything out.
+        writer = threading.Thread(target=self._write, args=(lines,), daemon=True)
+        writer.start()
+        answers: list[Event] = []
+        while len(answers) < len(lines):
+            line = self._process.stdout.readline()
+            if not line:
+                raise AssertionError(f"{' '.join(self._command)}\nended after {len(answers)} of {len(lines)} answers")
+            answers.append(json.loads(line))
+        writer.join(5)
+        return answers
+
+    def _write(self, lines: list[tuple[str, str]]) -> None:
+        assert self._process.stdin
+        try:
+            self._process.stdin.write("".join(f"{operation} {argument}\n" for operation, argument in lines))
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            pass  # the reader says so
+
+    def close(self) -> None:
+        for stream in (self._process.stdin, self._process.stdout):
+            assert stream
+            stream.close()
+        try:
+            self._process.wait(5)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait(5)
+
+
 class Peers:
     """The scripts of this folder, ready to run."""
 
@@ -189,6 +233,16 @@ class Peers:
         assert len(answers) == len(lines)
         return answers
 
+    @contextmanager
+    def codec(self, *command: str) -> Iterator[Codec]:
+        """A codec script of this folder, started once."""
+        script, *arguments = command
+        codec = Codec([self._python, str(HERE / f"{script}.py"), *arguments])
+        try:
+            yield codec
+        finally:
+            codec.close()
+
     def emitted(self) -> list[Event]:
         """Sample APDUs and frames that dlms-cosem makes, with the fields it made them from."""
         done = run_to_end([self._python, str(HERE / "dlms_cosem_parse.py"), "emit", "{}"])
@@ -200,6 +254,24 @@ def run_to_end(command: list[str], given: str = "") -> subprocess.CompletedProce
     return subprocess.run(
         command, cwd=ROOT, input=given, capture_output=True, text=True, timeout=LIMIT_SECONDS, check=False
     )
+
+
+CODEC_KEYS = {
+    "title": "4D4D4D0000000001",
+    "ek": "000102030405060708090A0B0C0D0E0F",
+    "ak": "D0D1D2D3D4D5D6D7D8D9DADBDCDDDEDF",
+}
+
+
+@pytest.fixture(scope="session")
+def codecs(peers: "Peers") -> Iterator[dict[str, Codec]]:
+    """The codecs of both peers, each in one process for the whole run."""
+    keys = json.dumps(CODEC_KEYS)
+    with (
+        peers.codec("dlms_cosem_parse", "parse", keys) as dlms_cosem,
+        peers.codec("gurux_codec", keys) as gurux,
+    ):
+        yield {"dlms-cosem": dlms_cosem, "gurux": gurux}
 
 
 @pytest.fixture(scope="session")

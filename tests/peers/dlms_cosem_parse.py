@@ -27,7 +27,7 @@ from dlms_cosem.hdlc.address import HdlcAddress
 from dlms_cosem.protocol import acse, xdlms
 from dlms_cosem.protocol.wrappers import WrapperHeader, WrapperProtocolDataUnit
 from dlms_cosem.protocol.xdlms.conformance import Conformance
-from peer_wire import ServerAddress, limit_lifetime, say, to_json
+from peer_wire import ServerAddress, limit_each, limit_lifetime, limit_memory, say, to_json
 
 TITLES = {"client": bytes.fromhex("4D4D4D0000000001"), "meter": bytes.fromhex("4D4D4D0000BC614E")}
 EK = bytes.fromhex("000102030405060708090A0B0C0D0E0F")
@@ -132,14 +132,23 @@ def _attribute(attribute):
     return {"class_id": int(attribute.interface), "obis": instance, "attribute": attribute.attribute}
 
 
+def _selection(selection):
+    return None if selection is None else bytes(selection.to_bytes()).hex()
+
+
 def _get_request(apdu):
-    selection = apdu.access_selection
-    selected = None if selection is None else bytes(selection.to_bytes()).hex()
-    return {**_invoke(apdu), **_attribute(apdu.cosem_attribute), "selection": selected}
+    return {
+        **_invoke(apdu),
+        **_attribute(apdu.cosem_attribute),
+        "selection": _selection(apdu.access_selection),
+    }
 
 
 def _get_list(apdu):
-    items = [_attribute(item.attribute) for item in apdu.cosem_attributes_with_selection]
+    items = [
+        {**_attribute(item.attribute), "selection": _selection(item.access_selection)}
+        for item in apdu.cosem_attributes_with_selection
+    ]
     return {**_invoke(apdu), "attributes": items}
 
 
@@ -163,7 +172,12 @@ def _block(apdu, last):
 
 
 def _set_request(apdu):
-    return {**_invoke(apdu), **_attribute(apdu.cosem_attribute), "data": apdu.data.hex()}
+    return {
+        **_invoke(apdu),
+        **_attribute(apdu.cosem_attribute),
+        "selection": _selection(apdu.access_selection),
+        "data": apdu.data.hex(),
+    }
 
 
 def _action_request(apdu):
@@ -315,14 +329,32 @@ def _gmac(title, counter, challenge, ek, ak):
     return control.to_bytes() + counter.to_bytes(4, "big") + tag
 
 
+def write_again(kind, octets):
+    """What the library writes for the thing that it has just read."""
+    if kind == "gmac":
+        return {}
+    try:
+        if kind == "data":
+            kind_of_data = dlms_data.DlmsDataFactory.get_data_class(octets[0])
+            if kind_of_data in {dlms_data.DataArray, dlms_data.DataStructure}:
+                return {}  # read into plain values, which no longer say of what type they were
+            return {"again": bytes(kind_of_data(utils.parse_as_dlms_data(octets)).to_bytes()).hex()}
+        return {"again": bytes(KINDS[kind].from_bytes(octets).to_bytes()).hex()}
+    except Exception as error:
+        return {"again": None, "again_error": f"{type(error).__name__}: {error}"[:200]}
+
+
 def parse_lines(options):
     for line in sys.stdin:
         kind, _, octets = line.strip().partition(" ")
         try:
-            answer = {"kind": kind, "ok": True, "fields": parse(kind, bytes.fromhex(octets), options)}
+            with limit_each(0.1):
+                answer = {"kind": kind, "ok": True, "fields": parse(kind, bytes.fromhex(octets), options)}
+                answer |= write_again(kind, bytes.fromhex(octets))
+                said = json.dumps(answer, default=to_json)  # a time that it has read may be one that cannot be shown
         except Exception as error:
-            answer = {"kind": kind, "ok": False, "error": f"{type(error).__name__}: {error}"}
-        say(json.dumps(answer, default=to_json))
+            said = json.dumps({"kind": kind, "ok": False, "error": f"{type(error).__name__}: {error}"[:300]})
+        say(said)
 
 
 # --- emit ---
@@ -542,7 +574,8 @@ def main():
     if len(sys.argv) != 3 or sys.argv[1] not in {"parse", "emit"}:
         sys.stderr.write(f"usage: {sys.argv[0]} parse|emit '{{JSON options}}'\nkinds: {', '.join(KINDS)}, data, gmac\n")
         raise SystemExit(2)
-    limit_lifetime(60)
+    limit_lifetime(300 if sys.argv[1] == "parse" else 60)
+    limit_memory(2**30)
     options = json.loads(sys.argv[2])
     if sys.argv[1] == "parse":
         parse_lines(options)

@@ -16,7 +16,7 @@ from peer_wire import PeerError
 
 sys.modules["gurux_dlms.GXDLMSChippering"].print = lambda *_: None
 
-SECURITY = {"none": 0, "lls": 1, "hls-gmac": 5}
+SECURITY = {"none": 0, "lls": 1, "hls-gmac": 5, "hls-sha256": 6}
 
 
 PROTECTION = {"both": Security.AUTHENTICATION_ENCRYPTION, "auth": Security.AUTHENTICATION, "enc": Security.ENCRYPTION}

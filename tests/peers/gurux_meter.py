@@ -111,7 +111,7 @@ DEFAULTS = {
     "server_sap": 1,
     "physical": None,
     "hdlc_info_max": 128,
-    "security": "none",  # or lls, hls-gmac
+    "security": "none",  # or lls, hls-gmac, hls-sha256 (whose secret is the password)
     "protection": "both",  # or auth, enc: the one that is taken and given
     "answers": "asked",  # ciphered answers in the form asked; or general-glo, service-glo, or gurux (as the library)
     "password": None,
@@ -612,17 +612,21 @@ class Session(GXDLMSSecureServer):
 
     def _reply_to_hls(self, parameter):
         settings, cipher = self.settings, self.settings.cipher
-        received = GXByteBuffer(bytearray(parameter))
-        received.getUInt8()
-        counter = received.getUInt32()
-        title = settings.sourceSystemTitle
-        expected = GXSecure.secure(settings, cipher, counter, settings.stoCChallenge, title)
+        own, peer = bytes(cipher.systemTitle), bytes(settings.sourceSystemTitle)
+        asked, given = bytes(settings.ctoSChallenge), bytes(settings.stoCChallenge)
+        counter, expected_secret, secret = 0, peer, own
+        if self._options.security == "hls-sha256":  # put together as Gurux' client does
+            shared = (self._options.password or "").encode()
+            expected_secret, secret = shared + peer + own + given + asked, shared + own + peer + asked + given
+        else:
+            counter = int.from_bytes(bytes(parameter)[1:5], "big")
+        expected = GXSecure.secure(settings, cipher, counter, given, expected_secret)
         if bytes(expected) != bytes(parameter):
             emit("refused", why="wrong HLS reply", client=settings.clientAddress)
             return ErrorCode.OTHER_REASON, None
-        own = cipher.systemTitle
-        answer = bytes(GXSecure.secure(settings, cipher, cipher.invocationCounter, settings.ctoSChallenge, own))
-        cipher.invocationCounter += 1
+        answer = bytes(GXSecure.secure(settings, cipher, cipher.invocationCounter, asked, secret))
+        if self._options.security != "hls-sha256":
+            cipher.invocationCounter += 1
         if self._options.answers != "gurux":
             self._associated()
             return ErrorCode.OK, bytes([9, len(answer)]) + answer

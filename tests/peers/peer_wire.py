@@ -8,7 +8,9 @@ Standard output carries JSON lines and nothing else. The stacks like to print th
 pointed at standard error on import, and `emit` writes to the real one.
 """
 
+import contextlib
 import json
+import resource
 import signal
 import socket
 import sys
@@ -96,6 +98,33 @@ def run(main):
 def limit_lifetime(seconds):
     """No script outlives its test, not even when its parent was killed: the kernel ends it with SIGALRM."""
     signal.alarm(int(seconds))
+
+
+def limit_memory(octets):
+    """What asks for more gets MemoryError: the libraries believe the lengths that they are told."""
+    resource.setrlimit(resource.RLIMIT_AS, (octets, octets))
+
+
+class TooLong(Exception):
+    """A library did not come to an end with an input."""
+
+
+def limit_each(seconds):
+    """Context manager: what takes longer, in CPU time of this process, ends in TooLong."""
+
+    def stop(_signal, _frame):
+        raise TooLong(f"no end within {seconds} s of CPU time")
+
+    @contextlib.contextmanager
+    def limited():
+        signal.signal(signal.SIGVTALRM, stop)
+        signal.setitimer(signal.ITIMER_VIRTUAL, seconds)
+        try:
+            yield
+        finally:
+            signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+
+    return limited()
 
 
 # --- token codings ---

@@ -172,6 +172,26 @@ def test_a_token_reaches_a_foreign_meter_with(
     assert verdict["data_value"] == meter.get("data_values", {}).get("3", "")
 
 
+@pytest.mark.parametrize("framing", ["wrapper", "hdlc"])
+@pytest.mark.parametrize("form", ["general-glo", "service-glo"])
+def test_a_token_reaches_a_foreign_meter_that_asks_for_hls_sha256(peers: Peers, framing: str, form: str) -> None:
+    security = {"security": "hls-sha256", "password": PASSWORD}
+    wanted = ["--security", "hls-sha256", "--password", PASSWORD]
+    delivery = deliver(peers, [GOOD], framing=framing, form=form, meter=security, arguments=wanted)
+    assert delivery.code == 0, delivery.text
+    assert delivery.verdicts[0]["verdict"] == "accepted"
+    assert delivery.refused == [], delivery.text
+
+
+def test_a_foreign_meter_refuses_a_wrong_secret_of_hls_sha256(peers: Peers) -> None:
+    security = {"security": "hls-sha256", "password": "87654321"}
+    wanted = ["--security", "hls-sha256", "--password", PASSWORD]
+    delivery = deliver(peers, [GOOD], meter=security, arguments=wanted)
+    assert delivery.code == 3, delivery.text
+    assert [event["why"] for event in delivery.refused] == ["wrong HLS reply"]
+    assert delivery.entered == []
+
+
 @pytest.mark.parametrize("encoding", ["ascii20", "bcd10"])
 def test_the_token_is_coded_as_asked(peers: Peers, encoding: str) -> None:
     delivery = deliver(peers, [GOOD], arguments=["--token-encoding", encoding])

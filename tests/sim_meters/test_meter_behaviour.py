@@ -8,7 +8,7 @@ from random import Random
 import pytest
 
 from cosem_objects import axdr
-from cosem_objects.dlms.client import AssociationRefused
+from cosem_objects.dlms.refusals import AssociationRefused
 from cosem_objects.errors import SettingError
 from sim_meters.behaviour import Behaviour, Fault, FaultOrder
 from sim_meters.meter import SimMeter

@@ -15,6 +15,7 @@ from hypothesis.strategies import (
     booleans,
     builds,
     datetimes,
+    dictionaries,
     integers,
     just,
     none,
@@ -24,22 +25,19 @@ from hypothesis.strategies import (
 )
 
 from cosem_objects.errors import SettingError
+from cosem_objects.security_setup import KeyId
 from cosem_objects.sts_token import Token
 from cosem_objects.token_gateway import DeliveryMethod, TokenStatus
 from sim_meters.account import AccountUnit
 from sim_meters.ledger import (
-    CountersKept,
     FileLedger,
     Ledger,
     LedgerError,
-    Record,
-    Switched,
-    TokenEntry,
     read_ledger,
-    token_digest,
 )
 from sim_meters.meter import SimMeter
 from sim_meters.meter_config import lab_config
+from sim_meters.records import CountersKept, KeysTransferred, Record, Switched, TokenEntry, to_fields, token_digest
 from sim_meters.sts.results import TokenResult
 from tests.sim_meters.meter_client import Clock, client_of, credit
 from transports.channel import ChannelClosed
@@ -266,13 +264,15 @@ RECORDS = one_of(
         result=one_of(none(), sampled_from(TokenResult)),
         tid=one_of(none(), integers(0, (1 << 24) - 1)),
         units=one_of(none(), integers()),
+        collected=integers(0),
         masked=just("…0001"),
         digest=text("0123456789abcdef", max_size=64),
         description=text(max_size=20),
         shown=booleans(),
     ),
     builds(Switched, booleans()),
-    builds(CountersKept, integers(-1, 2**32), integers(1, 2**32)),
+    builds(CountersKept, integers(-1, 2**32), integers(1, 2**32), sampled_from(["", "0123456789abcdef"])),
+    builds(KeysTransferred, dictionaries(sampled_from(KeyId), binary(min_size=16, max_size=16), min_size=1)),
 )
 
 
@@ -284,7 +284,9 @@ def test_every_record_is_read_as_it_was_written(tmp_path_factory: pytest.TempPat
     ledger.close()
     again = read_ledger(path)
     if isinstance(record, CountersKept):
-        assert again.counters == record
+        assert again.counters == again.counters_of(record.key_digest) == record
+    elif isinstance(record, KeysTransferred):
+        assert again.keys == record.keys
     else:
         (found,) = again.records
         assert found == record
@@ -308,3 +310,23 @@ def test_a_ledger_in_memory_makes_the_same_meter_again() -> None:
     assert again.key_in(TOKENS[0]) is TokenResult.USED_ERROR
     assert ledger.times_credited(TOKENS[0]) == 1
     assert ledger.times_credited(Token(1)) == 0
+
+
+def test_a_ledger_from_before_keys_and_debts_is_read(tmp_path: Path) -> None:
+    """Its records have neither the key of their counters nor what was collected."""
+    path = tmp_path / "ledger"
+    ledger = open_ledger(path)
+    ledger._write({"kind": "counters", "received": 41, "sent_limit": 1001})
+    entry = to_fields(_booked())
+    ledger._write({name: value for name, value in entry.items() if name != "collected"})
+    ledger.close()
+    old = read_ledger(path)
+    assert old.counters_of("0123456789abcdef") == CountersKept(41, 1001)
+    assert old.units_credited == 100
+
+
+def _booked() -> TokenEntry:
+    meter = SimMeter(CONFIG, now=Clock())
+    meter.key_in(TOKENS[0])
+    (entry,) = meter.ledger.entries
+    return entry

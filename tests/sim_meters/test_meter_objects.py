@@ -13,13 +13,14 @@ from cosem_objects.axdr import Data, DataType
 from cosem_objects.clock import CosemDateTime
 from cosem_objects.disconnect_control import ControlState
 from cosem_objects.dlms.apdu import ActionResult, DataAccessResult
-from cosem_objects.dlms.client import AssociationRefused, ServiceRefused
+from cosem_objects.dlms.refusals import AssociationRefused, ServiceRefused
 from cosem_objects.dlms.settings import SecuritySettings
 from cosem_objects.errors import SettingError
 from cosem_objects.obis import ObisCode
 from cosem_objects.payment import AccountModeAndStatus, Currency, CurrencyUnit
 from cosem_objects.profile import MeterProfile
 from sim_meters.account import AccountUnit
+from sim_meters.debt import DebtRecovery
 from sim_meters.meter_config import SIM_PROFILE, MeterConfig, lab_config
 from tests.sim_meters.meter_client import HLS, NOW, Clock, a_meter, associate, client_of, credit, link_to
 
@@ -56,7 +57,37 @@ NEW_METER: dict[tuple[int, str], dict[int, Data]] = {
         ),
         6: axdr.octet_string(bytes.fromhex("60857405080200")),
         8: axdr.enum(2),
-        9: axdr.octet_string(bytes(6)),
+        9: axdr.octet_string(bytes.fromhex("00002B0000FF")),
+    },
+    (40, "0-0:25.9.0.255"): {
+        2: axdr.array(
+            *(
+                axdr.structure(
+                    axdr.long_unsigned(class_id),
+                    axdr.octet_string(bytes.fromhex(name)),
+                    axdr.integer(attribute),
+                    axdr.long_unsigned(0),
+                )
+                for class_id, name, attribute in [
+                    (115, "0000132800FF", 2),
+                    (115, "0000132800FF", 3),
+                    (115, "0000132800FF", 6),
+                    (111, "0000130000FF", 5),
+                ]
+            )
+        ),
+        3: axdr.structure(axdr.enum(0), axdr.octet_string(b""), axdr.enum(0)),
+        4: axdr.array(),
+        5: axdr.long_unsigned(0),
+        6: axdr.unsigned(0),
+        7: axdr.long_unsigned(0),
+    },
+    (64, "0-0:43.0.0.255"): {
+        2: axdr.enum(0),
+        3: axdr.enum(0),
+        4: axdr.octet_string(b""),
+        5: axdr.octet_string(b"SIM\x00\x00\x00\x00\x01"),
+        6: axdr.array(),
     },
     (70, "0-0:96.3.10.255"): {2: axdr.boolean(False), 3: axdr.enum(0), 4: axdr.enum(6)},
     (111, "0-0:19.0.0.255"): {
@@ -130,7 +161,7 @@ async def test_the_object_list_is_the_truth() -> None:
         assert {(row.elements[0].integer, str(ObisCode(row.elements[2].octets))) for row in listed} == set(NEW_METER)
         for row in listed:
             class_id, version, obis, rights = row.structure(4)
-            assert version == axdr.unsigned(1 if class_id.integer == 15 else 0)
+            assert version == axdr.unsigned(1 if class_id.integer in (15, 64) else 0)
             place = ObisCode(obis.octets)
             attributes, methods = rights.structure(2)
             modes = {entry.elements[0].integer: entry.elements[1] for entry in attributes.elements}
@@ -230,6 +261,7 @@ async def test_the_public_client_reads_name_and_counter_and_nothing_else() -> No
         listed = (await client.value(15, "0-0:40.0.0.255", 2)).elements
         assert [row.elements[0].integer for row in listed] == [1, 1, 15]
         assert await client.get(15, "0-0:40.0.0.255", 6) == axdr.octet_string(bytes.fromhex("60857405080200"))
+        assert await client.get(15, "0-0:40.0.0.255", 9) == axdr.octet_string(bytes(6))
         assert (await client.value(15, "0-0:40.0.0.255", 3)).elements[0] == axdr.integer(16)
         for class_id, obis in NEW_METER:
             if class_id not in (1, 15):
@@ -323,6 +355,8 @@ async def test_a_profile_moves_objects_and_leaves_others_out() -> None:
             "0-0:1.0.0.255",
             "0-0:40.0.0.255",
             "0-0:40.0.1.255",
+            "0-0:43.0.0.255",
+            "0-0:25.9.0.255",
         }
         assert await client.get(111, "0-0:19.0.0.255", 5) == DataAccessResult.OBJECT_UNDEFINED
         assert isinstance(await client.get(116, "0-0:19.61.0.255", 2), Data)
@@ -476,6 +510,8 @@ async def test_the_switch_takes_no_other_parameter_and_mode_0_no_order() -> None
         ({"control_mode": 8}, "control mode"),
         ({"status_delay_seconds": -1.0}, "status delay"),
         ({"status_delay_seconds": float("nan")}, "status delay"),
+        ({"master_key": bytes(15)}, "master key"),
+        ({"debt": DebtRecovery(1, 1), "profile": MeterProfile(account_obis=None)}, "a profile with an account"),
         ({"security": SecuritySettings(ek=HLS.ek, ak=HLS.ak, mechanism=HLS.mechanism)}, "system-title"),
     ],
 )

@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 
 from cosem_objects.dlms.apdu import AttributeDescriptor, GetRequest, ServiceError
-from cosem_objects.dlms.client import AssociationRefused, ServiceRefused
+from cosem_objects.dlms.refusals import AssociationRefused, ServiceRefused
 from cosem_objects.dlms.security import InvocationCounters
 from cosem_objects.dlms.settings import Ciphering, SecuritySettings
 from cosem_objects.obis import ObisCode
-from sim_meters.ledger import CountersKept, FileLedger, Ledger, read_ledger
+from sim_meters.ledger import FileLedger, Ledger, read_ledger
 from sim_meters.meter import SimMeter
 from sim_meters.meter_config import lab_config
+from sim_meters.records import CountersKept
 from tests.sim_meters.meter_client import (
     AK,
     EK,

@@ -37,9 +37,12 @@ def connected(settings: HdlcSettings = SMALL) -> tuple[HdlcClientConnection, Hdl
     return client, server
 
 
-def said(frame: Frame | None) -> str:
-    """A frame as people write it."""
-    assert frame is not None
+def said(*frames: Frame) -> str:
+    """Frames as people write them."""
+    return ", ".join(map(_said, frames))
+
+
+def _said(frame: Frame) -> str:
     numbers = f" ns={frame.send_number}" if frame.kind is Kind.INFORMATION else ""
     numbers += f" nr={frame.receive_number}" if frame.kind.value in {"I", "RR", "RNR"} else ""
     return f"{frame.kind.value}{numbers}{' +' if frame.segmented else ''}"
@@ -48,23 +51,26 @@ def said(frame: Frame | None) -> str:
 def exchange(client: HdlcClientConnection, server: HdlcServerConnection, request: bytes, answer: bytes) -> list[str]:
     """One question and answer on a perfect line; what was said, in order."""
     log = []
-    frame: Frame | None = client.send(request)
+    frames = client.send(request)
     heard = got = None
-    while frame is not None:
-        log.append(said(frame))
-        reaction = server.receive(frame)
-        assert reaction is not None
-        frame = reaction.reply
-        if reaction.apdu is not None:
-            heard = reaction.apdu
-            frame = server.send(answer)
-        assert frame is not None
-        log.append(said(frame))
-        reaction = client.receive(frame)
-        assert reaction is not None
-        frame = reaction.reply
-        if reaction.apdu is not None:
-            got = reaction.apdu
+    while frames:
+        answers: tuple[Frame, ...] = ()
+        for frame in frames:
+            log.append(said(frame))
+            reaction = server.receive(frame)
+            assert reaction is not None
+            answers += reaction.frames
+            if reaction.apdu is not None:
+                heard = reaction.apdu
+                answers += server.send(answer)
+        frames = ()
+        for frame in answers:
+            log.append(said(frame))
+            reaction = client.receive(frame)
+            assert reaction is not None
+            frames += reaction.frames
+            if reaction.apdu is not None:
+                got = reaction.apdu
     assert (heard, got) == (request, answer)
     assert client.wait_seconds is None
     return log
@@ -91,7 +97,7 @@ def test_the_smaller_information_field_wins_in_each_direction() -> None:
     client.connect()
     client.receive(from_server(0x73, Parameters(info_max_tx=200, info_max_rx=40).encode()))
     assert (client.parameters.info_max_tx, client.parameters.info_max_rx) == (40, 200)
-    assert len(client.send(bytes(100)).information) == 40
+    assert len(client.send(bytes(100))[0].information) == 40
 
 
 def test_a_ua_that_nobody_can_read_is_garbled() -> None:
@@ -153,18 +159,16 @@ def test_long_question_long_answer_in_segments() -> None:
 
 def test_the_llc_header_stands_once_in_the_first_segment() -> None:
     client, server = connected()
-    first = client.send(bytes(20))
+    (first,) = client.send(bytes(20))
     assert first.information == LLC_REQUEST + bytes(7)
     client.receive(from_server(0x31))
     reaction = server.receive(first)
     assert reaction is not None
-    assert said(reaction.reply) == "RR nr=1"
-    reaction = client.receive(reaction.reply) if reaction.reply else None
-    assert client._segment().information == bytes(10)
+    assert said(*reaction.frames) == "RR nr=1"
+    assert client._run()[0].information == bytes(10)
     server = HdlcServerConnection(SERVER, CLIENT, SMALL, b"")
     server.receive(from_client(0x10, LLC_REQUEST + b"x"))
-    answer = server.send(b"y")
-    assert answer is not None
+    (answer,) = server.send(b"y")
     assert answer.information == LLC_RESPONSE + b"y"
 
 
@@ -189,7 +193,7 @@ def test_apdus_of_any_size_arrive_whole(sizes: list[tuple[int, int]], info_max: 
 
 def test_the_same_frame_is_repeated_with_the_same_number() -> None:
     client, _ = connected()
-    first = client.send(b"ask")
+    (first,) = client.send(b"ask")
     assert client.on_timeout() == client.on_timeout() == first
     assert client.repeats == 2
 
@@ -203,7 +207,9 @@ def test_after_the_last_repetition_the_connection_is_given_up_and_only_disc_is_l
         client.on_timeout()
     with pytest.raises(NotSentError, match="cannot send on an HDLC connection that is failed"):
         client.send(b"again")
-    assert said(client.disconnect()) == "DISC"
+    disc = client.disconnect()
+    assert disc is not None
+    assert said(disc) == "DISC"
 
 
 def test_an_answer_repeated_by_the_line_is_handed_over_once() -> None:
@@ -222,7 +228,7 @@ def test_a_repeated_acknowledgement_does_not_send_a_segment_again() -> None:
     client.send(bytes(20))
     go_on = client.receive(from_server(0x31))
     assert go_on is not None
-    assert said(go_on.reply) == "I ns=1 nr=0 +"
+    assert said(*go_on.frames) == "I ns=1 nr=0 +"
     assert client.receive(from_server(0x31)) is None
     assert client.repeats == 0
 
@@ -232,7 +238,7 @@ def test_a_segment_lost_on_the_way_back_is_asked_for_again_with_rr() -> None:
     client.send(b"ask")
     reaction = client.receive(from_server(0x30, LLC_RESPONSE + b"te", segmented=True))
     assert reaction is not None
-    assert said(reaction.reply) == "RR nr=1"
+    assert said(*reaction.frames) == "RR nr=1"
     assert said(client.on_timeout()) == "RR nr=1"
     reaction = client.receive(from_server(0x32, b"ll"))
     assert reaction is not None
@@ -298,13 +304,13 @@ def test_a_server_not_ready_for_a_segment_gets_it_when_it_is() -> None:
     assert said(client.on_timeout()) == "RR nr=0"
     reaction = client.receive(from_server(0x11))  # RR 0: now
     assert reaction is not None
-    assert said(reaction.reply) == "I ns=0 nr=0 +"
+    assert said(*reaction.frames) == "I ns=0 nr=0 +"
     assert client.repeats == 1
     client.receive(from_server(0x35))  # RNR 1: took it, but no more
     assert said(client.on_timeout()) == "RR nr=0"
     reaction = client.receive(from_server(0x31))
     assert reaction is not None
-    assert said(reaction.reply) == "I ns=1 nr=0 +"
+    assert said(*reaction.frames) == "I ns=1 nr=0 +"
     assert client.repeats == 1
 
 
@@ -324,13 +330,17 @@ def test_frmr_ends_the_connection_and_disc_resets_the_other_side() -> None:
     client, _ = connected()
     with pytest.raises(ChannelClosed, match="FRMR 100001"):
         client.receive(from_server(FRMR, bytes.fromhex("100001")))
-    assert said(client.disconnect()) == "DISC"
+    disc = client.disconnect()
+    assert disc is not None
+    assert said(disc) == "DISC"
 
 
 @pytest.mark.parametrize("answer", [0x73, DM])
 def test_disc_is_done_with_ua_and_with_dm(answer: int) -> None:
     client, _ = connected()
-    assert said(client.disconnect()) == "DISC"
+    disc = client.disconnect()
+    assert disc is not None
+    assert said(disc) == "DISC"
     client.receive(from_server(answer))
     assert client.state is State.ENDED
     assert client.wait_seconds is None
@@ -370,7 +380,7 @@ def test_apdus_of_impossible_size_are_not_sent(size: int) -> None:
 
 
 def test_every_own_step_that_the_table_does_not_name_is_refused() -> None:
-    def step(client: HdlcClientConnection, event: Event) -> Frame:
+    def step(client: HdlcClientConnection, event: Event) -> object:
         return client.connect() if event is Event.CONNECT else client.send(b"x")
 
     for state in State:
@@ -396,9 +406,9 @@ def test_a_repeated_question_is_not_handed_over_twice_and_gets_its_answer_again(
     assert first.apdu == b"ask"
     waiting = server.receive(question)  # the meter still thinks
     assert waiting is not None
-    assert waiting == (None, None)
+    assert waiting == ((), None)
     answer = server.send(b"tell")
-    assert said(answer) == "I ns=0 nr=1"
+    assert said(*answer) == "I ns=0 nr=1"
     again = server.receive(question)
     assert again is not None
     assert again == (answer, None)
@@ -411,7 +421,7 @@ def test_a_repeated_segment_is_acknowledged_again_and_not_kept_twice() -> None:
     for _ in range(2):
         reaction = server.receive(segment)
         assert reaction is not None
-        assert said(reaction.reply) == "RR nr=1"
+        assert said(*reaction.frames) == "RR nr=1"
     reaction = server.receive(from_client(0x12, b"k"))
     assert reaction is not None
     assert reaction.apdu == b"ask"
@@ -422,11 +432,11 @@ def test_a_poll_while_the_meter_thinks_gets_rr_and_the_answer_waits_for_the_next
     server.receive(from_client(0x10, LLC_REQUEST + b"ask"))
     reaction = server.receive(from_client(0x11))
     assert reaction is not None
-    assert said(reaction.reply) == "RR nr=1"
-    assert server.send(b"tell") is None  # not our turn to speak
+    assert said(*reaction.frames) == "RR nr=1"
+    assert server.send(b"tell") == ()  # not our turn to speak
     reaction = server.receive(from_client(0x11))
     assert reaction is not None
-    assert said(reaction.reply) == "I ns=0 nr=1"
+    assert said(*reaction.frames) == "I ns=0 nr=1"
     assert server.repeats == 0
 
 
@@ -437,7 +447,7 @@ def test_a_poll_after_the_answer_was_lost_gets_it_again() -> None:
     for control in (0x11, 0x19):  # RR, REJ
         reaction = server.receive(from_client(control))
         assert reaction is not None
-        assert reaction.reply == answer
+        assert reaction.frames == answer
 
 
 def test_rnr_of_the_client_holds_the_answer_back() -> None:
@@ -446,33 +456,31 @@ def test_rnr_of_the_client_holds_the_answer_back() -> None:
     server.send(bytes(20))
     reaction = server.receive(from_client(0x35))
     assert reaction is not None
-    assert said(reaction.reply) == "RR nr=1"
+    assert said(*reaction.frames) == "RR nr=1"
     reaction = server.receive(from_client(0x31))
     assert reaction is not None
-    assert said(reaction.reply) == "I ns=1 nr=1 +"
+    assert said(*reaction.frames) == "I ns=1 nr=1 +"
 
 
 def test_an_idle_poll_is_answered_with_rr() -> None:
     _, server = connected()
     reaction = server.receive(from_client(0x11))
     assert reaction is not None
-    assert said(reaction.reply) == "RR nr=0"
+    assert said(*reaction.frames) == "RR nr=0"
 
 
 def test_a_client_that_asks_on_without_taking_its_answer_gets_the_old_one_first() -> None:
     _, server = connected()
     server.receive(from_client(0x10, LLC_REQUEST + b"one"))
-    first = server.send(b"first")
+    (first,) = server.send(b"first")
     reaction = server.receive(from_client(0x12, LLC_REQUEST + b"two"))  # N(R) says: first not received
     assert reaction is not None
     assert reaction.apdu == b"two"
-    assert reaction.reply is not None
-    assert first is not None
-    assert reaction.reply.information == first.information
-    assert server.send(b"second") is None
+    assert reaction.frames[0].information == first.information
+    assert server.send(b"second") == ()
     reaction = server.receive(from_client(0x31))
     assert reaction is not None
-    assert said(reaction.reply) == "I ns=1 nr=2"
+    assert said(*reaction.frames) == "I ns=1 nr=2"
 
 
 def test_frames_out_of_order_and_unknown_ones_are_ignored() -> None:
@@ -515,12 +523,13 @@ def talk(
     """Ask all questions over a line where each frame has its fate; a time-out comes when nothing is on the way."""
     line: deque[tuple[HdlcClientConnection | HdlcServerConnection, Frame]] = deque()
 
-    def put(receiver: HdlcClientConnection | HdlcServerConnection, frame: Frame) -> None:
-        times = FAULTS.index(fate.popleft()) if fate else 0
-        line.extend([(receiver, frame)] * (1, 0, 2)[times])
+    def put(receiver: HdlcClientConnection | HdlcServerConnection, *frames: Frame) -> None:
+        for frame in frames:
+            times = FAULTS.index(fate.popleft()) if fate else 0
+            line.extend([(receiver, frame)] * (1, 0, 2)[times])
 
     for question in questions:
-        put(server, client.send(question))
+        put(server, *client.send(question))
         while client.asking:
             if not line:
                 put(server, client.on_timeout())
@@ -529,15 +538,12 @@ def talk(
             reaction = receiver.receive(frame)
             if reaction is None:
                 continue
-            if reaction.reply is not None:
-                put(client if receiver is server else server, reaction.reply)
+            put(client if receiver is server else server, *reaction.frames)
             if reaction.apdu is not None and receiver is client:
                 answers.append(reaction.apdu)
             elif reaction.apdu is not None:
                 heard.append(reaction.apdu)
-                answer = server.send(reaction.apdu[::-1] * 2)
-                if answer is not None:
-                    put(client, answer)
+                put(client, *server.send(reaction.apdu[::-1] * 2))
 
 
 @settings(max_examples=400)

@@ -27,6 +27,7 @@ from transports.hdlc_frame import DISC, DM, FRMR, SNRM, UA, Frame, HdlcAddress, 
 from transports.hdlc_link import HdlcLink
 from transports.hdlc_receiver import FrameReceiver
 from transports.hdlc_server_link import HdlcServerLink
+from transports.inbox import INBOX_APDUS_MAX
 from transports.memory_stream import MemoryStream, stream_pair
 
 METER = HdlcAddress.server(1, 17)
@@ -705,6 +706,200 @@ def test_a_client_that_stops_in_the_middle_of_a_frame_does_not_block_the_meter()
     in_virtual_time(story)
 
 
+# Unasked, and without room.
+
+
+def test_what_a_meter_says_unasked_is_received_like_any_apdu() -> None:
+    async def story() -> None:
+        link, channel, meter = await opened()
+        meter.say(0x03, LLC_RESPONSE + b"idle")
+        assert await channel.receive(5) == b"idle"
+        await channel.send(b"ask")
+        meter.say(0x13, LLC_RESPONSE + b"push")
+        meter.say(0x30, LLC_RESPONSE + b"tell")
+        assert [await channel.receive(5) for _ in range(2)] == [b"push", b"tell"]
+        await channel.send(b"next")
+        assert [(await meter.hear()).control for _ in range(2)] == [0x10, 0x32]
+        await closed(link, meter)
+
+    in_virtual_time(story)
+
+
+def test_a_channel_that_is_never_opened_listens() -> None:
+    async def story() -> None:
+        ours, theirs = stream_pair()
+        link, meter = HdlcLink(ours), RawMeter(theirs)
+        channel = link.channel(1, 1, 17)
+        meter.say(0x03, LLC_RESPONSE + b"push")
+        meter.say(0x03, LLC_RESPONSE + b"push", client=16)
+        assert await channel.receive(5) == b"push"
+        assert link.strays == 1
+        await link.close()
+        await meter.hear_nothing()
+
+    in_virtual_time(story)
+
+
+def test_a_meter_that_pushes_without_end_does_not_put_off_the_time_out() -> None:
+    async def story() -> None:
+        link, channel, meter = await opened(HdlcSettings(retries=0))
+        await channel.send(b"ask")
+
+        async def push() -> None:
+            while True:
+                meter.say(0x03, LLC_RESPONSE + b"push")
+                await asyncio.sleep(1)
+
+        async def receive() -> None:
+            while True:
+                assert await channel.receive(None) == b"push"
+
+        pushing = asyncio.ensure_future(push())
+        with pytest.raises(ChannelTimeout, match="no answer while sending"):
+            await receive()
+        assert asyncio.get_running_loop().time() == pytest.approx(5)
+        pushing.cancel()
+        await closed_after_cancel(link)
+
+    in_virtual_time(story)
+
+
+def test_a_client_that_does_not_read_is_not_let_ask() -> None:
+    async def story() -> None:
+        link, channel, meter = await opened()
+        for _ in range(INBOX_APDUS_MAX):
+            meter.say(0x03, LLC_RESPONSE + b"push")
+        await meter.hear_nothing()
+        with pytest.raises(NotSentError, match="8 APDUs wait to be received"):
+            await channel.send(b"ask")
+        assert await channel.receive(5) == b"push"
+        await channel.send(b"ask")
+        assert (await meter.hear()).control == 0x10
+        await closed(link, meter)
+
+    in_virtual_time(story)
+
+
+def test_a_notification_of_the_client_goes_out_between_exchanges_and_is_not_answered() -> None:
+    async def story() -> None:
+        link, channel, meter = await opened()
+        await channel.send_unasked(b"hint")
+        frame = await meter.hear()
+        assert (frame.control, frame.information) == (0x03, LLC_REQUEST + b"hint")
+        await channel.send(b"ask")
+        with pytest.raises(NotSentError, match="cannot send unasked"):
+            await channel.send_unasked(b"hint")
+        meter.say(0x30, LLC_RESPONSE + b"tell")
+        assert await channel.receive(5) == b"tell"
+        with pytest.raises(NotSentError, match="at most 125 bytes"):
+            await channel.send_unasked(bytes(126))
+        await closed(link, meter)
+
+    in_virtual_time(story)
+
+
+@pytest.mark.parametrize("at_once", [False, True])
+def test_a_meter_speaks_unasked_when_it_is_polled_or_at_once_if_it_is_alone(at_once: bool) -> None:
+    async def story() -> None:
+        async def push(channel: ApduChannel) -> None:
+            await channel.send_unasked(b"push")
+            await echo(channel)
+
+        meters = Meters(push, HdlcSettings(unasked_at_once=at_once))
+        await meters.connected()
+        if not at_once:
+            await meters.client.hear_nothing()
+            meters.client.say(0x11)
+        frame = await meters.client.hear()
+        assert (frame.control, frame.information) == (0x03, LLC_RESPONSE + b"push")
+        if not at_once:
+            assert (await meters.client.hear()).control == 0x11
+        meters.client.say(0x10, LLC_REQUEST + b"abc")
+        assert (await meters.client.hear()).information == LLC_RESPONSE + b"cba"
+        await meters.close()
+
+    in_virtual_time(story)
+
+
+def test_an_snrm_repeated_after_a_notification_was_put_down_keeps_the_notification() -> None:
+    async def story() -> None:
+        async def push(channel: ApduChannel) -> None:
+            await channel.send_unasked(b"push")
+            await mute(channel)
+
+        meters = Meters(push)
+        await meters.connected()
+        await meters.client.hear_nothing()
+        await meters.connected()
+        meters.client.say(0x11)
+        assert (await meters.client.hear()).information == LLC_RESPONSE + b"push"
+        assert meters.began == [Address(1, 1, 17)]
+        await meters.close()
+
+    in_virtual_time(story)
+
+
+def test_a_meter_that_does_not_read_says_rnr_and_holds_nobody_else() -> None:
+    async def story() -> None:
+        go_on = asyncio.Event()
+        heard: list[bytes] = []
+
+        async def late(channel: ApduChannel) -> None:
+            if channel.address.client_sap == 1:
+                await go_on.wait()
+            while True:
+                heard.append(await channel.receive(None))
+
+        meters = Meters(late)
+        client = meters.client
+        await meters.connected()
+        for number in range(INBOX_APDUS_MAX):
+            client.say(number % 8 << 1 | 0x10, LLC_REQUEST + bytes([number]))
+            client.say(0x11)  # takes the turn away
+            assert (await client.hear()).kind is (Kind.RR if number + 1 < INBOX_APDUS_MAX else Kind.RNR)
+        for _ in range(2):
+            client.say(0x10, LLC_REQUEST + b"more")
+            assert (await client.hear()).kind is Kind.RNR
+        client.say(SNRM, client=16)
+        assert (await client.hear()).control == UA
+        go_on.set()
+        await client.hear_nothing()
+        client.say(0x11)
+        assert (await client.hear()).kind is Kind.RR
+        client.say(0x10, LLC_REQUEST + b"more")
+        await client.hear_nothing()
+        assert heard == [*(bytes([number]) for number in range(INBOX_APDUS_MAX)), b"more"]
+        await meters.close()
+
+    in_virtual_time(story)
+
+
+def test_the_segments_of_a_run_leave_in_one_piece() -> None:
+    async def story() -> None:
+        pieces: list[int] = []
+
+        class Counting(MemoryStream):
+            def write(self, data: bytes) -> None:
+                pieces.append(len(FrameReceiver().receive(data)))
+                super().write(data)
+
+        ours, theirs = stream_pair()
+        counting = Counting(ours.name, ours._incoming, ours._outgoing)
+        settings = HdlcSettings(info_max=10, window_max=5)
+        conversations = Conversations(echo)
+        server, link = HdlcServerLink(theirs, conversations, settings), HdlcLink(counting, settings)
+        channel = link.channel()
+        await channel.open(10)
+        await channel.send(bytes(77))
+        assert await channel.receive(5) == bytes(77)
+        assert pieces == [1, 5, 3, 1]  # SNRM, eight segments in two runs, RR for the second run of the answer
+        await link.close()
+        await server.close()
+        await conversations.close()
+
+    in_virtual_time(story)
+
+
 # Both sides on a bad line: 1 seed, 1 story.
 
 
@@ -714,10 +909,10 @@ class BadLine:
     # Two frames for a short exchange: about one exchange in five is hit.
     FAULTS = Faults(lose=0.03, flip=0.03, repeat=0.03, split=0.1, delay=0.05, delay_seconds_max=8, cut=0.002)
 
-    def __init__(self, seed: int, info_max: int) -> None:
+    def __init__(self, seed: int, info_max: int, window_max: int) -> None:
         self.ledger: list[bytes] = []
         self._rng = random.Random(seed)
-        self._settings = HdlcSettings(info_max=info_max)
+        self._settings = HdlcSettings(info_max=info_max, window_max=window_max)
         self._conversations = Conversations(self._serve)
 
     async def call(self) -> tuple[HdlcLink, HdlcServerLink]:
@@ -734,11 +929,13 @@ class BadLine:
             await channel.send(apdu[::-1] * 2)
 
 
-@pytest.mark.parametrize("info_max", [20, 128])
+@pytest.mark.parametrize(("info_max", "window_max"), [(20, 1), (128, 1), (20, 2), (12, 7)])
 @pytest.mark.parametrize("seed", range(60))
-def test_on_a_bad_line_every_apdu_arrives_once_or_the_conversation_ends(seed: int, info_max: int) -> None:
+def test_on_a_bad_line_every_apdu_arrives_once_or_the_conversation_ends(
+    seed: int, info_max: int, window_max: int
+) -> None:
     async def story() -> None:
-        line = BadLine(seed, info_max)
+        line = BadLine(seed, info_max, window_max)
         questions = deque(bytes([number]) * (1 + number * 7 % 90) for number in range(1, 40))
         sent: list[bytes] = []
         answered = 0

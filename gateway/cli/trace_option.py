@@ -1,0 +1,54 @@
+"""``--trace``: everything that goes over the link to a meter, in files; ``simmeters run`` has the same option."""
+
+from __future__ import annotations
+
+import argparse
+
+from cosem_objects.dlms.describe import Keys
+from cosem_objects.dlms.masking import Masker, TraceDescriber, apdu_name
+from cosem_objects.dlms.settings import SecuritySettings
+from cosem_objects.errors import SettingError
+from transports.trace import Describe, Knowledge, Trace
+from transports.trace_files import TraceTargetError, open_trace
+
+
+def add_trace_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("trace of the link")
+    group.add_argument(
+        "--trace",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="write bytes, frames, APDUs and values to FILE.jsonl, or frames to FILE.pcapng for Wireshark; - is JSON "
+        "lines on standard error; may be repeated; secrets are masked",
+    )
+    group.add_argument("--trace-secrets", action="store_true", help="show tokens, passwords and keys in the trace")
+
+
+def trace_from(args: argparse.Namespace, security: SecuritySettings) -> Trace | None:
+    """The trace that the options ask for; its owner closes it. Raises ``SettingError``."""
+    if not args.trace:
+        if args.trace_secrets:
+            raise SettingError("trace-secrets: goes with --trace")
+        return None
+    shows_secrets: bool = args.trace_secrets
+    knowledge = Knowledge(
+        new_mask=None if shows_secrets else lambda: Masker().mask,
+        new_describe=lambda: _describer(security, shows_secrets=shows_secrets),
+        name=apdu_name,
+    )
+    try:
+        return open_trace(args.trace, knowledge)
+    except TraceTargetError as error:
+        raise SettingError(f"trace: {error}") from None
+
+
+def _describer(security: SecuritySettings, *, shows_secrets: bool) -> Describe:
+    """For one conversation: what its APDUs say, deciphered with the keys of the meter."""
+    keys = Keys(
+        ek=security.ek,
+        ak=security.ak,
+        client_system_title=security.client_system_title,
+        meter_system_title=security.meter_system_title,
+    )
+    return TraceDescriber(keys, shows_secrets=shows_secrets).describe

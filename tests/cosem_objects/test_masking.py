@@ -1,0 +1,233 @@
+"""Masked APDUs: what may be seen of a conversation by people who must not see its secrets."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cosem_objects import axdr
+from cosem_objects.dlms.apdu import (
+    ActionRequest,
+    ActionResponse,
+    AttributeDescriptor,
+    GetRequest,
+    GetRequestWithList,
+    GetResponse,
+    GetResponseWithList,
+    MethodDescriptor,
+    PrefixedRequest,
+    PrefixedResponse,
+    SetRequest,
+)
+from cosem_objects.dlms.masking import MASK, Masker, apdu_name
+from cosem_objects.obis import ObisCode
+from tests.cosem_objects.secret_conversations import (
+    CLOCK,
+    ENTER,
+    GATEWAY,
+    STATUS,
+    TOKEN,
+    VENDORS_DATA,
+    Said,
+    conversations,
+    remains,
+)
+from tests.cosem_objects.strategies import acse_apdus, apdus, damaged
+from tests.vectors import Vector, dlms_vectors
+
+DIGITS = b"48643202781314010686"
+STRING = axdr.octet_string(DIGITS)
+
+
+def masked(*asked_before: bytes, apdu: bytes) -> bytes:
+    masker = Masker()
+    for before in asked_before:
+        masker.mask(before)
+    return masker.mask(apdu)
+
+
+# By hand: what is hidden, and what stays.
+
+AARQ_LLS = (
+    "6036A1090607608574050801018A0207808B0760857405080201AC0A80083132333435363738BE10040E01000000065F1F0400001E1DFFFF"
+)
+CASES = {
+    "a token that is entered": (
+        "C301C100730000132800FF0101090A48643202781314010686",
+        "C301C100730000132800FF0101090A2A2A2A2A2A2A2A2A2A2A",
+    ),
+    "a token that is entered, authenticated only": (
+        "CB2A1000000001C301C100730000132800FF0101090A48643202781314010686D1D2D3D4D5D6D7D8D9DADBDC",
+        "CB2A1000000001C301C100730000132800FF0101090A2A2A2A2A2A2A2A2A2A2AD1D2D3D4D5D6D7D8D9DADBDC",
+    ),
+    "a password": (AARQ_LLS, AARQ_LLS.replace("3132333435363738", "2A" * 8)),
+    "a dedicated key": (
+        "01011000112233445566778899AABBCCDDEEFF0000065F1F0400007E1F04B0",
+        "0101102A2A2A2A2A2A2A2A2A2A2A2A2A2A2A2A0000065F1F0400007E1F04B0",
+    ),
+    "wrapped keys": (
+        "C301C100400000 2B0000FF 02 01 0101 0202 1600 0918 " + "77" * 24,
+        "C301C100400000 2B0000FF 02 01 0101 0202 162A 0918 " + "2A" * 24,
+    ),
+    "a string in an answer to nobody knows what": ("C401C1000904DEADBEEF", "C401C10009042A2A2A2A"),
+    "a long number in an answer to nobody knows what": ("C401C1001500000000DEADBEEF", "C401C100152A2A2A2A2A2A2A2A"),
+    "whatever is behind an unknown tag": ("D90102030405", "D92A2A2A2A2A"),
+    "all of what cannot be read": ("C301C100730000132800FF0101FF48", "C32A2A2A2A2A2A2A2A2A2A2A2A2A2A"),
+    "all of what goes on too long": ("C401C1001600DEAD", "C42A2A2A2A2A2A2A"),
+    "a block of general block transfer": ("E08100010000 04DEADBEEF", "E08100010000 042A2A2A2A"),
+    "a string in a notification": ("0F00000001000914" + DIGITS.hex(), "0F00000001000914" + "2A" * 20),
+}
+OPEN = {
+    "a question": "C001C100730000132800FF0200",
+    "an answer of numbers": "C401C1000600001391",
+    "what is encrypted": "CB1A3000000001DEADBEEFDEADBEEFDEADBEEFDEADBEEFDEADBEEFDE",
+    "a date-time in a notification": "0F0000000100090C07EA0B15060E1601550000FF",
+    "an answer to a challenge": "C301C1000F0000280000FF010109111000000001D1D2D3D4D5D6D7D8D9DADBDC",
+    "a refusal": "D80101",
+    "a release": "6203800100",
+    "what was written": "C501C100",
+}
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
+def test_secrets_are_overwritten(case: tuple[str, str]) -> None:
+    wire, shown = map(bytes.fromhex, case)
+    assert Masker().mask(wire).hex() == shown.hex()
+
+
+@pytest.mark.parametrize("wire", OPEN.values(), ids=OPEN.keys())
+def test_what_is_no_secret_can_be_seen(wire: str) -> None:
+    assert Masker().mask(bytes.fromhex(wire)).hex().upper() == wire
+
+
+def test_an_answer_is_shown_as_its_question_deserves() -> None:
+    status = GetResponse(axdr.structure(axdr.enum(3), axdr.bit_string("0" * 16))).encode()
+    assert masked(GetRequest(STATUS).encode(), apdu=status) == status
+    serial = GetResponse(axdr.octet_string(b"SIM00000001")).encode()
+    assert masked(GetRequest(VENDORS_DATA).encode(), apdu=serial) == serial
+    token = GetResponse(STRING).encode()
+    assert masked(GetRequest(TOKEN).encode(), apdu=token) == token[:-20] + MASK * 20
+    listed = GetResponseWithList((axdr.octet_string(b"SIM00000001"), STRING)).encode()
+    asked = GetRequestWithList(((VENDORS_DATA, None), (TOKEN, None))).encode()
+    assert masked(asked, apdu=listed) == listed[:-20] + MASK * 20
+
+
+def test_all_attributes_at_once_hold_the_token() -> None:
+    everything = GetResponse(axdr.structure(axdr.octet_string(GATEWAY.octets), STRING)).encode()
+    shown = masked(GetRequest(AttributeDescriptor(115, GATEWAY, 0)).encode(), apdu=everything)
+    assert DIGITS not in shown
+
+
+def test_a_second_answer_to_one_question_is_one_to_something_unknown() -> None:
+    answer = GetResponse(axdr.octet_string(b"SIM00000001")).encode()
+    masker = Masker()
+    masker.mask(GetRequest(VENDORS_DATA).encode())
+    assert masker.mask(answer) == answer
+    assert b"SIM" not in masker.mask(answer)
+
+
+def test_two_questions_under_one_invoke_id_are_both_secret_if_one_is() -> None:
+    answer = GetResponse(axdr.octet_string(b"SIM00000001")).encode()
+    masker = Masker()
+    for asked in (TOKEN, VENDORS_DATA):
+        masker.mask(GetRequest(asked).encode())
+    assert [b"SIM" in masker.mask(answer) for _ in range(3)] == [False] * 3
+
+
+def test_devices_behind_one_prefix_are_told_apart() -> None:
+    masker = Masker()
+    masker.mask(PrefixedRequest(0, b"one", GetRequest(TOKEN).encode()).encode())
+    masker.mask(PrefixedRequest(0, b"two", GetRequest(VENDORS_DATA).encode()).encode())
+    two = PrefixedResponse(0, b"two", GetResponse(STRING).encode()).encode()
+    assert masker.mask(two) == two
+    one = PrefixedResponse(0, b"one", GetResponse(STRING).encode()).encode()
+    assert masker.mask(one) == one[:-20] + MASK * 20
+
+
+def test_objects_of_a_vendor_can_be_secrets_too() -> None:
+    masker = Masker([VENDORS_DATA.obis])
+    masker.mask(GetRequest(VENDORS_DATA).encode())
+    assert masker.mask(GetResponse(axdr.unsigned(7)).encode()).endswith(b"\x11*")
+    written = SetRequest(VENDORS_DATA, axdr.unsigned(7)).encode()
+    assert masker.mask(written) == written[:-1] + MASK
+    handed = ActionRequest(MethodDescriptor(9000, VENDORS_DATA.obis, 1), axdr.unsigned(7)).encode()
+    assert masker.mask(handed) == handed[:-1] + MASK
+    assert masker.mask(ActionResponse(0, axdr.unsigned(7)).encode()).endswith(b"\x11*")
+
+
+def test_what_is_written_is_shown_unless_it_may_be_a_token() -> None:
+    for value in (axdr.octet_string(bytes(12)), axdr.octet_string(b"short"), axdr.long64_unsigned(1)):
+        written = SetRequest(CLOCK, value).encode()
+        assert (Masker().mask(written) == written) is (value.type is not axdr.DataType.LONG64_UNSIGNED)
+
+
+# Vectors and properties.
+
+
+@pytest.mark.parametrize("vector", dlms_vectors().values(), ids=str)
+def test_no_vector_loses_an_octet_or_shows_its_password(vector: Vector) -> None:
+    shown = Masker().mask(vector.octets)
+    assert len(shown) == len(vector.octets)
+    assert b"12345678" not in shown
+
+
+@given(st.binary(max_size=80) | apdus.map(lambda apdu: apdu.encode()) | damaged(apdus.map(lambda apdu: apdu.encode())))
+def test_masking_overwrites_and_does_nothing_else(octets: bytes) -> None:
+    shown = Masker().mask(octets)
+    assert len(shown) == len(octets)
+    assert shown[:1] == octets[:1]
+    assert all(one in (other, MASK[0]) for one, other in zip(shown, octets, strict=True))
+
+
+@given(acse_apdus.map(lambda apdu: apdu.encode()))
+def test_an_association_is_masked_in_place(octets: bytes) -> None:
+    shown = Masker().mask(octets)
+    assert all(one in (other, MASK[0]) for one, other in zip(shown, octets, strict=True))
+
+
+@given(conversations, st.data())
+def test_no_conversation_shows_its_secrets(said: list[Said], data: st.DataObject) -> None:
+    """Also if some of it was not heard."""
+    masker = Masker()
+    lost = data.draw(st.sets(st.integers(0, len(said) - 1), max_size=3))
+    for number, (_, apdu) in enumerate(said):
+        if number not in lost:
+            assert not remains(masker.mask(apdu)), apdu.hex()
+
+
+@settings(max_examples=400)
+@given(
+    damaged(
+        st.sampled_from(
+            [ActionRequest(ENTER, value).encode() for value in (STRING, axdr.visible_string(DIGITS.decode()))]
+        )
+    )
+)
+def test_a_damaged_token_is_still_a_secret(octets: bytes) -> None:
+    assert not remains(Masker().mask(octets)), octets.hex()
+
+
+# Names.
+
+NAMES = {
+    "C001C100730000132800FF0200": "get-request",
+    AARQ_LLS: "aarq",
+    "CB1A3000000001DEADBEEFDEADBEEFDEADBEEFDEADBEEFDEADBEEFDE": "glo-action-request",
+    "DB00 05 3000000001": "general-glo-ciphering",
+    "D905": "tag D9",
+    "": "empty",
+}
+
+
+@pytest.mark.parametrize(("wire", "name"), NAMES.items(), ids=NAMES.values())
+def test_an_apdu_has_a_name(wire: str, name: str) -> None:
+    assert apdu_name(bytes.fromhex(wire)) == name
+
+
+def test_the_search_for_remains_finds_them() -> None:
+    assert remains(ActionRequest(ENTER, STRING).encode())
+    assert remains(DIGITS.hex().encode())
+    assert remains(b"4864 3202 7813 1401 0686".replace(b" ", b""))
+    assert not remains(Masker().mask(ActionRequest(ENTER, STRING).encode()))
+    assert ObisCode.parse("0-0:19.40.0.255") == GATEWAY

@@ -1,0 +1,85 @@
+"""TracedStream: lets everything pass, and an observer hear it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from transports.channel import ChannelError
+from transports.stream import ByteStream, OnBytes, OnClosed
+from transports.trace import Direction, Layer, LinkName, Trace, TraceEvent
+from transports.trace_observer import Observer
+
+_log = logging.getLogger(__name__)
+
+NewObserver = Callable[[LinkName, Trace], Observer]
+
+
+class TracedStream(ByteStream):
+    """A stream that is listened to, from now to its end."""
+
+    def __init__(self, inner: ByteStream, trace: Trace, new_observer: NewObserver, *, is_meter: bool) -> None:
+        self.name = inner.name
+        self._inner = inner
+        self._trace = trace
+        self._link = trace.link(inner.name, is_meter=is_meter)
+        self._observer: Observer | None = new_observer(self._link, trace)
+        self._note("link opened")
+
+    def start(self, on_bytes: OnBytes, on_closed: OnClosed) -> None:
+        def arrived(data: bytes) -> None:
+            self._hear(Direction.RECEIVED, data)
+            on_bytes(data)
+
+        def closed(error: ChannelError) -> None:
+            self._end(str(error))
+            on_closed(error)
+
+        self._inner.start(arrived, closed)
+
+    def write(self, data: bytes) -> None:
+        self._inner.write(data)
+        self._hear(Direction.SENT, data)
+
+    @property
+    def congested(self) -> bool:
+        return self._inner.congested
+
+    async def drain(self) -> None:
+        await self._inner.drain()
+
+    def pause_reading(self) -> None:
+        self._inner.pause_reading()
+
+    def resume_reading(self) -> None:
+        self._inner.resume_reading()
+
+    async def close(self) -> None:
+        await self._inner.close()
+        self._end("closed on this side")
+
+    def hang_up(self) -> None:
+        self._inner.hang_up()
+        self._end("closed on this side")
+
+    def _hear(self, direction: Direction, data: bytes) -> None:
+        if self._observer is not None:
+            self._safely(lambda observer: observer.hear(direction, bytes(data), self._trace.now()))
+
+    def _end(self, why: str) -> None:
+        if self._observer is not None:
+            self._safely(lambda observer: observer.end())
+            self._observer = None
+            self._note(f"link closed: {why}")
+
+    def _safely(self, act: Callable[[Observer], None]) -> None:
+        assert self._observer is not None
+        try:
+            act(self._observer)
+        except Exception as error:
+            self._observer = None
+            # Not the error itself: its text may repeat what was on the wire.
+            _log.warning("the trace of %s ends here: %s", self.name, type(error).__name__)
+
+    def _note(self, text: str) -> None:
+        self._trace.tell(TraceEvent(self._trace.now(), self._link, Layer.NOTE, details={"note": text}))
