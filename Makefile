@@ -4,7 +4,9 @@ PYTHON ?= python3
 RUN := .venv/bin
 PIP := $(RUN)/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: demo test soak bench lint clean
+FUZZ_SECONDS ?= 600
+
+.PHONY: demo test soak bench fuzz lint clean
 
 demo: .venv/run.stamp
 	$(RUN)/stsgate demo --exit
@@ -15,8 +17,11 @@ test: .venv/dev.stamp .venv-peers/stamp
 soak: .venv/dev.stamp .venv-peers/stamp
 	$(RUN)/python -m pytest -m soak
 
-bench: .venv/dev.stamp
+bench: .venv/dev.stamp .venv-peers/stamp
 	$(RUN)/python -m benchmarks.delivery
+
+fuzz: .venv/fuzz.stamp
+	$(RUN)/python -m tests.fuzz all --seconds $(FUZZ_SECONDS)
 
 lint: .venv/dev.stamp
 	$(RUN)/ruff format . && $(RUN)/ruff check --fix . && $(RUN)/mypy
@@ -32,6 +37,10 @@ clean:
 
 .venv/dev.stamp: requirements/dev.lock .venv/run.stamp
 	$(PIP) --require-hashes -r requirements/dev.lock
+	touch $@
+
+.venv/fuzz.stamp: requirements/fuzz.lock .venv/dev.stamp
+	$(PIP) --require-hashes -r requirements/fuzz.lock
 	touch $@
 
 # Other people's DLMS stacks: test oracles, in an environment of their own, never imported by the project.

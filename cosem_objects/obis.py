@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from reprlib import repr as shown
 
 from cosem_objects.errors import RemoteProtocolError, SettingError
 
@@ -21,7 +22,7 @@ class ObisCode:
         """Read ``A-B:C.D.E.F``. Raises ``SettingError``."""
         match = _FORM.fullmatch(text.strip())
         if match is None or any(int(group) > 255 for group in match.groups()):
-            raise SettingError(f"OBIS code {text!r}: expected six numbers up to 255 like 0-0:19.40.0.255")
+            raise SettingError(f"OBIS code {shown(text)}: expected six numbers up to 255 like 0-0:19.40.0.255")
         return cls(bytes(int(group) for group in match.groups()))
 
     @classmethod

@@ -6,6 +6,9 @@ allocated by a number that somebody sent, and the only error is ``RemoteProtocol
 
 from __future__ import annotations
 
+from struct import Struct
+from typing import Any
+
 from cosem_objects.errors import RemoteProtocolError
 
 
@@ -58,9 +61,29 @@ class OctetReader:
             raise RemoteProtocolError(f"{self.what}: length of {size} octets at offset {self.position - 1}")
         return self.unsigned(size)
 
+    def string(self) -> bytes:
+        """Octets with their length before them."""
+        start = self.position
+        if start < self._end:
+            size = self._octets[start]
+            after = start + 1 + size
+            if size < 0x80 and after <= self._end:  # a short one, and whole: nearly always
+                self.position = after
+                return self._octets[start + 1 : after]
+        return self.take(self.length())
+
     def element(self) -> tuple[int, bytes]:
         """One BER element with a tag of one octet: the tag, and the contents."""
-        return self.octet(), self.take(self.length())
+        return self.octet(), self.string()
+
+    def unpack(self, layout: Struct) -> tuple[Any, ...]:
+        """Values of fixed size, as ``layout`` has them."""
+        start = self.position
+        after = start + layout.size
+        if after > self._end:
+            self.take(layout.size)  # which says what is missing
+        self.position = after
+        return layout.unpack_from(self._octets, start)
 
     def rest(self) -> bytes:
         return self.take(self.remaining)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from functools import reduce
 from operator import or_
+from reprlib import repr as shown
 from typing import Any
 
 from cosem_objects import payment, token_gateway
@@ -47,7 +48,7 @@ class HiddenTokenProof(StrEnum):
 
 def _obis(key: str, value: Any) -> ObisCode:
     if not isinstance(value, str):
-        raise SettingError(f"profile field {key}: expected an OBIS code as text, got {value!r}")
+        raise SettingError(f"profile field {key}: expected an OBIS code as text, got {shown(value)}")
     try:
         return ObisCode.parse(value)
     except SettingError as error:
@@ -60,20 +61,20 @@ def _optional_obis(key: str, value: Any) -> ObisCode | None:
 
 def _text(key: str, value: Any) -> str:
     if not isinstance(value, str):
-        raise SettingError(f"profile field {key}: expected text, got {value!r}")
+        raise SettingError(f"profile field {key}: expected text, got {shown(value)}")
     return value
 
 
 def _boolean(key: str, value: Any) -> bool:
     if not isinstance(value, bool):
-        raise SettingError(f"profile field {key}: expected true or false, got {value!r}")
+        raise SettingError(f"profile field {key}: expected true or false, got {shown(value)}")
     return value
 
 
 def _whole(low: int, high: int) -> Callable[[str, Any], int]:
     def read(key: str, value: Any) -> int:
         if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-            raise SettingError(f"profile field {key}: expected a whole number from {low} to {high}, got {value!r}")
+            raise SettingError(f"profile field {key}: expected a whole number from {low} to {high}, got {shown(value)}")
         return value
 
     return read
@@ -83,7 +84,7 @@ def _seconds(low: float, high: float) -> Callable[[str, Any], float]:
     def read(key: str, value: Any) -> float:
         # The comparison is written so that NaN, which TOML knows, is refused too.
         if not isinstance(value, int | float) or isinstance(value, bool) or not low <= value <= high:
-            raise SettingError(f"profile field {key}: expected seconds from {low:g} to {high:g}, got {value!r}")
+            raise SettingError(f"profile field {key}: expected seconds from {low:g} to {high:g}, got {shown(value)}")
         return float(value)
 
     return read
@@ -95,7 +96,7 @@ def _choice(kind: type[StrEnum]) -> Callable[[str, Any], StrEnum]:
             return kind(value)
         except ValueError:
             expected = ", ".join(kind)
-            raise SettingError(f"profile field {key}: expected one of {expected}; got {value!r}") from None
+            raise SettingError(f"profile field {key}: expected one of {expected}; got {shown(value)}") from None
 
     return read
 
@@ -107,14 +108,14 @@ def _status_map(key: str, value: Any) -> Mapping[int, int]:
             raise ValueError("whole numbers only")
     except (AttributeError, TypeError, ValueError):
         raise SettingError(
-            f"profile field {key}: expected a table of the meter's codes to codes 0..8, got {value!r}"
+            f"profile field {key}: expected a table of the meter's codes to codes 0..8, got {shown(value)}"
         ) from None
     return mapping
 
 
 def _unit_aliases(key: str, value: Any) -> Mapping[str, str]:
     if not isinstance(value, Mapping) or not all(isinstance(unit, str) for unit in (*value, *value.values())):
-        raise SettingError(f"profile field {key}: expected a table of unit names, got {value!r}")
+        raise SettingError(f"profile field {key}: expected a table of unit names, got {shown(value)}")
     return dict(value)
 
 
@@ -124,20 +125,22 @@ def _delivery_methods(key: str, value: Any) -> tuple[int, ...]:
         or not value
         or not all(type(method) is int and 0 <= method <= 2 for method in value)
     ):
-        raise SettingError(f"profile field {key}: expected a list of 0 (remote), 1 (local), 2 (manual), got {value!r}")
+        raise SettingError(
+            f"profile field {key}: expected a list of 0 (remote), 1 (local), 2 (manual), got {shown(value)}"
+        )
     return tuple(map(int, value))
 
 
 def _sign(key: str, value: Any) -> int:
     if type(value) is not int or value not in (1, -1):
-        raise SettingError(f"profile field {key}: expected 1 or -1, got {value!r}")
+        raise SettingError(f"profile field {key}: expected 1 or -1, got {shown(value)}")
     return int(value)
 
 
 def _conformance(key: str, value: Any) -> Conformance:
     names = {(bit.name or "").lower().replace("_", "-"): bit for bit in OFFERED}
     if not isinstance(value, list) or not value or not all(isinstance(name, str) and name in names for name in value):
-        raise SettingError(f"profile field {key}: expected a list of {', '.join(names)}; got {value!r}")
+        raise SettingError(f"profile field {key}: expected a list of {', '.join(names)}; got {shown(value)}")
     return reduce(or_, (names[name] for name in value))
 
 
@@ -162,6 +165,8 @@ class MeterProfile:
     counter_obis: ObisCode = _setting(ObisCode.parse("0-0:43.1.0.255"), _obis)
     association_obis: ObisCode = _setting(ObisCode.parse("0-0:40.0.0.255"), _obis)
     """Where HLS passes 3 and 4 go."""
+    token_log_obis: ObisCode | None = _setting(None, _optional_obis)
+    """Profile generic (class 7) with a row for each token; the standard names none, so most models have none here."""
 
     token_encoding: TokenEncoding = _setting(TokenEncoding.ASCII20, _choice(TokenEncoding))
     token_readback: TokenReadback = _setting(TokenReadback.SAME, _choice(TokenReadback))
@@ -215,7 +220,7 @@ class MeterProfile:
             if key not in readers:
                 near = difflib.get_close_matches(key, readers, 1)
                 hint = f"; did you mean {near[0]}?" if near else ""
-                raise SettingError(f"profile field {key!r} does not exist{hint}")
+                raise SettingError(f"profile field {shown(key)} does not exist{hint}")
         return cls(**{key: readers[key](key, value) for key, value in mapping.items()})
 
     @classmethod
@@ -224,7 +229,7 @@ class MeterProfile:
         try:
             return cls.parse({"name": file.rpartition("/")[2].removesuffix(".toml"), **tomllib.loads(text)})
         except tomllib.TOMLDecodeError as error:
-            raise SettingError(f"profile {file} is no valid TOML: {error}") from None
+            raise SettingError(f"profile {file} is no valid TOML: {error!s:.200}") from None
         except SettingError:
             raise
         except (ValueError, RecursionError):  # TOML has no limit for the length of a number or the depth of a table

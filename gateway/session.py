@@ -29,6 +29,7 @@ from cosem_objects.dlms.apdu import (
     Response,
 )
 from cosem_objects.dlms.client import Associated, ClientAssociation, Event, Released
+from cosem_objects.dlms.hls import new_challenge
 from cosem_objects.dlms.refusals import ServiceRefused
 from cosem_objects.dlms.security import DecipheringError, InvocationCounters, ReplayedCounterError
 from cosem_objects.dlms.settings import SecuritySettings
@@ -41,7 +42,6 @@ from transports.channel import ApduChannel, ChannelError, Link
 from transports.registry import open_link
 
 DATA_CLASS_ID = 1
-_CHALLENGE_SIZE = 16
 _NOTIFICATIONS_MAX = 100
 """Unasked messages taken between a question and its answer, so that a talkative meter cannot hold us for ever."""
 
@@ -104,12 +104,22 @@ class Session:
             if len(some) == 1:
                 results.append(await self.get(some[0].class_id, some[0].obis, some[0].attribute))
                 continue
-            response = await self.ask(GetRequestWithList(tuple([(attribute, None) for attribute in some])))
-            if isinstance(response, GetResponseWithList):
-                results += response.results
-            else:  # refused as a whole: from now on they are asked for one by one
+            listed = await self._get_list(some)
+            if listed is None:  # from now on they are asked for one by one
                 self.list_size_max = 1
+            else:
+                results += listed
         return results
+
+    async def _get_list(self, attributes: Sequence[AttributeDescriptor]) -> tuple[Data | int, ...] | None:
+        """None if the meter, which agreed to lists, cannot do them after all: some refuse them as a whole, some write
+        answers that nobody can read (Gurux' servers do when one object is missing, or the answer is long)."""
+        try:
+            response = await self.ask(GetRequestWithList(tuple([(attribute, None) for attribute in attributes])))
+        except RemoteProtocolError:
+            self._association.give_up_reading()
+            return None
+        return response.results if isinstance(response, GetResponseWithList) else None
 
     async def action(self, class_id: int, obis: ObisCode, method: int, data: Data) -> ActionResponse:
         """Invoke a method. Raises ``NotSentError`` only if no byte left; then ``ChannelError``,
@@ -247,7 +257,7 @@ async def _open(
         association = ClientAssociation(
             security,
             counters,
-            secrets.token_bytes(_CHALLENGE_SIZE),
+            new_challenge(secrets.token_bytes),
             association_obis=profile.association_obis,
             pdu_size_max=profile.pdu_size_max,
             offered=profile.conformance,

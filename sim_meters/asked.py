@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TypeAlias
 
@@ -37,6 +37,8 @@ class Asked:
 
 
 Reader: TypeAlias = Callable[[Asked], "Data | DataAccessResult"]
+SelectiveReader: TypeAlias = "Callable[[Asked, int, Data], Data | DataAccessResult]"
+"""Reads a part of an attribute: that which selector and parameters ask for."""
 Method: TypeAlias = "Callable[[Asked, Data | None], ActionResult]"
 
 
@@ -48,6 +50,8 @@ class InterfaceClass:
     version: int
     readers: Mapping[int, Reader]
     methods: Mapping[int, Method]
+    selective_readers: Mapping[int, SelectiveReader] = field(default_factory=dict)
+    """Of the attributes that can be read in part."""
 
 
 def no_access(_asked: Asked) -> DataAccessResult:

@@ -19,6 +19,7 @@ from cosem_objects.association_ln import PUBLIC_CLIENT_SAP
 from cosem_objects.dlms import acse
 from cosem_objects.dlms.acse import Aare, ApplicationContext, AssociationResult, UserDiagnostic
 from cosem_objects.dlms.apdu import ActionRequest, ExceptionResponse, Request, ServiceError, StateError
+from cosem_objects.dlms.hls import new_challenge
 from cosem_objects.dlms.server import ServerAssociation
 from cosem_objects.dlms.settings import SecuritySettings
 from sim_meters.asked import Association
@@ -33,15 +34,13 @@ from transports.channel import ApduChannel, NotSentError
 
 _log = logging.getLogger(__name__)
 
-_CHALLENGE_SIZE = 16
-
 
 def _now() -> datetime:
     return datetime.now(UTC)
 
 
 def _new_challenge() -> bytes:
-    return secrets.token_bytes(_CHALLENGE_SIZE)
+    return new_challenge(secrets.token_bytes)
 
 
 class SimMeter(PrepaymentMeter):

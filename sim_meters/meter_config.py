@@ -10,6 +10,7 @@ from cosem_objects.disconnect_control import ControlState
 from cosem_objects.dlms.apdu import NetworkAddress
 from cosem_objects.dlms.settings import SecuritySettings
 from cosem_objects.errors import SettingError
+from cosem_objects.obis import ObisCode
 from cosem_objects.profile import MeterProfile
 from cosem_objects.security_setup import KEY_SIZE
 from cosem_objects.token_gateway import DataValueMap
@@ -24,7 +25,9 @@ from transports.channel import Address
 
 STATUS_DELAY_SECONDS_MAX = 86_400
 
-SIM_PROFILE = MeterProfile(name="sim", data_value_map=DataValueMap.ONEHOT16)
+SIM_PROFILE = MeterProfile(
+    name="sim", data_value_map=DataValueMap.ONEHOT16, token_log_obis=ObisCode.parse("1-0:99.15.0.255")
+)
 """What ``config/meter_profiles/sim.toml`` says; a test compares them."""
 
 CONTROL_MODES = {

@@ -40,6 +40,7 @@ from sim_meters.payment_objects import ACCOUNT, CREDIT, STS, TOKEN_GATEWAY
 from sim_meters.prepayment import PrepaymentMeter
 from sim_meters.push_object import PUSH_SETUP
 from sim_meters.security_object import SECURITY_SETUP
+from sim_meters.token_log import TOKEN_LOG
 
 CLOCK_OBIS = ObisCode.parse("0-0:1.0.0.255")
 
@@ -117,6 +118,7 @@ def objects_of(profile: MeterProfile, *, has_debt: bool = False) -> dict[ObisCod
         (profile.sts_obis, STS),
         (security_setup.DEFAULT_OBIS, SECURITY_SETUP),
         (push_setup.DEFAULT_OBIS, PUSH_SETUP),
+        (profile.token_log_obis, TOKEN_LOG),
     ]
     if profile.association_obis != association_ln.CURRENT_OBIS:
         places.append((profile.association_obis, ASSOCIATION))
@@ -160,14 +162,23 @@ def _get(meter: PrepaymentMeter, association: Association, request: GetRequest) 
     row = _find(association, request.attribute.class_id, request.attribute.obis)
     if isinstance(row, DataAccessResult):
         return row
-    if request.attribute.attribute == 0 or request.selection is not None:
-        return DataAccessResult.SCOPE_OF_ACCESS_VIOLATED  # neither all attributes at once nor a part of one
+    if request.selection is not None:
+        return _get_part(Asked(meter, association, request.attribute.obis), row, request.attribute, *request.selection)
+    if request.attribute.attribute == 0:
+        return DataAccessResult.SCOPE_OF_ACCESS_VIOLATED  # not all attributes at once
     if request.attribute.attribute == 1:
         return axdr.octet_string(request.attribute.obis.octets)
     reader = row.readers.get(request.attribute.attribute)
     if reader is None:
         return DataAccessResult.OBJECT_UNDEFINED
     return reader(Asked(meter, association, request.attribute.obis))
+
+
+def _get_part(
+    asked: Asked, row: InterfaceClass, attribute: AttributeDescriptor, selector: int, parameters: Data
+) -> Data | DataAccessResult:
+    reader = row.selective_readers.get(attribute.attribute)
+    return DataAccessResult.SCOPE_OF_ACCESS_VIOLATED if reader is None else reader(asked, selector, parameters)
 
 
 def _set(association: Association, attribute: AttributeDescriptor) -> DataAccessResult:

@@ -87,6 +87,8 @@ def _announce(plan: RunPlan, urls: list[str]) -> None:
     print(f"{LAB}{key}")
     for config, url in zip(plan.configs, urls, strict=True):
         title = config.security.meter_system_title.hex().upper()
-        print(f"meter {config.device_name}: PAN {config.pan.digits}, SGC {config.key.sgc:06d}, system title {title}")
+        behind = "" if config.behind is None else f", behind {config.behind}"
+        identity = f"PAN {config.pan.digits}, SGC {config.key.sgc:06d}, system title {title}"
+        print(f"meter {config.device_name}: {identity}{behind}")
         print(f"listening {url}")
     sys.stdout.flush()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
+from reprlib import repr as shown
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
 
 SCHEMES = ("tcp", "tcps", "hdlc+tcp", "serial", "pty", "mqtt", "mqtts", "inbound")
@@ -58,7 +59,7 @@ class Endpoint:
         if not parts.scheme:
             raise EndpointError(f"an endpoint is a URL, one of: {_FORMS}")
         if parts.scheme not in SCHEMES:
-            raise EndpointError(f"unknown scheme {parts.scheme!r}; an endpoint is one of: {_FORMS}")
+            raise EndpointError(f"unknown scheme {shown(parts.scheme)}; an endpoint is one of: {_FORMS}")
         if "@" in parts.netloc or "@" in parts.path:
             # A URL ends up in logs, process lists and browser histories.
             raise EndpointError("no passwords in URLs: give user name and password as settings of their own")
@@ -145,7 +146,7 @@ def _check_ipv6(host: str) -> None:
     try:
         IPv6Address(host)
     except AddressValueError:
-        raise EndpointError(f"{host!r} is not an IPv6 address; only those stand in []") from None
+        raise EndpointError(f"{shown(host)} is not an IPv6 address; only those stand in []") from None
 
 
 def _check_name(host: str, form: str) -> None:
@@ -154,14 +155,14 @@ def _check_name(host: str, form: str) -> None:
     if ":" in host:
         raise EndpointError(f"an IPv6 address stands in []: {form.replace('host', '[::1]')}")
     if len(host) > 253 or not all(_HOST_LABEL.fullmatch(label) for label in host.removesuffix(".").split(".")):
-        raise EndpointError(f"{host!r} is not a host name or IPv4 address")
+        raise EndpointError(f"{shown(host)} is not a host name or IPv4 address")
     last_label = host.removesuffix(".").rpartition(".")[2]
     if last_label[:1].isdigit():
         # Short and hexadecimal forms of IPv4 addresses call another host than the one that was mistyped.
         try:
             IPv4Address(host)
         except AddressValueError:
-            raise EndpointError(f"{host!r} is not an IPv4 address: four numbers up to 255") from None
+            raise EndpointError(f"{shown(host)} is not an IPv4 address: four numbers up to 255") from None
 
 
 def _site_and_meter(parts: SplitResult) -> str:
@@ -177,9 +178,9 @@ def _options(parts: SplitResult, known: tuple[str, ...]) -> dict[str, str]:
     for name, value in parse_qsl(parts.query, keep_blank_values=True):
         if name not in known:
             expected = f"it knows {' and '.join(known)}" if known else "it takes none"
-            raise EndpointError(f"unknown parameter {name!r} for {parts.scheme}; {expected}")
+            raise EndpointError(f"unknown parameter {shown(name)} for {parts.scheme}; {expected}")
         if name in options:
-            raise EndpointError(f"the parameter {name!r} stands there twice")
+            raise EndpointError(f"the parameter {shown(name)} stands there twice")
         options[name] = value
     return options
 

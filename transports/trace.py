@@ -68,7 +68,7 @@ def _tag(apdu: bytes) -> str:
     return f"tag {apdu[0]:02X}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Knowledge:
     """What a trace has to be told about APDUs, which ``transports`` does not understand. A mask and a describer belong
     to one conversation each: they are called with every APDU of it, in order."""

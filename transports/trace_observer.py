@@ -42,7 +42,7 @@ class Held:
         return self.size + _EVENT_WEIGHT
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Conversation:
     """What is known about one client and one server on a link."""
 

@@ -43,10 +43,8 @@ def _no_type(reader: OctetReader) -> RemoteProtocolError:
 
 
 def _fixed_reader(data_type: DataType, layout: struct.Struct) -> _ReadContents:
-    size, unpack = layout.size, layout.unpack
-
     def read_fixed(reader: OctetReader, _depth: int) -> Data:
-        return Data(data_type, unpack(reader.take(size))[0])
+        return Data(data_type, reader.unpack(layout)[0])
 
     return read_fixed
 
@@ -69,7 +67,7 @@ def _elements_reader(data_type: DataType) -> _ReadContents:
 
 
 def _read_octet_string(reader: OctetReader, _depth: int) -> Data:
-    return Data(_OCTET_STRING, reader.take(reader.length()))
+    return Data(_OCTET_STRING, reader.string())
 
 
 def _read_bit_string(reader: OctetReader, _depth: int) -> Data:
@@ -78,7 +76,7 @@ def _read_bit_string(reader: OctetReader, _depth: int) -> Data:
 
 def _text_reader(data_type: DataType) -> _ReadContents:
     def read_text(reader: OctetReader, _depth: int) -> Data:
-        return Data(data_type, _decode_text(reader.take(reader.length()), data_type, reader.what))
+        return Data(data_type, _decode_text(reader.string(), data_type, reader.what))
 
     return read_text
 
@@ -111,7 +109,7 @@ def _read_bits(reader: OctetReader) -> str:
 
 def _read_compact_array(reader: OctetReader, depth: int) -> Data:
     description = _read_description(reader, depth)
-    contents = OctetReader(reader.take(reader.length()), reader.what)
+    contents = OctetReader(reader.string(), reader.what)
     if contents.remaining:
         if description.size_min == 0:
             raise RemoteProtocolError(f"{reader.what}: a compact-array of elements without octets")

@@ -216,7 +216,9 @@ def decode(apdu: bytes) -> AcseApdu:
         return _decode_aare(fields)
     kind = Rlrq if tag == Rlrq.TAG else Rlre
     reason = fields.get(0x80)
-    return kind(reason[-1] if reason else None, _octet_string(fields.get(_Tag.USER_INFORMATION)))
+    if reason is not None and len(reason) != 1:
+        raise RemoteProtocolError(f"release: a reason of {len(reason)} octets")
+    return kind(reason[0] if reason else None, _octet_string(fields.get(_Tag.USER_INFORMATION)))
 
 
 def _decode_aarq(fields: Mapping[int, bytes]) -> Aarq:
@@ -263,13 +265,21 @@ def _encode_release(release: Rlrq | Rlre) -> bytes:
     return _field(release.TAG, _field(0x80, reason) + information)
 
 
+def _only_element(contents: bytes, what: str) -> tuple[int, bytes]:
+    """Tag and contents of the one element that fills ``contents``."""
+    reader = OctetReader(contents, what)
+    element = reader.element()
+    reader.finish()
+    return element
+
+
 def _oid(prefix: bytes, last: int) -> bytes:
     return b"\x06" + with_length(prefix + bytes((last,)))
 
 
 def _context(fields: Mapping[int, bytes]) -> int:
     what = "application context name"
-    tag, oid = OctetReader(fields.get(_Tag.APPLICATION_CONTEXT, b""), what).element()
+    tag, oid = _only_element(fields.get(_Tag.APPLICATION_CONTEXT, b""), what)
     if tag != 0x06:
         raise RemoteProtocolError(f"{what}: no object identifier")
     return _after_prefix(CONTEXT_OID, oid, what)
@@ -288,7 +298,7 @@ def _after_prefix(prefix: bytes, oid: bytes, what: str) -> int:
 def _octet_string(contents: bytes | None) -> bytes | None:
     if contents is None:
         return None
-    tag, octets = OctetReader(contents, "ACSE octet-string").element()
+    tag, octets = _only_element(contents, "ACSE octet-string")
     if tag != 0x04:
         raise RemoteProtocolError("ACSE octet-string: another type")
     return octets
@@ -297,14 +307,14 @@ def _octet_string(contents: bytes | None) -> bytes | None:
 def _authentication_value(contents: bytes | None) -> bytes | None:
     if contents is None:
         return None
-    tag, octets = OctetReader(contents, "authentication value").element()
+    tag, octets = _only_element(contents, "authentication value")
     if tag not in (0x80, 0x81):  # charstring, or bitstring as a few stacks write it
         raise RemoteProtocolError("authentication value: neither charstring nor bitstring")
     return octets
 
 
 def _integer(contents: bytes) -> int:
-    tag, octets = OctetReader(contents, "ACSE integer").element()
+    tag, octets = _only_element(contents, "ACSE integer")
     if tag != 0x02 or len(octets) != 1:
         raise RemoteProtocolError("ACSE integer: not one octet")
     return octets[0]
@@ -314,7 +324,7 @@ def _diagnostic(contents: bytes | None) -> tuple[int, bool]:
     """The diagnostic, and whether the service provider gave it. A field that is missing says nothing."""
     if not contents:
         return UserDiagnostic.NULL, False
-    source, diagnostic = OctetReader(contents, "result source diagnostic").element()
+    source, diagnostic = _only_element(contents, "result source diagnostic")
     if source not in (0xA1, 0xA2):
         raise RemoteProtocolError(f"result source diagnostic: source {source:02X}")
     return _integer(diagnostic), source == 0xA2

@@ -131,6 +131,11 @@ class ClientTransfer:
         self.first = whole if not room or len(whole) <= room else self._begin_blocks(room, len(whole))
         """The APDU that begins it."""
 
+    @property
+    def is_reading(self) -> bool:
+        """Whether the request is one that changes nothing in the meter."""
+        return isinstance(self._request, GetRequest | GetRequestWithList)
+
     def _begin_blocks(self, room: int, size: int) -> bytes:
         begun = _first_block_of(self._request)
         if begun is None or not self._conformance & begun[2]:

@@ -80,8 +80,8 @@ class CipheredApdu(NamedTuple):
                 else f"an APDU in clear ({tag:02X}) where a ciphered one was agreed"
             )
         form, plain_tag = known
-        title = reader.take(reader.length()) if plain_tag is None else b""
-        body = reader.take(reader.length())
+        title = reader.string() if plain_tag is None else b""
+        body = reader.string()
         reader.finish()
         if len(body) < HEADER_SIZE:
             raise CipheredFormatError("a ciphered APDU without security header")

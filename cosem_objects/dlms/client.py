@@ -208,6 +208,12 @@ class ClientAssociation:
         self.state = State.WAITING
         return sent
 
+    def give_up_reading(self) -> None:
+        """The answer to a GET was none, or a refusal: as reading changes nothing, the same may be asked otherwise. The
+        answer itself, should it still come, would not have the invoke-id of the next question."""
+        if self._transfer is not None and self._transfer.is_reading:
+            self._transfer, self.state = None, State.ASSOCIATED
+
     def release(self) -> bytes:
         """The RLRQ; in a ciphered association it carries the ciphered InitiateRequest."""
         self._expect(State.ASSOCIATED)

@@ -45,17 +45,21 @@ class Whole:
 
 
 class GeneralTransfer:
-    """One side of one exchange after the other: the other side's first block of new octets begins the next."""
+    """One side of one exchange after the other. ``is_asked``: the side that answers, for which the first block of
+    another request ends what was under way."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_asked: bool = False) -> None:
+        self._is_asked = is_asked
         self._begin()
 
     def _begin(self) -> None:
         self._to_send: deque[bytes] = deque()
+        self._has_sent = False
         self._last_sent: GeneralBlockTransfer | None = None
         self._number = 0
         self._received = 0
-        self._received_octets = 0  # number of the last block that had octets
+        self._received_octets = 0
+        """Number of the last block that had octets."""
         self._first_octets = b""
         self._gathered = bytearray()
         self._is_whole = False
@@ -73,6 +77,7 @@ class GeneralTransfer:
             raise LocalProtocolError("the other side's PDU size leaves no room for a block")
         if len(octets) > size * (BLOCK_NUMBER_MAX - self._number):
             raise LocalProtocolError(f"an APDU of {len(octets)} octets in blocks of {size} has too many of them")
+        self._has_sent = True
         self._to_send = deque(octets[start : start + size] for start in range(0, len(octets), size))
         return self._send_next()
 
@@ -87,12 +92,13 @@ class GeneralTransfer:
 
     def _begins_anew(self, block: GeneralBlockTransfer) -> bool:
         """Whether a first block is that of another APDU, and not once more that of the one which is coming in."""
-        return self._is_whole or (self._received_octets > 0 and block.octets != self._first_octets)
+        is_another = self._received_octets > 0 and block.octets != self._first_octets
+        return is_another or self._is_whole or (self._is_asked and self._has_sent)
 
     def _acknowledge(self, block: GeneralBlockTransfer) -> bytes | None:
         """The other side says only how far our blocks have arrived."""
         if self._to_send and block.acknowledged == self._number:
-            self._note(block)
+            self._received, self._repeats = max(self._received, block.number), 0
             return self._send_next()
         if self._last_sent is None:
             raise RemoteProtocolError("an acknowledgement of blocks that were never sent")
@@ -104,22 +110,18 @@ class GeneralTransfer:
             return None if block.is_streaming and not block.is_last else self._ask_again()
         if self._to_send:
             raise RemoteProtocolError("the other side sends general blocks before it took all of ours")
+        if len(self._gathered) + len(block.octets) > TRANSFER_SIZE_MAX:
+            raise RemoteProtocolError(f"blocks of more than {TRANSFER_SIZE_MAX} octets together")
         if block.number == 1:
             self._first_octets = block.octets
-        self._note(block)
-        self._received_octets = block.number
+        self._received = self._received_octets = block.number
+        self._repeats = 0
         self._gathered += block.octets
-        if len(self._gathered) > TRANSFER_SIZE_MAX:
-            raise RemoteProtocolError(f"blocks of more than {TRANSFER_SIZE_MAX} octets together")
         if block.is_last:
             whole, self._is_whole = Whole(bytes(self._gathered)), True
             self._gathered.clear()
             return whole
         return None if block.is_streaming else self._say(b"", is_last=True)
-
-    def _note(self, block: GeneralBlockTransfer) -> None:
-        self._received = max(self._received, block.number)
-        self._repeats = 0
 
     def _send_next(self) -> bytes:
         octets = self._to_send.popleft()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from cosem_objects.dlms.acse import Mechanism
@@ -19,6 +20,7 @@ from cosem_objects.dlms.security import Cipher, InvocationCounters
 from cosem_objects.dlms.settings import AUTHENTICATED
 
 CHALLENGE_SIZE_MIN, CHALLENGE_SIZE_MAX = 8, 64
+_CHALLENGE_SIZE = 16
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -65,6 +67,13 @@ def is_challenge(octets: bytes) -> bool:
     """Whether this may be answered: long enough not to be collected beforehand, and no APDU, for which a GMAC answer
     would be a valid tag wherever authentication alone is enough."""
     return CHALLENGE_SIZE_MIN <= len(octets) <= CHALLENGE_SIZE_MAX and not is_apdu(octets)
+
+
+def new_challenge(chance: Callable[[int], bytes]) -> bytes:
+    """A challenge of our own, from so many octets of fresh ``chance``: one that the other side may answer."""
+    while not is_challenge(challenge := chance(_CHALLENGE_SIZE)):
+        continue  # about one in 100,000
+    return challenge
 
 
 def answer_challenge(cipher: Cipher, title: bytes, counter: int, challenge: bytes) -> bytes:

@@ -89,7 +89,8 @@ _LIBRARY_TAG_SIZE = 16
 
 
 class Cipher:
-    """AES-GCM with the two global keys. One-shot calls: several times faster than a streaming context here."""
+    """AES-GCM with an encryption key and the authentication key. One-shot calls: several times faster than a streaming
+    context here."""
 
     __slots__ = ("_ak", "_encrypt")
 
@@ -98,26 +99,30 @@ class Cipher:
         self._ak = ak
 
     def seal(self, control: int, title: bytes, counter: int, plain: bytes) -> bytes:
-        """``plain`` under security control octet ``control``: ciphertext and tag, as they follow the counter."""
+        """``plain`` under security control octet ``control`` : ciphertext and tag, as they follow the counter."""
+        if not control & ENCRYPTED:
+            return plain + self.authenticate(control, title, counter, plain)
         nonce = title + counter.to_bytes(4, "big")
-        if control & ENCRYPTED:
-            associated = bytes((control,)) + self._ak if control & AUTHENTICATED else None
-            sealed = self._encrypt(nonce, plain, associated)
-            return sealed[: TAG_SIZE - _LIBRARY_TAG_SIZE] if control & AUTHENTICATED else sealed[:-_LIBRARY_TAG_SIZE]
-        return plain + self.authenticate(control, title, counter, plain)
+        if not control & AUTHENTICATED:
+            return self._encrypt(nonce, plain, None)[:-_LIBRARY_TAG_SIZE]
+        return self._encrypt(nonce, plain, bytes((control,)) + self._ak)[: TAG_SIZE - _LIBRARY_TAG_SIZE]
 
     def open(self, control: int, title: bytes, counter: int, sealed: bytes) -> bytes:
         """The plain octets, if the tag fits. Raises ``DecipheringError``."""
         nonce = title + counter.to_bytes(4, "big")
         if not control & AUTHENTICATED:
-            return self._keystream(nonce, sealed)
+            return self._encrypt(nonce, sealed, None)[:-_LIBRARY_TAG_SIZE]
         if len(sealed) < TAG_SIZE:
             raise DecipheringError("a ciphered APDU shorter than its tag")
-        text = sealed[:-TAG_SIZE]
-        # The library knows only tags of 16 octets. In counter mode deciphering is enciphering, so the plain octets
-        # are recovered, sealed once more, and released only if the first 12 octets of the tag agree.
-        plain = self._keystream(nonce, text) if control & ENCRYPTED else text
-        if not hmac.compare_digest(self.seal(control, title, counter, plain), sealed):
+        text, tag = sealed[:-TAG_SIZE], sealed[-TAG_SIZE:]
+        if control & ENCRYPTED:
+            # The library knows only tags of 16 octets. In counter mode deciphering is enciphering, so the plain octets
+            # are recovered, sealed once more, and released only if the first 12 octets of the tag agree.
+            plain = self._encrypt(nonce, text, None)[:-_LIBRARY_TAG_SIZE]
+            own_tag = self._encrypt(nonce, plain, bytes((control,)) + self._ak)[-_LIBRARY_TAG_SIZE:][:TAG_SIZE]
+        else:
+            plain, own_tag = text, self.authenticate(control, title, counter, text)
+        if not hmac.compare_digest(own_tag, tag):
             raise DecipheringError("the authentication tag of a ciphered APDU does not fit")
         return plain
 
@@ -125,9 +130,6 @@ class Cipher:
         """The GMAC tag over ``octets``: for authenticated-only APDUs and for HLS challenges."""
         nonce = title + counter.to_bytes(4, "big")
         return self._encrypt(nonce, b"", bytes((control,)) + self._ak + octets)[:TAG_SIZE]
-
-    def _keystream(self, nonce: bytes, octets: bytes) -> bytes:
-        return self._encrypt(nonce, octets, None)[:-_LIBRARY_TAG_SIZE]
 
     def __repr__(self) -> str:
         return "<Cipher>"

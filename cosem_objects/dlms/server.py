@@ -151,7 +151,7 @@ class ServerAssociation:
         """What both sides offered, while an association stands; else what this side offers."""
         self._asked: Request | None = None
         self._transfer = ServerTransfer()
-        self._blocks = GeneralTransfer()
+        self._blocks = GeneralTransfer(is_asked=True)
 
     def receive(self, octets: bytes) -> bytes | Request | None:
         """One APDU from the client: our own answer, a request for the objects, or None where nothing is to be said
@@ -236,7 +236,7 @@ class ServerAssociation:
             assert isinstance(block, GeneralBlockTransfer)
             reaction = self._blocks.receive(block)
             return self._receive_service(reaction.octets) if isinstance(reaction, Whole) else reaction
-        self._blocks = GeneralTransfer()
+        self._blocks = GeneralTransfer(is_asked=True)
         return self._receive_service(octets)
 
     def _receive_service(self, octets: bytes) -> bytes | Request:
@@ -390,7 +390,7 @@ class ServerAssociation:
         """No association stands, and nothing of the last one is left."""
         self.state, self._layer, self._asked, self._challenged = State.IDLE, None, None, None
         self.conformance = self._offered
-        self._transfer, self._blocks = ServerTransfer(), GeneralTransfer()
+        self._transfer, self._blocks = ServerTransfer(), GeneralTransfer(is_asked=True)
 
     # Security.
 

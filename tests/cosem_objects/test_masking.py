@@ -20,7 +20,8 @@ from cosem_objects.dlms.apdu import (
     PrefixedResponse,
     SetRequest,
 )
-from cosem_objects.dlms.masking import MASK, Masker, apdu_name
+from cosem_objects.dlms.describe import Keys
+from cosem_objects.dlms.masking import MASK, Masker, TraceDescriber, apdu_name
 from cosem_objects.obis import ObisCode
 from tests.cosem_objects.secret_conversations import (
     CLOCK,
@@ -28,6 +29,7 @@ from tests.cosem_objects.secret_conversations import (
     GATEWAY,
     STATUS,
     TOKEN,
+    TOKENS,
     VENDORS_DATA,
     Said,
     conversations,
@@ -75,6 +77,14 @@ CASES = {
     "whatever is behind an unknown tag": ("D90102030405", "D92A2A2A2A2A"),
     "all of what cannot be read": ("C301C100730000132800FF0101FF48", "C32A2A2A2A2A2A2A2A2A2A2A2A2A2A"),
     "all of what goes on too long": ("C401C1001600DEAD", "C42A2A2A2A2A2A2A"),
+    "what is compressed": (
+        "CB1E9000000001C001C100080000010000FF0200D1D2D3D4D5D6D7D8D9DADBDC",
+        "CB1E9000000001" + "2A" * 25,
+    ),
+    "what is left over in the user-information": (
+        "6015A109060760857405080101BE08040262 03DEADBEEF",
+        "6015A109060760857405080101BE08040262 2A2A2A2A2A",
+    ),
     "a block of general block transfer": ("E08100010000 04DEADBEEF", "E08100010000 042A2A2A2A"),
     "a string in a notification": ("0F00000001000914" + DIGITS.hex(), "0F00000001000914" + "2A" * 20),
 }
@@ -117,6 +127,36 @@ def test_all_attributes_at_once_hold_the_token() -> None:
     everything = GetResponse(axdr.structure(axdr.octet_string(GATEWAY.octets), STRING)).encode()
     shown = masked(GetRequest(AttributeDescriptor(115, GATEWAY, 0)).encode(), apdu=everything)
     assert DIGITS not in shown
+
+
+def test_all_attributes_at_once_hold_a_short_secret_too() -> None:
+    everything = GetResponse(axdr.structure(axdr.octet_string(bytes(6)), axdr.octet_string(b"short"))).encode()
+    asked = GetRequest(AttributeDescriptor(15, ObisCode.parse("0-0:40.0.0.255"), 0)).encode()
+    assert b"short" not in masked(asked, apdu=everything)
+
+
+def test_a_new_association_forgets_the_questions_of_the_one_before() -> None:
+    answer = GetResponse(axdr.octet_string(b"SIM00000001")).encode()
+    assert b"SIM" not in masked(GetRequest(VENDORS_DATA).encode(), bytes.fromhex(AARQ_LLS), apdu=answer)
+
+
+def test_a_description_shows_what_the_masker_has_left() -> None:
+    describer = TraceDescriber(Keys())
+    answer = ActionResponse(0, axdr.visible_string(TOKENS[0].number.to_bytes(9, "big").decode("latin-1"))).encode()
+    node = describer.describe(answer, Masker().mask(answer), "server")
+    assert node is not None
+    assert not remains((node.to_text() + str(node.to_json())).encode())
+    shown = TraceDescriber(Keys(), shows_secrets=True).describe(answer, answer, "server")
+    assert shown is not None
+    assert remains(str(shown.to_json()).encode())
+
+
+def test_what_is_authenticated_only_is_described_unless_it_holds_a_secret() -> None:
+    secret, shown = (bytes.fromhex(case) for case in CASES["a token that is entered, authenticated only"])
+    assert TraceDescriber(Keys()).describe(secret, shown, "client") is None
+    question = bytes.fromhex("C81E1000000001C001C100080000010000FF0200D1D2D3D4D5D6D7D8D9DADBDC")
+    assert Masker().mask(question) == question
+    assert TraceDescriber(Keys()).describe(question, question, "client") is not None
 
 
 def test_a_second_answer_to_one_question_is_one_to_something_unknown() -> None:

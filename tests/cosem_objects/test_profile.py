@@ -43,6 +43,7 @@ FIELDS: dict[str, tuple[dict[Any, Any], tuple[Any, ...]]] = {
     "device_name_obis": OPTIONAL_OBIS,
     "counter_obis": OBIS,
     "association_obis": OBIS,
+    "token_log_obis": OPTIONAL_OBIS,
     "token_encoding": choice(TokenEncoding),
     "token_readback": choice(TokenReadback),
     "hidden_token_proof": choice(HiddenTokenProof),
@@ -63,6 +64,7 @@ FIELDS: dict[str, tuple[dict[Any, Any], tuple[Any, ...]]] = {
     "restart_dedicated_counter": BOOLEAN,
     "dedicated_key_in_hls": BOOLEAN,
     "hdlc_info_max": whole(32, 2030),
+    "hdlc_window_max": whole(1, 7),
 }
 TABLES: dict[str, tuple[tuple[Any, ...], tuple[Any, ...]]] = {
     # Fields whose values are lists or tables: what is accepted as it stands, and what is not.

@@ -11,16 +11,11 @@ MESSAGE_SIZE_MAX = 300
 """Characters of an error's message: it goes into logs, and an attacker may cause any number of them."""
 
 
-def assert_harmless(error: Exception, secrets: Iterable[bytes] = (), *, quoted: str = "") -> None:
-    """The message of a refusal is there, short, one line, and says nothing of ``secrets``.
-
-    ``quoted``: a setting, which the message may repeat to the one who wrote it.
-    """
+def assert_harmless(error: Exception, secrets: Iterable[bytes] = ()) -> None:
+    """The message of a refusal is there, short, one line, and says nothing of ``secrets``."""
     message = str(error)
     assert message, f"a {type(error).__name__} without a word"
-    assert len(message) < MESSAGE_SIZE_MAX + len(repr(quoted)), (
-        f"a message of {len(message)} characters: {message[:80]!r}…"
-    )
+    assert len(message) < MESSAGE_SIZE_MAX, f"a message of {len(message)} characters: {message[:80]!r}…"
     assert message.isprintable(), f"a message with control characters: {message!r}"
     assert_says_nothing_of(secrets, message)
 

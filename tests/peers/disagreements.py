@@ -622,7 +622,7 @@ GURUX_ROWS = [
         "the number of bits",
         "the number rounded up to whole octets",
         "ours: the length of a BIT STRING counts bits (IEC 61334-6)",
-        lambda kind, thing: is_type(DataType.BIT_STRING)(kind, thing) and len(thing.value) % 8,
+        lambda kind, thing: is_type(DataType.BIT_STRING)(kind, thing) and len(thing.value) % 8 != 0,
     ),
     Disagreement(
         "gurux-time-without-hundredths",
@@ -687,6 +687,28 @@ GURUX_ROWS = [
 ]
 
 SENT_ROWS = [
+    Disagreement(
+        "gurux-list-in-blocks",
+        "gurux",
+        "sends",
+        "otherwise",
+        "Gurux' server answers GET with list with more than fits into one APDU",
+        "GET-response-with-datablock (02), block after block",
+        "last-block, number and a length under choice 03 (with-list), and no further block",
+        f"ours: only choice 02 has a block, {ASN1}",
+        lambda kind, thing: False,
+    ),
+    Disagreement(
+        "gurux-error-in-a-list-without-choice",
+        "gurux",
+        "sends",
+        "otherwise",
+        "GET-response-with-list of Gurux' server where an object does not exist or may not be read",
+        "01 and the data-access-result",
+        "the result alone, and for what may not be read the value behind it (mended in gurux_meter.py: mend_lists)",
+        f"ours: each result is a CHOICE of data and data-access-result, {ASN1}",
+        lambda kind, thing: False,
+    ),
     Disagreement(
         "gurux-last-block-not-marked",
         "gurux",

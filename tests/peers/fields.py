@@ -301,8 +301,10 @@ def _block(block: apdu.DataBlock) -> list[str]:
 
 
 def _get_block(it: apdu.GetResponseWithDataBlock) -> list[str]:
-    raw = isinstance(it.result, bytes)
-    content = f"RawData={it.result.hex().upper()}" if raw else f"DataAccessResult={ERROR_WORDS[it.result]}"
+    if isinstance(it.result, bytes):
+        content = f"RawData={it.result.hex().upper()}"
+    else:
+        content = f"DataAccessResult={ERROR_WORDS[it.result]}"
     return [_invoke(it), f"LastBlock={it.is_last:02X}", f"BlockNumber={it.number:08X}", content]
 
 

@@ -23,6 +23,7 @@ What it cannot do in 1.0.203, and we do in its place (the server half is a machi
 * ACTION: `handleMethodRequest` makes a list of something that is not iterable; HLS pass 3 converts bytes with
   int(). Parsed here, answered through `getLNPdu`. `enter` of class 115 does not exist there at all.
 * glo-requests: `handleGloDedRequest` passes its arguments one place to the left. The response handler serves.
+* GET with list: an object that is not there, or may not be read, is answered with one octet, no choice before it.
 * RLRQ: `GXByteBuffer.set` with its arguments swapped.
 * Requests cut into HDLC segments are parsed too early; frames are collected first and parsed when whole.
 * GET is served before any association once the HDLC link stands, and plain GET in a ciphered association. Refused
@@ -134,6 +135,7 @@ DEFAULTS = {
     "key_type": 2,
     "data_values": {"3": "", "4": "", "5": "1000000000000000", "6": "0001000000000000"},
     "action_result": 0,  # what enter answers when it took the octets
+    "mend_lists": True,  # write errors in a list as the standard says; False: as Gurux does, one octet
     "return_data": None,  # hex of COSEM data that enter returns, e.g. 00
     "hang_up_before_enter": 0,  # close the connection, so many times, when a token arrives: before it is booked
     "hang_up_after_enter": 0,  # … or after it is booked, instead of the reply
@@ -209,6 +211,23 @@ class StsAttributes(GXDLMSObject):
             e.error = ErrorCode.READ_WRITE_DENIED
             return None
         return self._values[e.index][1]
+
+
+class Refused:
+    """Stands in a GET with list for what has no value: Gurux writes an error there as one octet, without the choice.
+
+    It writes `error` first and the octets of the value behind it: the choice data-access-result, and the result.
+    """
+
+    def __init__(self, result):
+        self._result = result
+
+    def getAttributeCount(self):  # noqa: N802
+        return 127
+
+    def getValue(self, _settings, e):  # noqa: N802
+        e.error, e.byteArray = ErrorCode.HARDWARE_FAULT, True  # 1, as the choice is
+        return bytes([self._result])
 
 
 class Meter:
@@ -315,6 +334,7 @@ class Session(GXDLMSSecureServer):
             self.items.append(item)
         self._association = self.items.findByLN(ObjectType.ASSOCIATION_LOGICAL_NAME, "0.0.40.0.0.255")
         self._association.objectList = meter.objects
+        self._mends_list = False
         self.initialized = True  # initialize() would only drop class 116 again
 
     # Hooks and bookkeeping that Gurux' handlers call.
@@ -339,9 +359,18 @@ class Session(GXDLMSSecureServer):
         return SourceDiagnostic.NONE
 
     def onFindObject(self, _object_type, _sn, _ln):  # noqa: N802
-        return None
+        return Refused(ErrorCode.UNDEFINED_OBJECT) if self._mends_list else None
 
     def onGetAttributeAccess(self, e):  # noqa: N802
+        access = self._access(e)
+        if access == AccessMode.NO_ACCESS and self._mends_list:
+            e.target = Refused(ErrorCode.READ_WRITE_DENIED)
+            return AccessMode.READ
+        return access
+
+    def _access(self, e):
+        if isinstance(e.target, Refused):
+            return AccessMode.READ
         if self.settings.clientAddress == PUBLIC_CLIENT_SAP and e.target not in self._meter.public_objects:
             return AccessMode.NO_ACCESS
         return AccessMode.READ if 1 <= e.index <= e.target.getAttributeCount() else AccessMode.NO_ACCESS
@@ -470,6 +499,7 @@ class Session(GXDLMSSecureServer):
             emit("refused", why="plain APDU in a ciphered association", apdu=apdu.hex())
             return self._reply_raw(EXCEPTION_NOT_ALLOWED)
         if command == Command.GET_REQUEST:
+            self._mends_list = data.array()[data.position] == 3 and self._options.mend_lists
             return GXDLMSLNCommandHandler.handleGetRequest(self.settings, self, data, self.replyData, None)
         if command == Command.METHOD_REQUEST:
             return self._action(data)

@@ -48,7 +48,7 @@ NEW_METER: dict[tuple[int, str], dict[int, Data]] = {
         3: axdr.structure(axdr.integer(1), axdr.long_unsigned(1)),
         4: axdr.octet_string(bytes.fromhex("60857405080101")),
         5: axdr.structure(
-            axdr.bit_string("010000000000000000011001"),
+            axdr.bit_string("011000000001111000011101"),
             axdr.long_unsigned(0xFFFF),
             axdr.long_unsigned(0xFFFF),
             axdr.unsigned(6),
@@ -312,7 +312,7 @@ async def test_the_current_association_shows_its_security() -> None:
 
 async def test_an_unknown_service_is_refused_and_the_association_goes_on() -> None:
     async with client_of(a_meter()) as client:
-        await client.channel.send(bytes.fromhex("C003C10100010000010000FF0200"))  # GET with list
+        await client.channel.send(bytes.fromhex("D901"))  # ACCESS, which was not agreed
         assert await client.channel.receive(5) == bytes.fromhex("D80202")
         assert await client.balance() == 0
 

@@ -86,6 +86,15 @@ def test_both_check_sums_of_a_datagram_fit(payload: bytes) -> None:
     assert udp[8:] == payload
 
 
+def test_a_check_sum_of_zero_is_written_as_all_ones() -> None:
+    """RFC 768: zero would say that there is none."""
+    payload = datagram(CLIENT, METER, bytes(2))[26:28]
+    packet = datagram(CLIENT, METER, payload)
+    assert packet[26:28] == b"\xff\xff"
+    udp = packet[20:]
+    assert words_sum(packet[12:20] + b"\0\x11" + len(udp).to_bytes(2, "big") + udp) == 0xFFFF
+
+
 def test_a_frame_longer_than_any_datagram_is_cut() -> None:
     packet = datagram(METER, CLIENT, bytes(PAYLOAD_SIZE_MAX + 1))
     assert int.from_bytes(packet[2:4], "big") == len(packet) == 0xFFFF

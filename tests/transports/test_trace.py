@@ -130,12 +130,14 @@ def test_secrets_are_shown_on_demand() -> None:
     assert "".join(event["hex"] for event in told[:2]) == told[2]["hex"] == wrap(16, 1, ENTER).hex().upper()
 
 
-def test_the_client_is_known_on_both_sides() -> None:
-    for is_meter, direction in ((False, Direction.SENT), (True, Direction.RECEIVED)):
-        trace, ring = ring_trace()
-        WrapperObserver(LinkName(1, "peer", is_meter=is_meter), trace).hear(direction, wrap(16, 1, GET), NOON)
-        (frame,) = events(ring, "frame")
-        assert (frame["client_sap"], frame["server_sap"]) == (16, 1)
+@pytest.mark.parametrize("is_meter", [False, True])
+def test_the_client_is_known_on_both_sides_and_in_both_directions(is_meter: bool) -> None:
+    trace, ring = ring_trace()
+    observer = WrapperObserver(LinkName(1, "peer", is_meter=is_meter), trace)
+    asked, answered = list(Direction)[:: -1 if is_meter else 1]
+    observer.hear(asked, wrap(16, 1, GET), NOON)
+    observer.hear(answered, wrap(1, 16, GET), NOON)
+    assert [(frame["client_sap"], frame["server_sap"]) for frame in events(ring, "frame")] == [(16, 1)] * 2
 
 
 def test_a_stream_that_is_no_longer_understood_is_told_once() -> None:
@@ -213,6 +215,17 @@ def test_the_parameters_of_a_connection_are_shown() -> None:
         True,
         False,
     ]
+
+
+def test_an_answer_after_a_new_connection_is_one_to_something_unknown() -> None:
+    answer = bytes.fromhex("C401C10009034F4B21")
+    probe = Probe(HdlcObserver)
+    for begin in (b"", Frame(METER, CLIENT, SNRM).encode()):
+        probe.sent(information(True, 0, LLC_REQUEST + GET), begin)
+        probe.received(information(False, 0, LLC_RESPONSE + answer))
+        probe.sent(Frame(METER, CLIENT, SNRM).encode())
+    shown = [event["hex"] for event in probe.told("apdu") if event["direction"] == "received"]
+    assert shown == [answer.hex().upper(), "C401C10009032A2A2A"]
 
 
 def test_noise_and_broken_frames_are_told_by_number() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from cosem_objects.errors import LocalProtocolError
 from cosem_objects.octets import OctetReader, with_length
 
 
@@ -25,7 +26,7 @@ class DataBlock:
 
 def read_block(reader: OctetReader) -> DataBlock:
     is_last, number = reader.flag(), reader.unsigned(4)
-    return DataBlock(number, reader.take(reader.length()), is_last)
+    return DataBlock(number, reader.string(), is_last)
 
 
 _LAST = 0x80
@@ -50,7 +51,9 @@ class GeneralBlockTransfer:
     """How many blocks the sender of this one takes in a row; 0 = none at present."""
 
     def encode(self) -> bytes:
-        control = self.is_last * _LAST | self.is_streaming * _STREAMING | self.window & WINDOW_MAX
+        if not 0 <= self.window <= WINDOW_MAX:
+            raise LocalProtocolError(f"a window of {self.window} blocks: 0 to {WINDOW_MAX}")
+        control = self.is_last * _LAST | self.is_streaming * _STREAMING | self.window
         numbers = self.number.to_bytes(2, "big") + self.acknowledged.to_bytes(2, "big")
         return bytes((self.TAG, control)) + numbers + with_length(self.octets)
 
@@ -66,7 +69,7 @@ def read_general_block_transfer(reader: OctetReader) -> GeneralBlockTransfer:
     return GeneralBlockTransfer(
         number,
         acknowledged,
-        reader.take(reader.length()),
+        reader.string(),
         bool(control & _LAST),
         bool(control & _STREAMING),
         control & WINDOW_MAX,

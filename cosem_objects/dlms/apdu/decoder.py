@@ -127,9 +127,10 @@ def decode(apdu: bytes) -> Apdu:
 
 
 def is_apdu(octets: bytes) -> bool:
-    """Whether these octets are a whole APDU of a service."""
+    """Whether these octets are a whole APDU of the kinds that stand under an authentication tag."""
     try:
-        decode(octets)
+        decoded = decode(octets)
     except RemoteProtocolError:
         return False
-    return True
+    # These go around what is ciphered.
+    return not isinstance(decoded, PrefixedRequest | PrefixedResponse | GeneralBlockTransfer)

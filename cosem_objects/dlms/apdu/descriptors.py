@@ -70,7 +70,7 @@ def read_method(reader: OctetReader) -> MethodDescriptor:
 
 
 def _read_member(reader: OctetReader) -> tuple[int, ObisCode, int]:
-    class_id, instance_id, member = _MEMBER.unpack(reader.take(_MEMBER.size))
+    class_id, instance_id, member = reader.unpack(_MEMBER)
     return class_id, ObisCode(instance_id), member
 
 

@@ -140,9 +140,7 @@ def read_get_response(reader: OctetReader) -> GetResponseForm:
             is_last, number, failed = reader.flag(), reader.unsigned(4), reader.octet()
             if failed > 1:
                 raise RemoteProtocolError(f"{reader.what}: block choice {failed}, expected octets (0) or an error (1)")
-            return GetResponseWithDataBlock(
-                number, reader.octet() if failed else reader.take(reader.length()), is_last, invoke
-            )
+            return GetResponseWithDataBlock(number, reader.octet() if failed else reader.string(), is_last, invoke)
         case 3:
             return GetResponseWithList(read_results(reader), invoke)
     raise RemoteProtocolError(f"{reader.what}: choice {choice}, expected normal (1), with-datablock (2), with-list (3)")

@@ -99,7 +99,7 @@ def read_conformance(reader: OctetReader) -> Conformance:
 
 
 def read_initiate_request(reader: OctetReader) -> InitiateRequest:
-    key = reader.take(reader.length()) if reader.flag() else None
+    key = reader.string() if reader.flag() else None
     allowed = not reader.flag() or reader.flag()  # DEFAULT TRUE: a presence octet, then the value
     quality = reader.octet() if reader.flag() else None
     version, conformance = reader.octet(), read_conformance(reader)

@@ -53,5 +53,5 @@ def _read_date_time(reader: OctetReader) -> bytes:
 
 
 def read_event_notification(reader: OctetReader) -> EventNotification:
-    time = reader.take(reader.length()) if reader.flag() else None
+    time = reader.string() if reader.flag() else None
     return EventNotification(read_attribute(reader), axdr.read(reader), time)

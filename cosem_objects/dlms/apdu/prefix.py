@@ -95,8 +95,8 @@ class PrefixedResponse:
 
 
 def read_prefixed_request(reader: OctetReader) -> PrefixedRequest:
-    return PrefixedRequest(reader.octet(), reader.take(reader.length()), reader.rest())
+    return PrefixedRequest(reader.octet(), reader.string(), reader.rest())
 
 
 def read_prefixed_response(reader: OctetReader) -> PrefixedResponse:
-    return PrefixedResponse(reader.octet(), reader.take(reader.length()), reader.rest())
+    return PrefixedResponse(reader.octet(), reader.string(), reader.rest())

@@ -220,8 +220,8 @@ def read_set_response(reader: OctetReader) -> SetResponseForm:
         case 3:
             return SetResponseLastDataBlock(reader.octet(), reader.unsigned(4), invoke)
         case 4:
-            results = tuple(reader.take(reader.length()))
+            results = tuple(reader.string())
             return SetResponseLastDataBlockWithList(results, reader.unsigned(4), invoke)
         case 5:
-            return SetResponseWithList(tuple(reader.take(reader.length())), invoke)
+            return SetResponseWithList(tuple(reader.string()), invoke)
     raise RemoteProtocolError(f"{reader.what}: choice {choice}, expected 1 (normal) to 5")
