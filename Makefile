@@ -6,13 +6,18 @@ PIP := $(RUN)/python -m pip --disable-pip-version-check install --quiet
 
 FUZZ_SECONDS ?= 600
 
-.PHONY: demo test soak bench fuzz lint clean
+.PHONY: demo test tshark soak bench fuzz lint clean
 
 demo: .venv/run.stamp
 	$(RUN)/stsgate demo --exit
 
-test: .venv/dev.stamp .venv-peers/stamp
+test: .venv/dev.stamp .venv-peers/stamp tshark
 	$(RUN)/python -m pytest
+
+# Wireshark's command: opens the traces that the tests write.
+tshark:
+	command -v tshark > /dev/null || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends tshark; } \
+		|| { echo "tshark is missing: install it (Debian: apt-get install tshark)"; exit 1; }
 
 soak: .venv/dev.stamp .venv-peers/stamp
 	$(RUN)/python -m pytest -m soak

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from cosem_objects.errors import SettingError, TokenFormatError
 from gateway import __version__
-from gateway.cli import deliver, demo, dlms
+from gateway.cli import deliver, demo, dlms, readback
 from gateway.cli.parser import OneLineParser, name_of, unexpected, without_secrets
 from transports.endpoint import EndpointError
 
@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(
         title="commands", dest="command", required=True, metavar="COMMAND", parser_class=OneLineParser
     )
-    for command in (demo, deliver, dlms):
+    for command in (demo, deliver, readback, dlms):
         command.add_command(commands)
     parser.set_defaults(run_async=_run_async)
     args, unknown = parser.parse_known_args(arguments)

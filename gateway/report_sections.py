@@ -26,8 +26,6 @@ from cosem_objects.security_setup import Attribute as SecurityAttribute
 from gateway import report_values as say
 from gateway.report_values import Meaning
 
-_UNITS = {1: "consumption", 2: "electricity"}
-
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -77,9 +75,9 @@ STS = _kind(
     [
         (StsAttribute.COMMODITY, say.text),
         (StsAttribute.TOKEN_CARRIER_TYPES, say.numbers),
-        (StsAttribute.ENCRYPTION_ALGORITHM, say.two_digits),
-        (StsAttribute.SUPPLY_GROUP_CODE, say.six_digits),
-        (StsAttribute.TARIFF_INDEX, say.two_digits),
+        (StsAttribute.ENCRYPTION_ALGORITHM, say.digits(2)),
+        (StsAttribute.SUPPLY_GROUP_CODE, say.digits(6)),
+        (StsAttribute.TARIFF_INDEX, say.digits(2)),
         (StsAttribute.KEY_REVISION_NUMBER, say.number),
         (StsAttribute.KEY_TYPE, say.number),
         (StsAttribute.KEY_EXPIRY_NUMBER, say.number),
@@ -188,7 +186,11 @@ SECURITY_SETUP = _kind(
     security_setup.CLASS_ID,
     [
         (SecurityAttribute.SECURITY_POLICY, say.security_policy, "policy"),
-        (SecurityAttribute.SECURITY_SUITE, say.enum(security_setup.CLASS_ID, SecurityAttribute.SECURITY_SUITE), "suite"),
+        (
+            SecurityAttribute.SECURITY_SUITE,
+            say.enum(security_setup.CLASS_ID, SecurityAttribute.SECURITY_SUITE),
+            "suite",
+        ),
         (SecurityAttribute.CLIENT_SYSTEM_TITLE, say.title),
         (SecurityAttribute.SERVER_SYSTEM_TITLE, say.title),
     ],

@@ -55,8 +55,26 @@ def number(data: Data, _around: Surroundings) -> Said:
     return Said(str(data.integer), data.integer)
 
 
+def numbers(data: Data, _around: Surroundings) -> Said:
+    found = [element.integer for element in data.elements]
+    return Said(", ".join(map(str, found)) or "none", found)
+
+
+def digits(count: int) -> Meaning:
+    """A number that people write with zeros in front, such as a supply group code."""
+
+    def say(data: Data, _around: Surroundings) -> Said:
+        return Said(f"{data.integer:0{count}d}", data.integer)
+
+    return say
+
+
 def seconds(data: Data, _around: Surroundings) -> Said:
     return Said(f"{data.integer} s", data.integer)
+
+
+def connected(data: Data, _around: Surroundings) -> Said:
+    return Said("connected" if data.boolean else "disconnected", data.boolean)
 
 
 def text(data: Data, _around: Surroundings) -> Said:

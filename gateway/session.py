@@ -40,6 +40,7 @@ from gateway.forwarding import ForwardingChannel
 from gateway.meters import Meter
 from transports.channel import ApduChannel, ChannelError, Link
 from transports.registry import open_link
+from transports.trace import Trace
 
 DATA_CLASS_ID = 1
 _NOTIFICATIONS_MAX = 100
@@ -48,9 +49,9 @@ _NOTIFICATIONS_MAX = 100
 Connect = Callable[[Meter], Awaitable[Link]]
 
 
-async def connect(meter: Meter) -> Link:
+async def connect(meter: Meter, trace: Trace | None = None) -> Link:
     """The link to a meter by its endpoint."""
-    return await open_link(meter.endpoint, hdlc=meter.hdlc)
+    return await open_link(meter.endpoint, hdlc=meter.hdlc, trace=trace)
 
 
 class CounterUnreadable(RemoteRefusal):
@@ -91,7 +92,8 @@ class Session:
     async def get(self, class_id: int, obis: ObisCode, attribute: int) -> Data | int:
         """The value of an attribute, or the meter's data-access-result. Raises ``ChannelError``,
         ``RemoteProtocolError``."""
-        response = await self.ask(GetRequest(AttributeDescriptor(class_id, obis, attribute)))
+        request = GetRequest(AttributeDescriptor(class_id, obis, attribute))
+        response = await self._exchange(self._association.request(request))
         assert isinstance(response, GetResponse)
         return response.result
 
@@ -124,7 +126,8 @@ class Session:
     async def action(self, class_id: int, obis: ObisCode, method: int, data: Data) -> ActionResponse:
         """Invoke a method. Raises ``NotSentError`` only if no byte left; then ``ChannelError``,
         ``RemoteProtocolError``."""
-        response = await self.ask(ActionRequest(MethodDescriptor(class_id, obis, method), data))
+        request = ActionRequest(MethodDescriptor(class_id, obis, method), data)
+        response = await self._exchange(self._association.request(request))
         assert isinstance(response, ActionResponse)
         return response
 
@@ -180,18 +183,19 @@ class Session:
 
     async def _exchange(self, octets: bytes) -> Associated | Response | Released:
         """Send, and receive until the association has an event for us; what it wants to say itself is sent."""
-        await self._channel.send(octets)
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + self._timeout_seconds
+        channel, receive, now = self._channel, self._association.receive, asyncio.get_running_loop().time
+        await channel.send(octets)
+        deadline = now() + self._timeout_seconds
+        left = self._timeout_seconds
         for _ in range(_NOTIFICATIONS_MAX):
-            # One limit for the answer, however many notifications come before it.
-            left = max(0.0, deadline - loop.time())
-            event: Event = self._association.receive(await self._channel.receive(left))
+            event: Event = receive(await channel.receive(left))
             if isinstance(event, bytes):
-                await self._channel.send(event)
-                deadline = loop.time() + self._timeout_seconds
+                await channel.send(event)
+                deadline = now() + self._timeout_seconds
             elif event is not None and not isinstance(event, Notification):
                 return event
+            # One limit for the answer, however many notifications come before it.
+            left = max(0.0, deadline - now())
         raise RemoteProtocolError("the meter sends notifications without end instead of an answer")
 
 

@@ -19,7 +19,9 @@ from sim_meters.ledger import FileLedger, Ledger
 from sim_meters.meter import SimMeter
 from sim_meters.meter_config import MeterConfig
 from sim_meters.run_options import RunPlan, add_run_options, read_plan
+from sim_meters.trace_option import trace_from
 from transports.registry import listen
+from transports.trace import Trace
 
 _log = logging.getLogger(__name__)
 
@@ -35,12 +37,18 @@ def add_run_command(subparsers: _SubParsersAction[ArgumentParser], runner: Runne
     add_run_options(parser)
 
     def run_with(options: Namespace) -> int:
-        return runner(run(read_plan(options)))
+        plan = read_plan(options)
+        trace = trace_from(options, plan.configs[0].security)
+        try:
+            return runner(run(plan, trace))
+        finally:
+            if trace is not None:
+                trace.close()
 
     parser.set_defaults(func=run_with)
 
 
-async def run(plan: RunPlan) -> int:
+async def run(plan: RunPlan, trace: Trace | None = None) -> int:
     """Let the meters listen until SIGTERM or SIGINT.
 
     Raises ``SettingError``, ``LedgerError`` and ``EndpointError``; nothing listens then.
@@ -54,7 +62,9 @@ async def run(plan: RunPlan) -> int:
         async with AsyncExitStack() as listeners:
             urls = []
             for meter, endpoint in zip(made, plan.endpoints, strict=True):
-                listener = await listen(endpoint, meter.serve, accept=meter.config.is_for_us, hdlc=plan.hdlc)
+                listener = await listen(
+                    endpoint, meter.serve, accept=meter.config.is_for_us, hdlc=plan.hdlc, trace=trace
+                )
                 await listeners.enter_async_context(listener)
                 urls.append(listener.url)
             _announce(plan, urls)

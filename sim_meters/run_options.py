@@ -29,6 +29,7 @@ from sim_meters.security_options import add_security_options, read_master_key, r
 from sim_meters.sts.decoder_key import DecoderKey, VendingKey, derive_decoder_key
 from sim_meters.sts.key_attributes import KeyAttributes
 from sim_meters.sts.key_options import add_key_options, read_attributes, read_decoder_key, read_vending_key
+from sim_meters.trace_option import add_trace_options
 from transports.endpoint import Endpoint
 from transports.hdlc import HdlcSettings
 
@@ -75,6 +76,7 @@ def add_run_options(parser: ArgumentParser) -> None:
     add("--fault", metavar="FAULT", action="append", default=[], help=f"NAME, NAME:COUNT or NAME:PERCENT%%: {_FAULTS}")
     add("--seed", metavar="N", default="0", help="of the chance in --fault NAME:PERCENT%%, default 0")
     add_key_options(parser)
+    add_trace_options(parser)
     parser.set_defaults(pan=LAB_PAN, sgc=LAB_SGC)
 
 

@@ -37,6 +37,10 @@ PURE = {
     "transports/hdlc_frame.py",
     "transports/hdlc_receiver.py",
     "transports/hdlc_server.py",
+    "transports/pcapng.py",
+    "transports/trace_hdlc.py",
+    "transports/trace_observer.py",
+    "transports/trace_wrapper.py",
     "gateway/captured_frames.py",
     "gateway/meters.py",
     "gateway/translator.py",
@@ -224,6 +228,7 @@ SECRET_NAME = re.compile(r"(^|_)(password|passwords|secret|secrets|key|keys|ek|a
 OPEN_OCTETS = re.compile(r"(^|_)(time|title|challenge)$")
 """Octets that anybody may see. In all others an APDU may stand, and in it a token."""
 SHOWABLE = {
+    "cosem_objects.dlms.apdu.prefix.NetworkAddress.physical": "where a meter is to be found",
     "sim_meters.sts.identity.MeterPan.digits": "the number that is printed on the meter",
 }
 

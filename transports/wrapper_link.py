@@ -6,6 +6,9 @@ the first APDU from a pair of wPorts begins a conversation, if ``accept`` says t
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
+from typing import Any
+
 from transports.channel import Address, ApduChannel, ChannelClosed, ChannelError, Link, NotSentError
 from transports.conversations import CONVERSATIONS_MAX, Conversations
 from transports.endpoint import EndpointError
@@ -127,8 +130,8 @@ class WrapperChannel(ApduChannel):
         if self._stream.congested:
             await self._stream.drain()
 
-    async def receive(self, timeout_seconds: float | None) -> bytes:
-        return await self.inbox.get(timeout_seconds)
+    def receive(self, timeout_seconds: float | None) -> Coroutine[Any, Any, bytes]:
+        return self.inbox.get(timeout_seconds)
 
     async def close(self) -> None:
         """End the conversation.

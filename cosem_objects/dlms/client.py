@@ -163,6 +163,8 @@ class ClientAssociation:
         self._transfer: ClientTransfer | None = None
         self._blocks: GeneralTransfer | None = None
         self._associated: Associated | None = None
+        self._room = 0
+        """Octets that a plain APDU to the meter may have, 0 = no limit."""
 
     @property
     def list_size_max(self) -> int:
@@ -170,7 +172,7 @@ class ClientAssociation:
         associated = self._associated
         if associated is None or not associated.conformance & Conformance.MULTIPLE_REFERENCES:
             return 1
-        room = self._room(associated.pdu_size_max)
+        room = self._room
         return max(1, min(_LIST_SIZE_MAX, (room - _LIST_HEAD) // _LIST_ELEMENT)) if room else _LIST_SIZE_MAX
 
     # What we send.
@@ -204,7 +206,7 @@ class ClientAssociation:
         needed = _NEEDS[type(request)]
         if needed not in agreed:
             raise LocalProtocolError(f"the meter did not agree to {(needed & ~agreed).name}")
-        sent = self._begin(request, agreed, self._associated.pdu_size_max)
+        sent = self._begin(request, agreed)
         self.state = State.WAITING
         return sent
 
@@ -321,7 +323,7 @@ class ClientAssociation:
         method = MethodDescriptor(
             association_ln.CLASS_ID, self._association_obis, association_ln.METHOD_REPLY_TO_HLS_AUTHENTICATION
         )
-        return self._begin(ActionRequest(method, axdr.octet_string(answer)), Conformance.ACTION, 0)
+        return self._begin(ActionRequest(method, axdr.octet_string(answer)), Conformance.ACTION)
 
     def _finish_authentication(self, response: Response) -> Associated:
         """HLS pass 4: the meter's f(CtoS) must be right, or it is not our meter."""
@@ -345,6 +347,8 @@ class ClientAssociation:
         self.state = State.ASSOCIATED
         if self._layer is not None:
             self._layer.form = self._settings.ciphering
+        overhead = 0 if self._layer is None else self._layer.overhead
+        self._room = max(associated.pdu_size_max - overhead, 1) if associated.pdu_size_max else 0
         return associated
 
     def _error_inside(self, aare: Aare) -> ConfirmedServiceError | None:
@@ -360,24 +364,20 @@ class ClientAssociation:
 
     # Requests and security.
 
-    def _begin(self, request: Request, agreed: Conformance, pdu_size_max: int) -> bytes:
+    def _begin(self, request: Request, agreed: Conformance) -> bytes:
         self._invoke = self._invoke % 15 + 1
         invoke = _CONFIRMED_HIGH | self._invoke
         self._blocks = None
         try:
-            transfer = ClientTransfer(request, invoke, agreed, self._room(pdu_size_max))
+            transfer = ClientTransfer(request, invoke, agreed, self._room)
         except LocalProtocolError:
             if not agreed & Conformance.GENERAL_BLOCK_TRANSFER:
                 raise
+            assert self._associated is not None
             self._transfer, self._blocks = ClientTransfer(request, invoke, agreed, 0), GeneralTransfer()
-            return self._blocks.send(self._seal(self._transfer.first), pdu_size_max)
+            return self._blocks.send(self._seal(self._transfer.first), self._associated.pdu_size_max)
         self._transfer = transfer
         return self._seal(transfer.first)
-
-    def _room(self, pdu_size_max: int) -> int:
-        """Octets that a plain APDU to the meter may have, 0 = no limit."""
-        overhead = 0 if self._layer is None else self._layer.overhead
-        return max(pdu_size_max - overhead, 1) if pdu_size_max else 0
 
     def _new_layer(self) -> SecurityLayer:
         assert self._cipher is not None

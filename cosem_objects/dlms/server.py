@@ -211,6 +211,15 @@ class ServerAssociation:
             return 0
         return max(self._client_pdu_size_max - (0 if self._layer is None else self._layer.overhead), 1)
 
+    def _send(self, plain: bytes) -> bytes:
+        """What is said to a block: short, but a client may have the smallest of limits."""
+        sealed = self._seal(plain)
+        if not 0 < self._client_pdu_size_max < len(sealed):
+            return sealed
+        if self.conformance & Conformance.GENERAL_BLOCK_TRANSFER:
+            return self._blocks.send(sealed, self._client_pdu_size_max)
+        return _exception(StateError.SERVICE_NOT_ALLOWED, ServiceError.PDU_TOO_LONG)
+
     def _fits(self, response: Response) -> bool:
         return not self._room or len(response.encode()) <= self._room
 
@@ -250,7 +259,7 @@ class ServerAssociation:
             raise UnknownTagError(f"a {type(decoded).__name__} was not agreed")
         asked = self._transfer.receive(decoded)
         if isinstance(asked, bytes):
-            return self._seal(asked)
+            return self._send(asked)
         self._asked = asked
         return asked
 

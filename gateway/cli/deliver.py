@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Sequence
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 
 from cosem_objects.errors import SettingError
@@ -17,10 +18,13 @@ from cosem_objects.sts_token import Token, TokenClass
 from gateway.cli.meter_options import add_meter_options, meter_from
 from gateway.cli.parser import unexpected
 from gateway.cli.story import Teller
+from gateway.cli.trace_option import add_trace_options, trace_from
 from gateway.delivery import Delivery
 from gateway.events import Amount, Judged
 from gateway.meters import Meter
+from gateway.session import connect
 from gateway.verdict import Outcome
+from transports.trace import Trace
 
 DESCRIPTION = """\
 Delivers STS tokens to one meter and says what became of each: accepted, rejected, held, unreached or in doubt, and
@@ -62,6 +66,7 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     )
     what.add_argument("--json", action="store_true", help="one JSON object for each token; the story on standard error")
     add_meter_options(parser)
+    add_trace_options(parser)
     parser.set_defaults(func=run)
 
 
@@ -76,15 +81,28 @@ def run(args: argparse.Namespace) -> int:
         teller = Teller(str(meter.endpoint), sys.stderr, amount, results=sys.stdout)
     else:
         teller = Teller(str(meter.endpoint), sys.stdout, amount)
-    judged, is_told = args.run_async(_deliver(meter, tokens, amount, teller, after_doubt=args.after_doubt))
+    trace = trace_from(args, meter.security)
+    try:
+        work = _deliver(meter, tokens, amount, teller, trace, after_doubt=args.after_doubt)
+        judged, is_told = args.run_async(work)
+    finally:
+        if trace is not None:
+            trace.close()
     return exit_code(judged) if is_told else 3
 
 
 async def _deliver(
-    meter: Meter, tokens: Sequence[Token], amount: Amount | None, teller: Teller, *, after_doubt: bool
+    meter: Meter,
+    tokens: Sequence[Token],
+    amount: Amount | None,
+    teller: Teller,
+    trace: Trace | None,
+    *,
+    after_doubt: bool,
 ) -> tuple[list[Judged], bool]:
     """The verdicts, and whether all went as it must: delivered, and told."""
-    delivery = Delivery(meter, teller.tell, amount=amount, after_doubt=after_doubt)
+    links = partial(connect, trace=trace)
+    delivery = Delivery(meter, teller.tell, amount=amount, after_doubt=after_doubt, connect=links)
     _stop_on_signals()
     try:
         return await delivery.run(tokens), True

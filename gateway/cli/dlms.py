@@ -1,4 +1,4 @@
-"""``stsgate dlms``: what goes over a wire, for people. ``decode`` is the translator."""
+"""``stsgate dlms``: tools for DLMS/COSEM. ``decode`` is the translator; ``transfer-key`` has a file of its own."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from cosem_objects.dlms.settings import TITLE_SIZE
 from cosem_objects.errors import SettingError
 from gateway.cli.meter_options import secret_from
 from gateway.cli.parser import whole_number
+from gateway.cli.transfer_key import add_transfer_key
 from gateway.translator import INPUT_SIZE_MAX, Form, Translation, translate
 
 DESCRIPTION = """\
@@ -33,11 +34,14 @@ _TEXT_SIZE_MAX = 4 * INPUT_SIZE_MAX
 
 
 def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = commands.add_parser("dlms", help="read DLMS/COSEM messages", description="Tools for DLMS/COSEM messages.")
+    parser = commands.add_parser(
+        "dlms", help="read DLMS/COSEM messages, give a meter new keys", description="Tools for DLMS/COSEM."
+    )
     subcommands = parser.add_subparsers(
         title="commands", dest="dlms_command", required=True, metavar="COMMAND", parser_class=type(parser)
     )
     _add_decode(subcommands)
+    add_transfer_key(subcommands)
 
 
 def _add_decode(subcommands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -93,12 +93,13 @@ class PendingKeys:
         """Whether the change began with these keys."""
         return hmac.compare_digest(self.old_keys_digest, _digest_of(security))
 
-    def counters(self, read: InvocationCounters | None) -> tuple[InvocationCounters, InvocationCounters]:
+    def counters(self, old_ek: bytes, said: InvocationCounters) -> tuple[InvocationCounters, InvocationCounters]:
         """Those of the old keys, and of the new ones: not below the file's, nor below what the meter said. Both are
         the same if the encryption key stays."""
-        said = 0 if read is None else read.next_own
-        old = InvocationCounters(max(self.next_old_counter, said))
-        return old, InvocationCounters(max(self.next_new_counter, said)) if self.new_keys.ek else old
+        old = InvocationCounters(max(self.next_old_counter, said.next_own))
+        if self.new_keys.ek in (b"", old_ek):
+            return old, old
+        return old, InvocationCounters(max(self.next_new_counter, said.next_own))
 
     def reserving(self, counters: InvocationCounters, new_counters: InvocationCounters) -> PendingKeys:
         """The same before more counters are used."""
@@ -127,14 +128,16 @@ def _from_json(octets: bytes) -> PendingKeys:
     if len(octets) > _FILE_SIZE_MAX or content["format"] != _FORMAT:
         raise ValueError
     title = bytes.fromhex(content["system_title"])
-    counters = [content["next_old_counter"], content["next_new_counter"]]
-    if len(title) != TITLE_SIZE or not all(type(one) is int and 0 <= one <= COUNTER_MAX + 1 for one in counters):
+    next_old, next_new = content["next_old_counter"], content["next_new_counter"]
+    if len(title) != TITLE_SIZE or not all(
+        type(one) is int and 0 <= one <= COUNTER_MAX + 1 for one in (next_old, next_new)
+    ):
         raise ValueError
     try:
         new_keys = NewKeys(bytes.fromhex(content["new_ek"]), bytes.fromhex(content["new_ak"]))
     except SettingError:
         raise ValueError from None
-    return PendingKeys(new_keys, str(content["old_keys_sha256"]), title, *counters, str(content["endpoint"]))
+    return PendingKeys(new_keys, str(content["old_keys_sha256"]), title, next_old, next_new, str(content["endpoint"]))
 
 
 def _after_use(counters: InvocationCounters) -> int:

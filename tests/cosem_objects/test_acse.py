@@ -146,7 +146,7 @@ def test_a_name_that_is_not_one_of_dlms_is_not_repeated_at_length() -> None:
 @pytest.mark.parametrize(
     ("octets", "message"),
     [
-        (b"", "ends at offset 0"),
+        (b"", "nothing is no ACSE APDU"),
         (b"\x60", "ends at offset 1"),
         (apdu(0x60, CONTEXT), "AARQ: without user-information"),
         (apdu(0x60, USER_INFORMATION), "application context name"),

@@ -16,6 +16,7 @@ from cosem_objects.errors import RemoteProtocolError
 GENERAL_CIPHERING, GENERAL_SIGNING = 0xDD, 0xDF
 FROM_CLIENT = frozenset({0x01, 0xC0, 0xC1, 0xC3, 0x05, 0x06, 0xD9})
 """Tags of plain APDUs that only a client sends; all others come from the meter."""
+_INITIATE_REQUEST = 0x01
 _EITHER = frozenset({0xE0})
 _KEY_SIZES = {0: 16, 1: 16, 2: 32}
 """Of the encryption key, by security suite."""
@@ -131,7 +132,10 @@ def _write_opened(scribe: Scribe, sealed: _Sealed) -> None:
         return
     if tag_size and not opened.is_problem:
         scribe.note("authentication", opened.words, scribe.position - tag_size)
-    scribe.put(scribe.inside(text.replaced(opened.plain)))
+    mask = scribe.context.mask
+    # An InitiateRequest may bring the dedicated key, which is needed; it is not shown.
+    shown = opened.plain if mask is None or opened.plain[0] == _INITIATE_REQUEST else mask(opened.plain)
+    scribe.put(scribe.inside(text.replaced(shown)))
     if not sealed.is_dedicated:
         _learn(scribe, sealed.title, opened.plain[0])
 

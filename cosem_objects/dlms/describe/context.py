@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from cosem_objects.dlms.describe.naming import Place
@@ -43,8 +44,12 @@ class Asked:
 class Context:
     """The memory of one conversation between a client and a meter. Not shared between conversations."""
 
-    def __init__(self, keys: Keys | None = None, *, show_secrets: bool = False) -> None:
+    def __init__(
+        self, keys: Keys | None = None, *, show_secrets: bool = False, mask: Callable[[bytes], bytes] | None = None
+    ) -> None:
         self.show_secrets = show_secrets
+        self.mask = mask
+        """What is done to a deciphered APDU before it is described: secrets overwritten, its length kept."""
         self.keys = keys or Keys()
         self.client_title = self.keys.client_system_title
         self.meter_title = self.keys.meter_system_title
