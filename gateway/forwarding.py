@@ -3,8 +3,22 @@
 from __future__ import annotations
 
 from cosem_objects.dlms.apdu import ExceptionResponse, NetworkAddress, PrefixedRequest, PrefixedResponse, decode
+from cosem_objects.dlms.refusals import ServiceRefused
 from cosem_objects.errors import RemoteProtocolError
 from transports.channel import ApduChannel
+
+
+class NotForwarded(ServiceRefused):
+    """Whoever is at the endpoint answers for itself: it reaches no such meter, or is no concentrator. Like every
+    exception-response, it proves nothing."""
+
+    def __init__(self, response: ExceptionResponse, meter: NetworkAddress) -> None:
+        super().__init__(response)
+        self._meter = meter
+
+    def __str__(self) -> str:
+        answered = f"what is at the endpoint answered {self.response}"
+        return f"{answered} and reaches no meter behind {self._meter}: check --behind"
 
 
 class ForwardingChannel(ApduChannel):
@@ -26,20 +40,22 @@ class ForwardingChannel(ApduChannel):
         await self._concentrator.send(PrefixedRequest(self._meter.network_id, self._meter.physical, apdu).encode())
 
     async def receive(self, timeout_seconds: float | None) -> bytes:
-        """An APDU of the meter, or the concentrator's own exception-response. Raises ``ChannelError``, and
-        ``RemoteProtocolError`` for anything else."""
+        """An APDU of the meter. Raises ``ChannelError``, ``NotForwarded``, and ``RemoteProtocolError`` for anything
+        else."""
         octets = await self._concentrator.receive(timeout_seconds)
         if octets[:1] == bytes((ExceptionResponse.TAG,)):
-            return octets  # the concentrator itself cannot reach the meter, or knows no prefix
+            response = decode(octets)
+            assert isinstance(response, ExceptionResponse)
+            raise NotForwarded(response, self._meter)
         if octets[:1] != bytes((PrefixedResponse.TAG,)):
             raise RemoteProtocolError(
-                f"an APDU ({octets[:1].hex()}) without the prefix of a meter behind {self._meter}"
+                f"an APDU ({octets[:1].hex()}) without the prefix of a meter behind {self._meter}: check --behind"
             )
-        response = decode(octets)
-        assert isinstance(response, PrefixedResponse)
-        if response.address != self._meter:
-            raise RemoteProtocolError(f"an APDU from {response.address}; {self._meter} was asked")
-        return response.apdu
+        prefixed = decode(octets)
+        assert isinstance(prefixed, PrefixedResponse)
+        if prefixed.address != self._meter:
+            raise RemoteProtocolError(f"an APDU from {prefixed.address}; {self._meter} was asked")
+        return prefixed.apdu
 
     async def close(self) -> None:
         await self._concentrator.close()

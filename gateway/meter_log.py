@@ -12,17 +12,15 @@ from datetime import datetime
 from typing import TypeAlias
 
 from cosem_objects import axdr, payment, profile_generic
-from cosem_objects.axdr import Data, DataType
+from cosem_objects.axdr import Data
 from cosem_objects.clock import CosemDateTime
 from cosem_objects.dlms.apdu import AttributeDescriptor, DataAccessResult, GetRequest, GetResponse
-from cosem_objects.dlms.describe import Place
 from cosem_objects.dlms.describe.node import Json
-from cosem_objects.dlms.describe.values import data_words, secret_kind
 from cosem_objects.errors import RemoteProtocolError, RemoteRefusal
 from cosem_objects.interface_classes import SortMethod
 from cosem_objects.names import spell
 from cosem_objects.obis import ObisCode
-from cosem_objects.payment import AccountAttribute, CreditAttribute, Currency
+from cosem_objects.payment import AccountAttribute, Currency
 from cosem_objects.profile import MeterProfile
 from cosem_objects.profile_generic import (
     Attribute,
@@ -32,16 +30,12 @@ from cosem_objects.profile_generic import (
     capture_objects_from_data,
     read_buffer,
 )
-from gateway.report_values import Said, Surroundings, amount, said_moment, said_name
+from gateway.log_words import cell, column_name, is_amount
+from gateway.report_values import Said, Surroundings
 from gateway.session import Session
 
 _NEWEST_FIRST = (SortMethod.LIFO, SortMethod.LARGEST)
 """Sorting methods under which entry 1 is the newest; a log is sorted by its time, if it is sorted at all."""
-_AMOUNTS = {
-    *((payment.ACCOUNT_CLASS_ID, attribute) for attribute in (5, 6, 7, 8)),
-    (payment.CREDIT_CLASS_ID, int(CreditAttribute.CURRENT_CREDIT_AMOUNT)),
-}
-"""Attributes that count in the account's currency."""
 
 
 class LogUnreadable(RemoteRefusal):
@@ -141,10 +135,10 @@ async def read_log(session: Session, profile: MeterProfile, obis: ObisCode, want
         entries = entries[-wanted.count :]
     around = Surroundings(profile, await _read_currency(session, profile, table.columns))
     shown = tuple(
-        tuple(_cell(value, column, around) for value, column in zip(entry, table.columns, strict=True))
+        tuple(cell(value, column, around) for value, column in zip(entry, table.columns, strict=True))
         for entry in entries
     )
-    return Log(obis, tuple(Column(column, _name(column)) for column in table.columns), shown, note)
+    return Log(obis, tuple(Column(column, column_name(column)) for column in table.columns), shown, note)
 
 
 async def _read_table(session: Session, obis: ObisCode) -> _Table:
@@ -203,7 +197,7 @@ _FIRST, _LAST = datetime(2000, 1, 1), datetime(2099, 12, 31, 23, 59, 59)
 def _limit(moment: datetime | None, otherwise: datetime, deviation_sign: int) -> Data:
     """An end of a range. Some meters refuse a deviation, others its absence (Gurux java, pull request 25): it goes as
     the caller wrote the time, with a zone or without."""
-    shown = CosemDateTime.from_datetime(moment or otherwise)
+    shown = replace(CosemDateTime.from_datetime(moment or otherwise), weekday=None)
     if shown.deviation is not None and deviation_sign < 0:
         shown = replace(shown, deviation=-shown.deviation)
     return axdr.octet_string(shown.to_octets())
@@ -233,50 +227,13 @@ def _lies_between(moment: datetime, wanted: Between, *, drop_zone: bool = False)
 
 async def _read_currency(session: Session, profile: MeterProfile, columns: Sequence[CaptureObject]) -> Currency | None:
     """The account's, if there is a column in it."""
-    if profile.account_obis is None or not any(_is_amount(column) for column in columns):
+    if profile.account_obis is None or not any(is_amount(column) for column in columns):
         return None
     result = await session.get(payment.ACCOUNT_CLASS_ID, profile.account_obis, AccountAttribute.CURRENCY)
     if not isinstance(result, Data):
         return None
     found = Currency.from_data(result)
     return Currency(found.name or profile.currency_name, found.scale, found.unit)
-
-
-def _is_amount(column: CaptureObject) -> bool:
-    return (column.class_id, column.attribute_index) in _AMOUNTS and not column.data_index
-
-
-def _place(column: CaptureObject) -> Place:
-    path = (column.data_index - 1,) if column.data_index else ()
-    return Place(column.class_id, column.attribute_index, obis=column.logical_name, path=path)
-
-
-def _name(column: CaptureObject) -> str:
-    """As the standard calls the attribute, or the part of it."""
-    whole = Place(column.class_id, column.attribute_index)
-    if not column.data_index:
-        return whole.name
-    part = whole.element_name(column.data_index - 1, of_array=False)
-    return f"{whole.name}{part}" if part.startswith("[") else part
-
-
-def _cell(value: Data, column: CaptureObject, around: Surroundings) -> Said:
-    place = _place(column)
-    if value.type is DataType.NULL_DATA:
-        return Said("-", None)
-    try:
-        if column.is_time:
-            return said_moment(value.octets, around.profile.deviation_sign)
-        if _is_amount(column):
-            return amount(value, around)
-    except RemoteProtocolError:
-        pass  # a value of another form is shown as it is
-    hidden = secret_kind(value, place)
-    words = data_words(value, place, hidden).removeprefix(f"{value.type.standard_name} ")
-    if isinstance(value.value, int) and not hidden:
-        named = said_name(words) if "(" in words else Said(words, value.value)
-        return Said(named.words, value.value if isinstance(value.value, bool) else named.json)
-    return Said(words, words)
 
 
 def _whole(result: Data | int) -> int | None:

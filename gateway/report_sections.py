@@ -20,9 +20,10 @@ from cosem_objects import (
 )
 from cosem_objects.charge import Attribute as ChargeAttribute
 from cosem_objects.disconnect_control import Attribute as ControlAttribute
-from cosem_objects.interface_classes import INTERFACE_CLASSES
+from cosem_objects.interface_classes import INTERFACE_CLASSES, describe_class
 from cosem_objects.payment import AccountAttribute, CreditAttribute, StsAttribute
 from cosem_objects.security_setup import Attribute as SecurityAttribute
+from gateway import account_values, association_values
 from gateway import report_values as say
 from gateway.report_values import Meaning
 
@@ -43,34 +44,35 @@ class SectionKind:
 
     name: str
     """In JSON."""
-    heading: str
     class_id: int
     rows: tuple[Row, ...]
 
+    @property
+    def heading(self) -> str:
+        """For people."""
+        relay = " (relay)" if self.class_id == disconnect_control.CLASS_ID else ""
+        return f"{describe_class(self.class_id)}{relay}"
 
-def _kind(
-    name: str, heading: str, class_id: int, rows: Sequence[tuple[int, Meaning] | tuple[int, Meaning, str]]
-) -> SectionKind:
+
+def _kind(name: str, class_id: int, rows: Sequence[tuple[int, Meaning] | tuple[int, Meaning, str]]) -> SectionKind:
     names = INTERFACE_CLASSES[class_id].attributes
     made = []
     for attribute, meaning, *label in rows:
         standard = names[attribute]
         made.append(Row(attribute, standard, label[0] if label else standard.replace("_", " "), meaning))
-    return SectionKind(name, heading, class_id, tuple(made))
+    return SectionKind(name, class_id, tuple(made))
 
 
-CLOCK = _kind("clock", "clock", profile_generic.CLOCK_CLASS_ID, [(2, say.date_time)])
+CLOCK = _kind("clock", profile_generic.CLOCK_CLASS_ID, [(2, say.date_time)])
 
 TOKEN_GATEWAY = _kind(
     "token_gateway",
-    "Token gateway",
     token_gateway.CLASS_ID,
     [],  # its five attributes are told together, see ``last_token``
 )
 
 STS = _kind(
     "sts",
-    "IEC 62055-41 attributes",
     payment.STS_CLASS_ID,
     [
         (StsAttribute.COMMODITY, say.text),
@@ -89,11 +91,10 @@ STS = _kind(
 _ACCOUNT = payment.ACCOUNT_CLASS_ID
 ACCOUNT = _kind(
     "account",
-    "account",
     _ACCOUNT,
     [
-        (AccountAttribute.MODE_AND_STATUS, say.mode_and_status, "mode and status"),
-        (AccountAttribute.CURRENCY, say.currency),
+        (AccountAttribute.MODE_AND_STATUS, account_values.mode_and_status, "mode and status"),
+        (AccountAttribute.CURRENCY, account_values.currency),
         (AccountAttribute.AVAILABLE_CREDIT, say.amount),
         (AccountAttribute.CURRENT_CREDIT_STATUS, say.bits(_ACCOUNT, 4), "credit status"),
         (AccountAttribute.CURRENT_CREDIT_IN_USE, say.number),
@@ -104,8 +105,12 @@ ACCOUNT = _kind(
         (AccountAttribute.NEXT_CREDIT_AVAILABLE_THRESHOLD, say.amount, "next credit threshold"),
         (AccountAttribute.CREDIT_REFERENCE_LIST, say.references, "credits"),
         (AccountAttribute.CHARGE_REFERENCE_LIST, say.references, "charges"),
-        (AccountAttribute.CREDIT_CHARGE_CONFIGURATION, say.credit_charge_configuration, "charges are paid"),
-        (AccountAttribute.TOKEN_GATEWAY_CONFIGURATION, say.token_gateway_configuration, "tokens are paid in"),
+        (AccountAttribute.CREDIT_CHARGE_CONFIGURATION, account_values.charges_paid, "charges are paid"),
+        (
+            AccountAttribute.TOKEN_GATEWAY_CONFIGURATION,
+            account_values.token_shares,
+            "tokens are paid in",
+        ),
         (AccountAttribute.ACTIVATION_TIME, say.date_time, "activated"),
         (AccountAttribute.CLOSURE_TIME, say.date_time, "closed"),
         (AccountAttribute.MAX_PROVISION, say.number),
@@ -116,7 +121,6 @@ ACCOUNT = _kind(
 _CREDIT = payment.CREDIT_CLASS_ID
 CREDIT = _kind(
     "credits",
-    "credit",
     _CREDIT,
     [
         (CreditAttribute.CURRENT_CREDIT_AMOUNT, say.amount),
@@ -135,28 +139,26 @@ CREDIT = _kind(
 _CHARGE = charge.CLASS_ID
 CHARGE = _kind(
     "charges",
-    "charge",
     _CHARGE,
     [
         (ChargeAttribute.TOTAL_AMOUNT_REMAINING, say.amount),
         (ChargeAttribute.TOTAL_AMOUNT_PAID, say.amount),
         (ChargeAttribute.CHARGE_TYPE, say.enum(_CHARGE, ChargeAttribute.CHARGE_TYPE)),
         (ChargeAttribute.PRIORITY, say.number),
-        (ChargeAttribute.PROPORTION, say.proportion),
+        (ChargeAttribute.PROPORTION, account_values.proportion),
         (ChargeAttribute.CHARGE_CONFIGURATION, say.bits(_CHARGE, ChargeAttribute.CHARGE_CONFIGURATION)),
         (ChargeAttribute.LAST_COLLECTION_TIME, say.date_time),
         (ChargeAttribute.LAST_COLLECTION_AMOUNT, say.amount),
-        (ChargeAttribute.UNIT_CHARGE_ACTIVE, say.unit_charge),
-        (ChargeAttribute.UNIT_CHARGE_PASSIVE, say.unit_charge),
+        (ChargeAttribute.UNIT_CHARGE_ACTIVE, account_values.unit_charge),
+        (ChargeAttribute.UNIT_CHARGE_PASSIVE, account_values.unit_charge),
         (ChargeAttribute.UNIT_CHARGE_ACTIVATION_TIME, say.date_time),
         (ChargeAttribute.PERIOD, say.seconds),
     ],
 )
 
 _CONTROL = disconnect_control.CLASS_ID
-RELAY = _kind(
-    "relay",
-    "relay (disconnect control)",
+DISCONNECT_CONTROL = _kind(
+    "disconnect_control",
     _CONTROL,
     [
         (ControlAttribute.CONTROL_STATE, say.enum(_CONTROL, ControlAttribute.CONTROL_STATE)),
@@ -168,27 +170,25 @@ RELAY = _kind(
 _ASSOCIATION = association_ln.Attribute
 ASSOCIATION = _kind(
     "association",
-    "association",
     association_ln.CLASS_ID,
     [
-        (_ASSOCIATION.ASSOCIATED_PARTNERS_ID, say.partners, "between"),
+        (_ASSOCIATION.ASSOCIATED_PARTNERS_ID, association_values.partners, "between"),
         (_ASSOCIATION.ASSOCIATION_STATUS, say.enum(association_ln.CLASS_ID, _ASSOCIATION.ASSOCIATION_STATUS), "status"),
-        (_ASSOCIATION.APPLICATION_CONTEXT_NAME, say.application_context, "application context"),
-        (_ASSOCIATION.AUTHENTICATION_MECHANISM_NAME, say.mechanism, "authentication"),
-        (_ASSOCIATION.XDLMS_CONTEXT_INFO, say.context_info, "services"),
+        (_ASSOCIATION.APPLICATION_CONTEXT_NAME, association_values.application_context, "application context"),
+        (_ASSOCIATION.AUTHENTICATION_MECHANISM_NAME, association_values.mechanism, "authentication"),
+        (_ASSOCIATION.XDLMS_CONTEXT_INFO, association_values.context_info, "services"),
         (_ASSOCIATION.SECURITY_SETUP_REFERENCE, say.reference, "security setup"),
     ],
 )
 
 SECURITY_SETUP = _kind(
     "security_setup",
-    "security setup",
     security_setup.CLASS_ID,
     [
-        (SecurityAttribute.SECURITY_POLICY, say.security_policy, "policy"),
+        (SecurityAttribute.SECURITY_POLICY, association_values.security_policy, "policy"),
         (
             SecurityAttribute.SECURITY_SUITE,
-            say.enum(security_setup.CLASS_ID, SecurityAttribute.SECURITY_SUITE),
+            say.code(security_setup.CLASS_ID, SecurityAttribute.SECURITY_SUITE),
             "suite",
         ),
         (SecurityAttribute.CLIENT_SYSTEM_TITLE, say.title),
@@ -198,11 +198,10 @@ SECURITY_SETUP = _kind(
 
 PUSH_SETUP = _kind(
     "push_setup",
-    "push setup",
     push_setup.CLASS_ID,
     [
-        (push_setup.Attribute.PUSH_OBJECT_LIST, say.push_objects, "sends"),
-        (push_setup.Attribute.SEND_DESTINATION_AND_METHOD, say.push_destination, "how"),
+        (push_setup.Attribute.PUSH_OBJECT_LIST, association_values.push_objects, "sends"),
+        (push_setup.Attribute.SEND_DESTINATION_AND_METHOD, association_values.push_destination, "how"),
         (push_setup.Attribute.RANDOMISATION_START_INTERVAL, say.seconds, "starts within"),
         (push_setup.Attribute.NUMBER_OF_RETRIES, say.number, "retries"),
         (push_setup.Attribute.REPETITION_DELAY, say.seconds, "between retries"),

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from cosem_objects.dlms.apdu import NetworkAddress
 from cosem_objects.dlms.settings import SecuritySettings
 from cosem_objects.errors import SettingError
 from cosem_objects.token_gateway import TokenEncoding
@@ -28,6 +29,8 @@ SHARED = {
     "--server-sap": "1",
     "--physical": None,
     "--address-bytes": "auto",
+    "--hdlc-window": None,
+    "--behind": None,
     "--security": "none",
     "--suite": "0",
     "--ciphering": None,
@@ -75,6 +78,8 @@ class Meaning:
     server_sap: int
     physical: int | None
     address_bytes: object
+    hdlc_window: int
+    behind: NetworkAddress | None
     token_encoding: TokenEncoding
     security: SecuritySettings
 
@@ -86,6 +91,8 @@ def _of_deliver(options: Namespace) -> Meaning:
         meter.server_sap,
         meter.physical,
         meter.hdlc.address_bytes,
+        meter.hdlc.window_max,
+        meter.behind,
         meter.profile.token_encoding,
         _without_titles(meter.security),
     )
@@ -99,6 +106,8 @@ def _of_run(options: Namespace) -> Meaning:
         meter.server_sap,
         meter.physical,
         plan.hdlc.address_bytes,
+        plan.hdlc.window_max,
+        meter.behind,
         meter.profile.token_encoding,
         _without_titles(meter.security),
     )
@@ -178,6 +187,10 @@ VALUES: list[tuple[str, list[str], list[str], str]] = [
     ("--server-sap", ["1", "127", "16383", "16384", "65535"], [], "hdlc+tcp"),
     ("--physical", ["1", "17", "127", "16383", "16384", *NUMBERS[2:]], [], "hdlc+tcp"),
     ("--physical", ["1", "17"], [], "tcp"),
+    ("--hdlc-window", ["1", "2", "7", "8", *NUMBERS], [], "hdlc+tcp"),
+    ("--hdlc-window", ["1", "7", "8"], [], "tcp"),
+    ("--behind", ["0:0102", "255:01", "256:01", "-1:01", "0:", ":01", "0", "", "0:1", "0:zz"], [], "tcp"),
+    ("--behind", ["0:0102", "0:" + "ab" * 64, "0:" + "ab" * 65, "0x0:01", "0:01:02", " 0:01", "0: 01", "１:01"], [], "hdlc+tcp"),
 ]  # fmt: skip
 ROWS = [(option, value, more, wire) for option, values, more, wire in VALUES for value in dict.fromkeys(values)]
 
@@ -203,6 +216,11 @@ KNOWN: list[tuple[list[str], bool]] = [
     ([*KEYS, "--ciphering", "general-glo", "--protection", "auth"], True),
     ([*KEYS, "--suite", "1"], False),
     (["--token-encoding", "bcd10"], True),
+    (["--behind", "0:0102"], True),
+    (["--behind", "0102"], False),
+    (["--hdlc-window", "7"], True),
+    (["--security", "hls-sha256", "--password", "12345678"], True),
+    (["--security", "hls-sha256", "--password", "12345678", *KEYS, "--ciphering", "general-ded"], True),
 ]
 
 

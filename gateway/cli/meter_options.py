@@ -176,12 +176,13 @@ def secret_from(args: argparse.Namespace, name: str) -> str | None:
     if path is None:
         text: str | None = getattr(args, name)
         return text
+    option = f"{name}_file".replace("_", "-")
     try:
         text = Path(path).read_text(encoding="utf-8").rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as error:
-        raise SettingError(f"{name}-file: {path} cannot be read ({error})") from None
+        raise SettingError(f"{option}: {path} cannot be read ({error})") from None
     if not text:
-        raise SettingError(f"{name}-file: {path} is empty")
+        raise SettingError(f"{option}: {path} is empty")
     return text
 
 

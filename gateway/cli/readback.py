@@ -3,32 +3,24 @@
 from __future__ import annotations
 
 import argparse
-import json
+import asyncio
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, time
-from typing import TextIO
 
-from cosem_objects import axdr
-from cosem_objects.axdr import Data
-from cosem_objects.dlms.apdu import AttributeDescriptor, DataAccessResult
-from cosem_objects.dlms.describe import Context, Node, Place, Source, describe_data
-from cosem_objects.dlms.describe.node import Json
+from cosem_objects.dlms.apdu import AttributeDescriptor
 from cosem_objects.errors import LocalProtocolError, RemoteProtocolError, SettingError
-from cosem_objects.interface_classes import describe_attribute
-from cosem_objects.names import spell
 from cosem_objects.obis import ObisCode
 from gateway.cli.meter_options import add_meter_options, meter_from
 from gateway.cli.parser import printable, whole_number
-from gateway.meter_log import Between, Last, Log, LogUnreadable, Wanted, read_log
-from gateway.meter_report import MeterReport, ReportReader, skipped_to_json
+from gateway.cli.readback_screen import Choice, Findings, ReadAttribute, as_json, screen
+from gateway.meter_log import Between, Last, LogUnreadable, Wanted, read_log
 from gateway.meters import Meter
-from gateway.object_list import ListedObject, ListUnreadable, read_object_list
+from gateway.object_list import ListUnreadable, read_object_list
 from gateway.obstacles import obstacle_of
-from gateway.session import open_session, read_counters
+from gateway.report_reader import ReportReader
+from gateway.session import Session, open_session, read_counters
 from gateway.verdict import Obstacle
 from transports.channel import ChannelError
 from transports.endpoint import EndpointError
@@ -41,7 +33,7 @@ in the meter is changed. With --list, --attribute or --log only these are read.
 Exit code: 0 read; 3 the meter could not be reached, or refused what was asked for; 2 wrong usage, nothing was sent."""
 
 _ATTRIBUTE = re.compile(r"(\d{1,5}):(.+):(\d{1,3})", re.ASCII)
-_DATE_SIZE = len("2026-11-21")
+_TIME = re.compile(r"(\d{4}-\d\d-\d\d)([T ]\d\d:\d\d(:\d\d)?(Z|[+-]\d\d:\d\d)?)?", re.ASCII)
 _ENTRIES_MAX = 0xFFFF_FFFF
 
 
@@ -84,68 +76,26 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     parser.set_defaults(func=run)
 
 
-@dataclass(frozen=True, slots=True)
-class _Order:
-    """What is to be read; nothing of this: the report."""
-
-    objects: bool
-    attributes: tuple[AttributeDescriptor, ...]
-    log: ObisCode | None
-    wanted: Wanted
-
-    @property
-    def is_report(self) -> bool:
-        return not (self.objects or self.attributes or self.log)
-
-
-@dataclass(frozen=True, slots=True)
-class _Read:
-    """An attribute, and its value or why there is none."""
-
-    place: AttributeDescriptor
-    result: Data | int
-
-    @property
-    def node(self) -> Node | None:
-        if not isinstance(self.result, Data):
-            return None
-        place = Place(self.place.class_id, self.place.attribute, obis=self.place.obis)
-        return describe_data(Source(axdr.encode(self.result)), Context(), place)[0]
-
-    @property
-    def refusal(self) -> str:
-        return "" if isinstance(self.result, Data) else spell(DataAccessResult, self.result)
-
-
-@dataclass(slots=True)
-class _Findings:
-    """All that was read, and how it ended."""
-
-    system_title: str = ""
-    report: MeterReport = field(default_factory=MeterReport)
-    objects: list[ListedObject] | None = None
-    attributes: list[_Read] = field(default_factory=list)
-    log: Log | None = None
-    obstacle: Obstacle | None = None
-
-
 def run(args: argparse.Namespace) -> int:
     """Check everything, read, print. Raises ``SettingError``, ``EndpointError``."""
     meter = meter_from(args)
-    order = _order(args, meter)
-    findings: _Findings = args.run_async(_read(meter, order))
-    lines = [_as_json(meter, order, findings)] if args.json else _lines(meter, findings)
+    choice = _choice(args, meter)
+    findings: Findings = args.run_async(_read(meter, choice))
+    lines = [as_json(meter, choice, findings)] if args.json else screen(meter, findings)
     try:
-        _print(lines, sys.stdout)
+        for line in lines:
+            print(line)
+        sys.stdout.flush()
     except BrokenPipeError:  # the reader, such as head, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     if findings.obstacle is not None:
-        print(printable(f"stsgate readback: {meter.endpoint}: {_told(findings.obstacle)}"), file=sys.stderr)
+        told = f"{findings.obstacle.reason}: {findings.obstacle.detail}"
+        print(printable(f"stsgate readback: {meter.endpoint}: {told}"), file=sys.stderr)
         return 3
     return 3 if any(one.refusal for one in findings.attributes) else 0
 
 
-def _order(args: argparse.Namespace, meter: Meter) -> _Order:
+def _choice(args: argparse.Namespace, meter: Meter) -> Choice:
     log: ObisCode | None = None
     if args.log is not None:
         log = ObisCode.parse(args.log) if args.log else meter.profile.token_log_obis
@@ -156,7 +106,7 @@ def _order(args: argparse.Namespace, meter: Meter) -> _Order:
     wanted = _wanted(args)
     if log is None and wanted is not None:
         raise SettingError("from, to and last choose entries of a log: they go with --log")
-    return _Order(args.list, tuple(map(_attribute, args.attribute)), log, wanted)
+    return Choice(args.list, tuple(map(_attribute, args.attribute)), log, wanted)
 
 
 def _attribute(text: str) -> AttributeDescriptor:
@@ -185,18 +135,19 @@ def _wanted(args: argparse.Namespace) -> Wanted:
 def _moment(name: str, text: str | None) -> datetime | None:
     if text is None:
         return None
+    match = _TIME.fullmatch(text)
     try:
-        moment = datetime.fromisoformat(text)
+        moment = datetime.fromisoformat(text if match else "")
     except ValueError:
         raise SettingError(f"{name} {text[:40]!r}: expected a time such as 2026-11-21 or 2026-11-21T14:00") from None
-    is_day = name == "to" and len(text) <= _DATE_SIZE
-    return datetime.combine(moment, time(23, 59, 59)) if is_day else moment
+    is_day = match is not None and not match[2]
+    return datetime.combine(moment, time(23, 59, 59)) if is_day and name == "to" else moment
 
 
-async def _read(meter: Meter, order: _Order) -> _Findings:
-    findings = _Findings()
+async def _read(meter: Meter, choice: Choice) -> Findings:
+    findings = Findings()
     try:
-        await _read_into(findings, meter, order)
+        await _read_into(findings, meter, choice)
     except (LogUnreadable, ListUnreadable) as refusal:
         findings.obstacle = Obstacle("refused", str(refusal))
     except (ChannelError, RemoteProtocolError, LocalProtocolError, EndpointError) as error:
@@ -204,152 +155,35 @@ async def _read(meter: Meter, order: _Order) -> _Findings:
     return findings
 
 
-async def _read_into(findings: _Findings, meter: Meter, order: _Order) -> None:
+async def _read_into(findings: Findings, meter: Meter, choice: Choice) -> None:
     counters = await read_counters(meter)
-    async with await open_session(meter, counters) as session:
-        findings.system_title = session.meter_system_title.hex().upper()
-        reader = ReportReader(session, meter, lambda: datetime.now(UTC), findings.report)
-        if order.is_report:
-            await reader.read()
-        elif meter.serial or meter.pan:
-            await reader.read_identity()
-        if order.objects:
-            findings.objects = await read_object_list(session)
-        if order.attributes:
-            results = await session.get_many(order.attributes)
-            findings.attributes = list(map(_Read, order.attributes, results))
-        if order.log is not None:
-            findings.log = await read_log(session, meter.profile, order.log, order.wanted)
-        await session.release()
+
+    async def reopen() -> Session:
+        await asyncio.sleep(meter.profile.wait_between_associations_seconds)
+        return await open_session(meter, counters)
+
+    session = await open_session(meter, counters)
+    findings.system_title = session.meter_system_title.hex().upper()
+    reader = ReportReader(session, meter, lambda: datetime.now(UTC), findings.report)
+    try:
+        if choice.is_report:
+            broken = await reader.read(reopen)
+            findings.obstacle = None if broken is None else obstacle_of(broken)
+        else:
+            await _read_chosen(findings, meter, choice, reader)
+        await reader.session.release()
+    finally:
+        await reader.session.close()
 
 
-# For programs.
-
-
-def _as_json(meter: Meter, order: _Order, findings: _Findings) -> str:
-    shown: dict[str, Json] = {
-        "endpoint": str(meter.endpoint),
-        "meter_system_title": findings.system_title or None,
-    }
-    if order.is_report:
-        shown |= findings.report.to_json()
-    if order.objects:
-        objects = findings.objects
-        shown["objects"] = None if objects is None else [one.to_json() for one in objects]
-    if order.attributes:
-        shown["attributes"] = [_attribute_json(one) for one in findings.attributes]
-    if order.log is not None:
-        shown["log"] = None if findings.log is None else findings.log.to_json()
-    shown["skipped"] = skipped_to_json(findings.report.skipped)
-    obstacle = findings.obstacle
-    shown["error"] = None if obstacle is None else {"reason": obstacle.reason, "detail": obstacle.detail}
-    return json.dumps(_without_tokens(shown), ensure_ascii=False, indent=2)
-
-
-def _attribute_json(one: _Read) -> dict[str, Json]:
-    node = one.node
-    return {
-        "class_id": one.place.class_id,
-        "obis": str(one.place.obis),
-        "attribute": one.place.attribute,
-        "name": describe_attribute(one.place.class_id, one.place.attribute),
-        "value": None if node is None else node.to_json(),
-        "refused": one.refusal or None,
-    }
-
-
-def _without_tokens(shown: Json, name: str = "") -> Json:
-    """Texts of a meter may hold control characters, or a token; its data_value is bits."""
-    if isinstance(shown, str):
-        return shown if name == "data_value" else printable(shown)
-    if isinstance(shown, Mapping):
-        return {key: _without_tokens(value, key) for key, value in shown.items()}
-    if isinstance(shown, Sequence):
-        return [_without_tokens(value, name) for value in shown]
-    return shown
-
-
-# For people.
-
-
-def _print(lines: Sequence[str] | Iterator[str], out: TextIO) -> None:
-    for line in lines:
-        print(line, file=out)
-    out.flush()
-
-
-def _lines(meter: Meter, findings: _Findings) -> Iterator[str]:
-    """The screen; a line that a meter had a hand in shows no token and moves no cursor."""
-    if findings.system_title or findings.obstacle is None:
-        yield f"{meter.endpoint}" + (f", meter {findings.system_title}" if findings.system_title else "")
-    for line in (*_report_lines(findings.report), *_list_lines(findings.objects)):
-        yield printable(line)
-    for one in findings.attributes:
-        yield from _attribute_lines(one)
-    for line in _log_lines(findings.log):
-        yield printable(line)
-
-
-def _report_lines(report: MeterReport) -> Iterator[str]:
-    facts = [fact for section in report.sections for fact in section.facts if fact.label and fact.said.words]
-    width = max((len(fact.label) for fact in facts), default=0) + 2
-    for section in report.sections:
-        shown = [fact for fact in section.facts if fact.label and fact.said.words]
-        if not shown:
-            continue
-        yield ""
-        yield f"{section.heading} {section.obis}".rstrip()
-        for fact in shown:
-            yield f"  {fact.label:<{width}}{fact.said.words}"
-    if report.skipped:
-        names = [one.what.replace("_", " ").replace(".", ": ") for one in report.skipped]
-        width = max(map(len, names)) + 2
-        yield ""
-        yield "not read"
-        for name, one in zip(names, report.skipped, strict=True):
-            yield f"  {name:<{width}}{one.reason} ({one.place})"
-
-
-def _list_lines(objects: Sequence[ListedObject] | None) -> Iterator[str]:
-    if objects is None:
-        return
-    rows = [(str(one.class_id), str(one.version), str(one.obis), one.name) for one in objects]
-    yield ""
-    yield from _table(("class", "version", "OBIS", "name of the class"), rows, right=(0, 1))
-
-
-def _attribute_lines(one: _Read) -> Iterator[str]:
-    node = one.node
-    yield ""
-    if node is None:
-        yield f"{one.place}: {one.refusal}"
-    else:
-        yield f"{one.place}: {describe_attribute(one.place.class_id, one.place.attribute)}"
-        yield node.to_text()
-
-
-def _log_lines(log: Log | None) -> Iterator[str]:
-    if log is None:
-        return
-    count = len(log.entries)
-    yield ""
-    yield f"log {log.obis}, {count} {'entry' if count == 1 else 'entries'}{', oldest first' if count > 1 else ''}"
-    if log.note:
-        yield f"({log.note})"
-    if log.entries:
-        names = [column.name.replace("_", " ") for column in log.columns]
-        yield from _table(names, [[said.words for said in entry] for entry in log.entries])
-
-
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> Iterator[str]:
-    widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
-    for row in (heads, *rows):
-        cells = (
-            f"{cell:>{width}}" if place in right else f"{cell:<{width}}"
-            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        yield "  ".join(cells).rstrip()
-
-
-def _told(obstacle: Obstacle) -> str:
-    return f"{obstacle.reason}: {obstacle.detail}"
+async def _read_chosen(findings: Findings, meter: Meter, choice: Choice, reader: ReportReader) -> None:
+    session = reader.session
+    if meter.serial or meter.pan:
+        await reader.read_identity()
+    if choice.objects:
+        findings.objects = await read_object_list(session)
+    if choice.attributes:
+        results = await session.get_many(choice.attributes)
+        findings.attributes = list(map(ReadAttribute, choice.attributes, results))
+    if choice.log is not None:
+        findings.log = await read_log(session, meter.profile, choice.log, choice.wanted)

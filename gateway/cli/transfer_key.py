@@ -141,7 +141,7 @@ class _Task:
         if not pending.is_from(security):
             raise SettingError(f"pending: {self.path} is of a change from other keys than those of --ek and --ak")
         if security.meter_system_title not in (b"", title):
-            raise SettingError(f"pending: {self.path} is of the meter with system title {title.hex().upper()}")
+            raise SettingError(f"pending: {self.path} is of another meter than that of --meter-system-title")
         return pending
 
     async def transfer(self, new_keys: NewKeys, master_key: bytes, earlier: PendingKeys | None) -> KeyTransfer:

@@ -43,6 +43,7 @@ from tests.cosem_objects.conversation import (
     OTHER_TITLE,
     PASSWORD,
     SECURE,
+    SHA256_IN_CLEAR,
     STOC,
     TOKEN_DIGITS,
     WITHOUT_BLOCKS,
@@ -363,6 +364,21 @@ def test_a_challenge_of_a_size_outside_the_standard_is_not_answered(size: int) -
     aare = conversation.answer_of_meter(conversation.client.associate())
     with pytest.raises(RemoteProtocolError):
         conversation.client.receive(aare)
+
+
+@pytest.mark.parametrize("settings", [HLS_IN_CLEAR, SHA256_IN_CLEAR], ids=["gmac", "sha256"])
+@pytest.mark.parametrize("request_", list(ANSWERS), ids=["get", "set", "action"])
+def test_a_challenge_that_is_an_apdu_is_not_answered(settings: SecuritySettings, request_: xdlms.Request) -> None:
+    # The answer to it would be the tag of a request that we never made, wherever authentication alone is enough.
+    challenge = request_.encode()
+    conversation = Conversation(settings, meter_challenge=challenge)
+    aare = conversation.answer_of_meter(conversation.client.associate())
+    with pytest.raises(RemoteProtocolError, match="must not be answered"):
+        conversation.client.receive(aare)
+    assert len(conversation.sent) == 1
+    forger = Conversation(settings, challenge=challenge)
+    with pytest.raises(AssociationRefused, match="authentication-failure"):
+        forger.associate()
 
 
 def test_a_stranger_cannot_let_one_association_answer_for_another() -> None:

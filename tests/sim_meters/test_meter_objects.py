@@ -34,6 +34,35 @@ NEW_METER: dict[tuple[int, str], dict[int, Data]] = {
         2: axdr.octet_string(b"SIM00000000000"),
     },
     (1, "0-0:43.1.0.255"): {2: axdr.double_long_unsigned(0)},
+    (7, "1-0:99.15.0.255"): {
+        2: axdr.array(),
+        3: axdr.array(
+            *(
+                axdr.structure(
+                    axdr.long_unsigned(class_id),
+                    axdr.octet_string(bytes.fromhex(name)),
+                    axdr.integer(attribute),
+                    axdr.long_unsigned(element),
+                )
+                for class_id, name, attribute, element in [
+                    (8, "0000010000FF", 2, 0),
+                    (115, "0000132800FF", 5, 0),
+                    (115, "0000132800FF", 6, 1),
+                    (111, "0000130000FF", 5, 0),
+                ]
+            )
+        ),
+        4: axdr.double_long_unsigned(0),
+        5: axdr.enum(1),
+        6: axdr.structure(
+            axdr.long_unsigned(8),
+            axdr.octet_string(bytes.fromhex("0000010000FF")),
+            axdr.integer(2),
+            axdr.long_unsigned(0),
+        ),
+        7: axdr.double_long_unsigned(0),
+        8: axdr.double_long_unsigned(1000),
+    },
     (8, "0-0:1.0.0.255"): {
         2: axdr.octet_string(bytes.fromhex("07EA0B15060C1E0F19000000")),  # 2026-11-21, Saturday, 12:30:15.25
         3: axdr.long(0),
@@ -161,7 +190,7 @@ async def test_the_object_list_is_the_truth() -> None:
         assert {(row.elements[0].integer, str(ObisCode(row.elements[2].octets))) for row in listed} == set(NEW_METER)
         for row in listed:
             class_id, version, obis, rights = row.structure(4)
-            assert version == axdr.unsigned(1 if class_id.integer in (15, 64) else 0)
+            assert version == axdr.unsigned(1 if class_id.integer in (7, 15, 64) else 0)
             place = ObisCode(obis.octets)
             attributes, methods = rights.structure(2)
             modes = {entry.elements[0].integer: entry.elements[1] for entry in attributes.elements}

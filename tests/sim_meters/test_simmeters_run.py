@@ -211,7 +211,7 @@ async def test_hdlc_with_small_frames_and_physical_addresses() -> None:
             client = await meters.client(meter=number, physical=17 + number)
             assert await client.enter(credit(config)) == 0
             assert await client.balance() == 256
-            assert len((await client.value(15, "0-0:40.0.0.255", 2)).elements) == 11, "an answer in many segments"
+            assert len((await client.value(15, "0-0:40.0.0.255", 2)).elements) == 12, "an answer in many segments"
             await client.release()
             await client.channel.close()
         assert (await meters.stop())[0] == 0
@@ -249,6 +249,11 @@ BAD = {
         "--server-sap and --physical: ",
     ),
     "info": (("--hdlc-info-max", "5000"), "--hdlc-info-max: "),
+    "no window": (("--hdlc-window", "0"), "--hdlc-window: expected a whole number from 1 to 7"),
+    "window": (("--hdlc-window", "8"), "--hdlc-window: expected a whole number from 1 to 7"),
+    "behind nothing": (("--behind", "0"), "behind '0': expected NETWORK:ADDRESS"),
+    "behind no network": (("--behind", "256:01"), "behind '256:01': expected NETWORK:ADDRESS"),
+    "behind the last": (("--behind", "0:ff", "--meters", "2"), "behind: "),
     "mechanism": (("--security", "hls"), "expected one of"),
     "mechanism to come": (("--security", "hls-ecdsa"), "not supported yet"),
     "no password": (("--security", "lls"), "password"),
@@ -260,6 +265,11 @@ BAD = {
     "key that is no hex": (("--ek", "x" * 32, "--ak", AK), "ek: expected 32 hex digits"),
     "key twice": (("--ek", EK, "--ek-file", "/dev/null"), "--ek: expected it once"),
     "key file": (("--ek-file", "/no/such/file"), "--ek-file: cannot read"),
+    "short master key": (("--master-key", SECRET[:-4]), "--master-key: expected 32 hex digits"),
+    "master key that is no hex": (("--master-key", "x" * 32), "--master-key: expected 32 hex digits"),
+    "no master key": (("--master-key", ""), "--master-key: expected 32 hex digits"),
+    "master key twice": (("--master-key", EK, "--master-key-file", "/dev/null"), "--master-key: expected it once"),
+    "master key file": (("--master-key-file", "/no/such/file"), "--master-key-file: cannot read"),
     "system title": (("--system-title", "4D4D"), "--system-title: expected 16 hex digits"),
     "last title": (("--system-title", "4D4D4DFFFFFFFFFF", "--meters", "2"), "system-title: "),
     "profile": (("--profile", "nobody"), "--profile: expected default, sim or a file"),
@@ -284,6 +294,13 @@ BAD = {
     "delay": (("--status-delay", "-1"), "--status-delay: expected"),
     "endless delay": (("--status-delay", "inf"), "--status-delay: expected"),
     "no delay": (("--status-delay", "nan"), "--status-delay: expected"),
+    "debt": (("--debt", "100"), "debt: expected AMOUNT:PERCENT such as 100:25"),
+    "debt in words": (("--debt", "much:25"), "debt: expected AMOUNT:PERCENT such as 100:25"),
+    "more than everything": (("--debt", "100:101"), "debt proportion: expected 0 to"),
+    "too fine": (("--debt", "100:12.345"), "debt: expected at most two decimals"),
+    "too deep in debt": (("--debt", "999999999999:10"), "cannot be shown in 32 bits"),
+    "small PDU": (("--pdu-max", "63"), "--pdu-max: expected a whole number from 64 to 65535"),
+    "large PDU": (("--pdu-max", "65536"), "--pdu-max: expected a whole number from 64 to 65535"),
     "seed": (("--seed", "-1"), "--seed: expected"),
     "fault": (("--fault", "fire"), "fault: expected NAME"),
     "unknown option": (("--colour", "blue"), "unknown option or argument --colour"),
