@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
+from struct import Struct
 
 from cosem_objects.errors import RemoteProtocolError
 
 DATE_TIME_SIZE = 12
+_LAYOUT = Struct(">H7BhB")
+"""Year; month to hundredths, an octet each; deviation; clock status."""
 _YEAR_OPEN = 0xFFFF
 _OPEN = 0xFF
 _DEVIATION_OPEN = -0x8000
@@ -34,22 +37,13 @@ class CosemDateTime:
         """Read 12 octets, big-endian. Special values such as 0xFE (last day of month) stay as they are."""
         if len(octets) != DATE_TIME_SIZE:
             raise RemoteProtocolError(f"a date-time has {DATE_TIME_SIZE} octets; {len(octets)} were received")
-        year = int.from_bytes(octets[0:2], "big")
-        month, day, weekday, hour, minute, second, hundredths = (
-            None if octet == _OPEN else octet for octet in octets[2:9]
-        )
-        deviation = int.from_bytes(octets[9:11], "big", signed=True)
+        year, *fields, deviation, clock_status = _LAYOUT.unpack(octets)
+        month, day, weekday, hour, minute, second, hundredths = [None if field == _OPEN else field for field in fields]
         return cls(
-            year=None if year == _YEAR_OPEN else year,
-            month=month,
-            day=day,
-            weekday=weekday,
-            hour=hour,
-            minute=minute,
-            second=second,
-            hundredths=hundredths,
-            deviation=None if deviation == _DEVIATION_OPEN else deviation,
-            clock_status=octets[11],
+            None if year == _YEAR_OPEN else year,
+            *(month, day, weekday, hour, minute, second, hundredths),
+            None if deviation == _DEVIATION_OPEN else deviation,
+            clock_status,
         )
 
     @classmethod

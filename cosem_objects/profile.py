@@ -139,8 +139,11 @@ def _sign(key: str, value: Any) -> int:
 
 def _conformance(key: str, value: Any) -> Conformance:
     names = {(bit.name or "").lower().replace("_", "-"): bit for bit in OFFERED}
-    if not isinstance(value, list) or not value or not all(isinstance(name, str) and name in names for name in value):
-        raise SettingError(f"profile field {key}: expected a list of {', '.join(names)}; got {shown(value)}")
+    if not isinstance(value, list) or not value:
+        raise SettingError(f"profile field {key}: expected a list of services, got {shown(value)}")
+    for name in value:
+        if not isinstance(name, str) or name not in names:
+            raise SettingError(f"profile field {key}: expected services of {', '.join(names)}; got {shown(name)}")
     return reduce(or_, (names[name] for name in value))
 
 

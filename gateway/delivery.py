@@ -301,8 +301,10 @@ class _Story:
         )
 
     def judged(self, verdict: Verdict) -> Judged:
-        stands_there = self.after is not None and stands_in_meter(self.after, self.octets, self._profile)
-        is_shown = stands_there if not self.tries else is_ours(self.evidence(), self._profile)
+        if self.tries:
+            is_shown = is_ours(self.evidence(), self._profile)
+        else:
+            is_shown = self.after is not None and stands_in_meter(self.after, self.octets, self._profile)
         shown = self.after if is_shown else None
         return Judged(
             self.token,

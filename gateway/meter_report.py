@@ -33,8 +33,9 @@ class Section:
     facts: tuple[Fact, ...]
 
     def to_json(self) -> dict[str, Json]:
-        """``obis`` and each fact by its name."""
-        return {"obis": self.obis or None, **{fact.name: fact.said.json for fact in self.facts}}
+        """``obis``, if it is one object, and each fact by its name."""
+        place: dict[str, Json] = {"obis": self.obis} if self.obis else {}
+        return place | {fact.name: fact.said.json for fact in self.facts}
 
 
 @dataclass(frozen=True, slots=True)

@@ -267,6 +267,8 @@ def _encode_release(release: Rlrq | Rlre) -> bytes:
 
 def _only_element(contents: bytes, what: str) -> tuple[int, bytes]:
     """Tag and contents of the one element that fills ``contents``."""
+    if len(contents) >= 2 and contents[1] == len(contents) - 2 < 0x80:  # a short one: nearly always
+        return contents[0], contents[2:]
     reader = OctetReader(contents, what)
     element = reader.element()
     reader.finish()

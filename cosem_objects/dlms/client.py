@@ -170,7 +170,7 @@ class ClientAssociation:
     def list_size_max(self) -> int:
         """How many whole attributes one GET may ask for: 1 where the meter did not agree to lists."""
         associated = self._associated
-        if associated is None or not associated.conformance & Conformance.MULTIPLE_REFERENCES:
+        if associated is None or Conformance.MULTIPLE_REFERENCES not in associated.conformance:
             return 1
         room = self._room
         return max(1, min(_LIST_SIZE_MAX, (room - _LIST_HEAD) // _LIST_ELEMENT)) if room else _LIST_SIZE_MAX

@@ -8,6 +8,7 @@ import os
 import re
 import sys
 from datetime import UTC, datetime, time
+from functools import partial
 
 from cosem_objects.dlms.apdu import AttributeDescriptor
 from cosem_objects.errors import LocalProtocolError, RemoteProtocolError, SettingError
@@ -15,12 +16,13 @@ from cosem_objects.obis import ObisCode
 from gateway.cli.meter_options import add_meter_options, meter_from
 from gateway.cli.parser import printable, whole_number
 from gateway.cli.readback_screen import Choice, Findings, ReadAttribute, as_json, screen
+from gateway.cli.trace_option import add_trace_options, trace_from
 from gateway.meter_log import Between, Last, LogUnreadable, Wanted, read_log
 from gateway.meters import Meter
 from gateway.object_list import ListUnreadable, read_object_list
 from gateway.obstacles import obstacle_of
 from gateway.report_reader import ReportReader
-from gateway.session import Session, open_session, read_counters
+from gateway.session import Connect, Session, connect, open_session, read_counters
 from gateway.verdict import Obstacle
 from transports.channel import ChannelError
 from transports.endpoint import EndpointError
@@ -73,6 +75,7 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     )
     what.add_argument("--json", action="store_true", help="one JSON object, described in docs/readback.md")
     add_meter_options(parser)
+    add_trace_options(parser)
     parser.set_defaults(func=run)
 
 
@@ -80,7 +83,12 @@ def run(args: argparse.Namespace) -> int:
     """Check everything, read, print. Raises ``SettingError``, ``EndpointError``."""
     meter = meter_from(args)
     choice = _choice(args, meter)
-    findings: Findings = args.run_async(_read(meter, choice))
+    trace = trace_from(args, meter.security)
+    try:
+        findings: Findings = args.run_async(_read(meter, choice, partial(connect, trace=trace)))
+    finally:
+        if trace is not None:
+            trace.close()
     lines = [as_json(meter, choice, findings)] if args.json else screen(meter, findings)
     try:
         for line in lines:
@@ -144,10 +152,10 @@ def _moment(name: str, text: str | None) -> datetime | None:
     return datetime.combine(moment, time(23, 59, 59)) if is_day and name == "to" else moment
 
 
-async def _read(meter: Meter, choice: Choice) -> Findings:
+async def _read(meter: Meter, choice: Choice, links: Connect) -> Findings:
     findings = Findings()
     try:
-        await _read_into(findings, meter, choice)
+        await _read_into(findings, meter, choice, links)
     except (LogUnreadable, ListUnreadable) as refusal:
         findings.obstacle = Obstacle("refused", str(refusal))
     except (ChannelError, RemoteProtocolError, LocalProtocolError, EndpointError) as error:
@@ -155,14 +163,14 @@ async def _read(meter: Meter, choice: Choice) -> Findings:
     return findings
 
 
-async def _read_into(findings: Findings, meter: Meter, choice: Choice) -> None:
-    counters = await read_counters(meter)
+async def _read_into(findings: Findings, meter: Meter, choice: Choice, links: Connect) -> None:
+    counters = await read_counters(meter, links)
 
     async def reopen() -> Session:
         await asyncio.sleep(meter.profile.wait_between_associations_seconds)
-        return await open_session(meter, counters)
+        return await open_session(meter, counters, links)
 
-    session = await open_session(meter, counters)
+    session = await open_session(meter, counters, links)
     findings.system_title = session.meter_system_title.hex().upper()
     reader = ReportReader(session, meter, lambda: datetime.now(UTC), findings.report)
     try:

@@ -21,6 +21,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
+from cosem_objects.dlms.apdu import ExceptionResponse, ServiceError, StateError
 from cosem_objects.dlms.security import COUNTER_MAX, InvocationCounters
 from cosem_objects.errors import SettingError
 from gateway.cli.pending_keys import PendingKeys
@@ -30,7 +31,8 @@ from sim_meters.records import digest_of_key
 from tests.gateway.test_cli import AK, EK, ROOT, TIMEOUT_SECONDS, Said, Stsgate, end, start
 from tests.gateway.test_delivery import HLS, WIRES
 from tests.gateway.test_key_transfer import Place, _dies, meter_at
-from tests.transports.wires import free_port
+from tests.transports.wires import free_port, listen_somewhere
+from transports.channel import ApduChannel
 
 NEW_EK, NEW_AK, OTHER = "E1" * 16, "A1" * 16, "0F" * 16
 MASTER = LAB_MASTER_KEY.hex()
@@ -231,6 +233,28 @@ async def test_a_meter_without_a_readable_counter_is_proven_with_those_of_the_fi
         said = await silent.prove(place)
     assert said.code == 0
     assert f"the counters of {change.pending} are used" in said.out
+
+
+async def test_nobody_makes_the_proof_use_counters_that_the_file_does_not_reserve(change: Change) -> None:
+    """What was used and is not written down could be used again after the next kill, under the same key."""
+    claimed = 1_000_000
+    said = ExceptionResponse(StateError.SERVICE_NOT_ALLOWED, ServiceError.INVOCATION_COUNTER_ERROR, claimed).encode()
+    heard: list[bytes] = []
+
+    async def claim(channel: ApduChannel) -> None:
+        while True:
+            heard.append(await channel.receive(None))
+            await channel.send(said)
+
+    a_pending().write(change.pending, is_new=True)
+    async with await listen_somewhere("tcp", claim) as listener:
+        command = replace(change, url=listener.url).options("--prove", "--invocation-counter", "20000")
+        assert (await change.stsgate.beside(*command)).code == 3
+    pending = PendingKeys.read(change.pending)
+    assert pending is not None
+    assert max(pending.next_old_counter, pending.next_new_counter) < claimed
+    assert [(20_000).to_bytes(4, "big") in apdu for apdu in heard[:2]] == [True, True]
+    assert not [apdu for apdu in heard if claimed.to_bytes(4, "big") in apdu]
 
 
 # What is refused: one line, exit code 2, and nothing was sent.

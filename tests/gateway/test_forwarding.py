@@ -97,7 +97,7 @@ async def test_whoever_does_not_reach_the_meter_sends_nothing_and_says_why(
 
 async def test_an_answer_of_another_meter_is_nobodys() -> None:
     async with meter_at(secured(NONE, behind=HERE)) as place:
-        serve = place.serve
+        serve = place.meter.serve
 
         async def exchanged(channel: ApduChannel) -> None:
             await serve(_Renamed(channel))

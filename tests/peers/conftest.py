@@ -206,7 +206,7 @@ class Peers:
             meter.wait_for_line("listening ")
             try:
                 yield meter, port
-            except AssertionError as failure:
+            except Exception as failure:
                 meter.stop()
                 failure.add_note(meter.report())
                 raise

@@ -28,12 +28,15 @@ Worked around here (numbers are those of the list in the project's notes on libr
 * 15: the invoke-id of the reply is checked here.
 """
 
+import datetime
 import logging
 
 import structlog
 from dlms_cosem import cosem, enumerations
 from dlms_cosem import state as dlms_state
 from dlms_cosem.connection import DlmsConnection
+from dlms_cosem.cosem.capture_object import CaptureObject
+from dlms_cosem.cosem.selective_access import RangeDescriptor
 from dlms_cosem.dlms_data import OctetStringData
 from dlms_cosem.hdlc import frames
 from dlms_cosem.hdlc import state as hdlc_state
@@ -203,6 +206,7 @@ class Association:
             ),
         )
         self._security = security
+        self.blocks = 0
 
     def __enter__(self):
         try:
@@ -272,11 +276,13 @@ class Association:
     def _attribute(class_id, obis, attribute):
         return cosem.CosemAttribute(class_id, cosem.Obis(*(int(part) for part in obis.split("."))), attribute)
 
-    def get(self, class_id, obis, attribute):
-        answer = self._ask(xdlms.GetRequestNormal(self._attribute(class_id, obis, attribute)))
+    def get(self, class_id, obis, attribute, selection=None):
+        request = xdlms.GetRequestNormal(self._attribute(class_id, obis, attribute), access_selection=selection)
+        answer = self._ask(request)
         blocks = b""
         while isinstance(answer, xdlms.GetResponseWithBlock):
             blocks += answer.data
+            self.blocks += 1
             answer = self._ask(xdlms.GetRequestNext(answer.block_number, answer.invoke_id_and_priority))
         if isinstance(answer, (xdlms.GetResponseNormalWithError, xdlms.GetResponseLastBlockWithError)):
             return "error", answer.error
@@ -290,6 +296,15 @@ class Association:
         ]
         answer = self._ask(xdlms.GetRequestWithList(wanted))
         return [item.to_python() if hasattr(item, "to_python") else int(item) for item in answer.response_data]
+
+    def get_log(self, obis, first, last):
+        """Entries of a Profile generic between two moments of its clock; dlms-cosem cannot write entry numbers."""
+        moments = [datetime.datetime.fromisoformat(text) for text in (first, last)]
+        clock = CaptureObject(self._attribute(enumerations.CosemInterface.CLOCK, "0.0.1.0.0.255", 2))
+        kind, raw = self.get(7, obis, 2, RangeDescriptor(clock, *moments))
+        if kind == "error":
+            raise PeerError(f"the log cannot be read: {raw}")
+        return decode_data(raw)
 
     def get_objects(self):
         kind, raw = self.get(15, "0.0.40.0.0.255", 2)
@@ -354,7 +369,9 @@ def main():
         summary = read_and_enter(association.get, association.enter, options)
         if options.read_list:
             emit("list", values=association.get_token_gateway_as_list())
-    emit("done", **summary)
+        if options.read_log:
+            emit("log", entries=association.get_log(*options.read_log))
+    emit("done", **summary, blocks=association.blocks)
 
 
 run(main)

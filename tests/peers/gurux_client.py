@@ -4,26 +4,33 @@
                       "password": null, "tokens": ["48643202781314010686"]}'
 
 All options and their defaults: `gurux_client.py --help`. Prints JSON lines: `counter`, `associated`, `attribute`
-(class 115 attributes 2 to 6, 111 attributes 5 and 15, class 116), `entered`, `objects`, `list`, `released`, `done`
-(a summary), or `failed` and exit code 1.
+(class 115 attributes 2 to 6, 111 attributes 5 and 15, class 116), `entered`, `objects`, `list`, `log`, `released`,
+`transferred`, `done` (a summary, with the number of blocks asked for and the most frames that came in a row), or
+`failed` and exit code 1.
 
 How Gurux goes about it, which a meter has to bear:
 
 * `general-glo` means: general protection is proposed and used once the association stands. The HLS reply
   (pass 3) is still sent service-specific (CB), because the library looks at its own state first.
 * `service-glo`: general protection is not proposed at all.
+* `service-ded` and `general-ded`: the same under a dedicated key, from the end of the association on; passes 3 and 4
+  and the InitiateRequests are under the global key. One counter serves both keys.
 * The GMAC of pass 3 takes one invocation counter and the APDU around it the next.
 * RLRQ is bare (62 03 80 01 00) unless `release` is `ciphered`.
 
 Worked around here: tags and counters are verified (gurux_fixes.py), and so are the addresses of each reply
-(peer_wire.Line). The reserved size of an address is passed on by hand.
+(peer_wire.Line). The reserved size of an address is passed on by hand. Rows of HDLC frames are counted (gurux_fixes.py)
+and handed over whole.
 """
+
+import os
 
 from gurux_dlms import GXReplyData
 from gurux_dlms.enums import Authentication, Conformance, DataType, InterfaceType, RequestTypes
-from gurux_dlms.objects import GXDLMSTokenGateway
+from gurux_dlms.objects import GXDLMSProfileGeneric, GXDLMSSecuritySetup, GXDLMSTokenGateway
+from gurux_dlms.objects.enums import GlobalKeyType
 from gurux_dlms.secure import GXDLMSSecureClient
-from gurux_fixes import PROTECTION, SECURITY, check_tags, conformance_octets
+from gurux_fixes import PROTECTION, SECURITY, check_tags, conformance_octets, count_rows
 from peer_wire import (
     COUNTER,
     GATEWAY,
@@ -54,7 +61,7 @@ class Association:
             client_sap,
             options.server_sap,
             Authentication(SECURITY[security]),
-            options.password if security == "lls" else None,
+            options.password if security in {"lls", "hls-sha256"} else None,
             InterfaceType.HDLC if hdlc else InterfaceType.WRAPPER,
         )
         if hdlc and server.size > 1:
@@ -62,8 +69,9 @@ class Association:
         if hdlc:
             client.serverAddressSize = server.size
             client.hdlcSettings.maxInfoTX = client.hdlcSettings.maxInfoRX = options.hdlc_info_max
+            client.hdlcSettings.windowSizeTX = client.hdlcSettings.windowSizeRX = options.hdlc_window
         client.maxReceivePDUSize = options.max_pdu
-        general = options.ciphering == "general-glo"
+        general = options.ciphering.startswith("general-")
         if not (ciphered and general):
             client.proposedConformance &= ~Conformance.GENERAL_PROTECTION
         if ciphered:
@@ -72,8 +80,11 @@ class Association:
             client.ciphering.blockCipherKey = bytearray(options.octets("ek"))
             client.ciphering.authenticationKey = bytearray(options.octets("ak"))
             client.ciphering.invocationCounter = options.invocation_counter
+            if options.ciphering.endswith("-ded"):
+                client.ciphering.dedicatedKey = bytearray(os.urandom(16))
         client.useProtectedRelease = options.release == "ciphered"
         self._line = Line(options, client_sap, server)
+        self.blocks = self.in_a_row = 0
 
     def __enter__(self):
         try:
@@ -95,7 +106,7 @@ class Association:
         if snrm := client.snrmRequest():
             client.parseUAResponse(self.exchange(snrm).data)
         client.parseAareResponse(self.exchange(client.aarqRequest()).data)
-        if self._security == "hls-gmac":
+        if self._security.startswith("hls-"):
             if not client.getIsAuthenticationRequired():
                 raise PeerError("the meter did not ask for HLS passes 3 and 4")
             reply = self.exchange(client.getApplicationAssociationRequest())
@@ -120,12 +131,17 @@ class Association:
             reply.clear()
             self._ask(frame, reply)
         while reply.isMoreData():
+            self.blocks += bool(reply.moreData & RequestTypes.DATABLOCK and not reply.moreData & RequestTypes.FRAME)
             self._ask(self._client.receiverReady(RequestTypes(reply.moreData)), reply)
         return reply
 
     def _ask(self, frame, reply):
         self._line.send(frame)
-        received = self._line.receive()
+        row = [self._line.receive()]
+        while self._line.hdlc and not is_final(row[-1]):
+            row.append(self._line.receive())
+        self.in_a_row = max(self.in_a_row, len(row))
+        received = b"".join(row)  # Gurux wants the whole row at once
         if not self._client.getData(bytearray(received), reply):
             raise PeerError(f"Gurux does not accept the frame {received.hex()}")
 
@@ -144,11 +160,25 @@ class Association:
             values += self.exchange(frames).value
         return values
 
-    def get_objects(self):
-        reply = self.exchange(self._client.getObjectsRequest())
+    def get_log(self, obis, first, last):
+        """Entries of a Profile generic, by their numbers."""
+        reply = self.exchange(self._client.readRowsByEntry(GXDLMSProfileGeneric(obis), first, last - first + 1))
         if reply.error:
-            raise PeerError(f"the object list cannot be read: {reply.error}")
-        return [item[:3] for item in decode_data(bytes(reply.data.array()))]
+            raise PeerError(f"the log cannot be read: {reply.error}")
+        return decode_data(bytes(reply.data.array()))
+
+    def transfer_keys(self, master_key, keys):
+        """Class 64, method 2: [key id, key in hex]; wrapped by Gurux."""
+        wrapped = [(GlobalKeyType(number), bytearray.fromhex(key)) for number, key in keys]
+        setup = GXDLMSSecuritySetup("0.0.43.0.0.255")
+        frames = setup.globalKeyTransfer(self._client, bytearray.fromhex(master_key), wrapped)
+        return self.exchange(frames).error, len(frames)
+
+    def get_objects(self):
+        kind, answer = self.get(15, "0.0.40.0.0.255", 2)  # getObjectsRequest() is the first frame only
+        if kind == "error":
+            raise PeerError(f"the object list cannot be read: {answer}")
+        return [item[:3] for item in decode_data(answer)]
 
     def enter(self, octets):
         gateway = GXDLMSTokenGateway(GATEWAY[1])
@@ -164,6 +194,12 @@ class Association:
             "max_pdu": settings.maxPduSize,
             "hdlc_info": [settings.hdlc.maxInfoTX, settings.hdlc.maxInfoRX] if self._line.hdlc else None,
         }
+
+
+def is_final(frame):
+    """Whether this HDLC frame ends a row of frames: its poll/final bit."""
+    size = next(n for n in (1, 2, 4) if frame[3 + n] & 1)
+    return bool(frame[4 + size] & 0x10)
 
 
 class Counters:
@@ -192,6 +228,7 @@ def main():
     options = read_options(client_defaults())
     limit_lifetime(options.lifetime_seconds)
     check_tags(Counters(), options.protection)
+    count_rows()
     if options.ciphered and options.invocation_counter == "read":
         options.invocation_counter = read_counter(options)
     with Association(options, options.client_sap, options.security, options.ciphered) as association:
@@ -205,7 +242,12 @@ def main():
         summary = read_and_enter(association.get, association.enter, options)
         if options.read_list:
             emit("list", values=association.get_token_gateway_as_list())
-    emit("done", **summary)
+        if options.read_log:
+            emit("log", entries=association.get_log(*options.read_log))
+        if options.transfer_keys:
+            result, messages = association.transfer_keys(options.master_key, options.transfer_keys)
+            emit("transferred", result=result, messages=messages)
+    emit("done", **summary, blocks=association.blocks, in_a_row=association.in_a_row)
 
 
 run(main)

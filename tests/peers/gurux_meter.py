@@ -4,15 +4,16 @@
                      "accepted": {"48643202781314010686": 256}}'
 
 All options and their defaults: `gurux_meter.py --help`. Prints `listening PORT` (not JSON) when ready, then JSON
-lines: `connected`, `associated`, `enter` (the meter's own truth: octets, digits, status, balance), `refused`,
-`released`, `disconnected`. Ends by itself after `lifetime_seconds`, or when standard input is closed if
+lines: `connected`, `associated`, `asked` (a request, such as `get-3`: service and type), `enter` (the meter's own
+truth: octets, digits, status, balance), `kept`, `refused`, `released`, `disconnected`. Ends by itself after `lifetime_seconds`, or when standard input is closed if
 `until_stdin_closes` is set.
 
 Two associations: client 16 without any security (device name 0-0:42.0.0.255 and counter 0-0:43.1.0.255 only), and
 `client_sap` with what the options say. `ciphered` means that `ek` is given; then nothing plain is accepted.
 
 What Gurux does: HDLC frames and sequence numbers, wrapper, parsing AARQ and InitiateRequest, deciphering and
-ciphering, HLS GMAC, GET (normal, with list, with blocks) with the encoding of every attribute, COSEM data.
+ciphering (dedicated keys, too), HLS GMAC, GET (normal, with list, with blocks) with the encoding of every attribute,
+SET, blocks of ACTION responses, COSEM data.
 
 What it cannot do in 1.0.203, and we do in its place (the server half is a machine translation that never ran):
 
@@ -24,6 +25,11 @@ What it cannot do in 1.0.203, and we do in its place (the server half is a machi
   int(). Parsed here, answered through `getLNPdu`. `enter` of class 115 does not exist there at all.
 * glo-requests: `handleGloDedRequest` passes its arguments one place to the left. The response handler serves.
 * GET with list: an object that is not there, or may not be read, is answered with one octet, no choice before it.
+  Left as it is, and mended with `mend_lists`.
+* SET: names that do not exist on the way. In blocks: the first one is not kept, the answers have a status and a
+  length too many; the blocks are joined and answered here, Gurux takes the whole. SET with list is never answered.
+* ACTION requests in blocks: not there. The blocks are joined here, Gurux reads the value.
+* The dedicated key would be used from HLS pass 3 on with general ciphering; here, from the end of the association on.
 * RLRQ: `GXByteBuffer.set` with its arguments swapped.
 * Requests cut into HDLC segments are parsed too early; frames are collected first and parsed when whole.
 * GET is served before any association once the HDLC link stands, and plain GET in a ciphered association. Refused
@@ -135,7 +141,8 @@ DEFAULTS = {
     "key_type": 2,
     "data_values": {"3": "", "4": "", "5": "1000000000000000", "6": "0001000000000000"},
     "action_result": 0,  # what enter answers when it took the octets
-    "mend_lists": True,  # write errors in a list as the standard says; False: as Gurux does, one octet
+    "mend_lists": False,  # True: write errors in a list as the standard says; else as Gurux does, one octet
+    "kept": None,  # hex: an octet-string in 0-0:96.1.0.255 that SET and its method 1 replace; the method returns the old
     "return_data": None,  # hex of COSEM data that enter returns, e.g. 00
     "hang_up_before_enter": 0,  # close the connection, so many times, when a token arrives: before it is booked
     "hang_up_after_enter": 0,  # … or after it is booked, instead of the reply
@@ -148,6 +155,7 @@ DEFAULTS = {
 EXCEPTION_NOT_ALLOWED = bytes([0xD8, 1, 1])
 EXCEPTION_NOT_SUPPORTED = bytes([0xD8, 2, 2])
 DISC, SNRM, UA, DM = 0x53, 0x93, 0x73, 0x1F
+SERVICES = {Command.GET_REQUEST: "get", Command.SET_REQUEST: "set", Command.METHOD_REQUEST: "action"}
 
 
 class HangUp(Exception):
@@ -213,6 +221,23 @@ class StsAttributes(GXDLMSObject):
         return self._values[e.index][1]
 
 
+class Kept(GXDLMSData):
+    """0-0:96.1.0.255: an octet-string of any length, to be written and taken in blocks."""
+
+    def __init__(self, octets):
+        super().__init__("0.0.96.1.0.255")
+        self.setDataType(2, DataType.OCTET_STRING)
+        self.value = octets
+
+    def setValue(self, settings, e):  # noqa: N802
+        self.replace(e.value, "set")
+
+    def replace(self, octets, service):
+        old, self.value = self.value, bytes(octets)
+        emit("kept", service=service, octets=self.value.hex())
+        return bytes(old)
+
+
 class Refused:
     """Stands in a GET with list for what has no value: Gurux writes an error there as one octet, without the choice.
 
@@ -247,6 +272,9 @@ class Meter:
         name.value = b"GXX" + options.system_title.encode("ascii")[3:]
         self.public_objects = [GXDLMSAssociationLogicalName(), name, Counter(self)]
         self.objects = [*self.public_objects, GXDLMSClock(), self.gateway]
+        self.kept = None if options.kept is None else Kept(bytes.fromhex(options.kept))
+        if self.kept:
+            self.objects.append(self.kept)
         self.account = None
         if options.account:
             self.account = _account(options)
@@ -327,8 +355,8 @@ class Session(GXDLMSSecureServer):
         for name in options.conformance_without:
             settings.proposedConformance &= ~Conformance[name]
         settings.maxServerPDUSize = options.max_pdu
-        self._transaction = None
-        self._general = False
+        self.transaction = None
+        self._blocks = self._dedicated_key = None
         self._negotiated = settings.proposedConformance
         for item in meter.objects:
             self.items.append(item)
@@ -373,6 +401,8 @@ class Session(GXDLMSSecureServer):
             return AccessMode.READ
         if self.settings.clientAddress == PUBLIC_CLIENT_SAP and e.target not in self._meter.public_objects:
             return AccessMode.NO_ACCESS
+        if e.target is self._meter.kept and e.index == 2:
+            return AccessMode.READ_WRITE
         return AccessMode.READ if 1 <= e.index <= e.target.getAttributeCount() else AccessMode.NO_ACCESS
 
     def onGetMethodAccess(self, e):  # noqa: N802
@@ -381,13 +411,13 @@ class Session(GXDLMSSecureServer):
     def notifyRead(self, *_):  # noqa: N802
         pass
 
-    onPreRead = onPostRead = onInvalidConnection = notifyRead  # noqa: N815
+    onPreRead = onPostRead = onPreWrite = onPostWrite = onInvalidConnection = notifyRead  # noqa: N815
 
     def getTransaction(self):  # noqa: N802
-        return self._transaction
+        return self.transaction
 
     def setTransaction(self, value):  # noqa: N802
-        self._transaction = value
+        self.transaction = value
 
     # Frames.
 
@@ -478,6 +508,8 @@ class Session(GXDLMSSecureServer):
         if self._options.trace:
             sys.stderr.write(f"APDU < {bytes(self.replyData.array()).hex()}\n")
         self._meter.own_counter = settings.cipher.invocationCounter
+        if self._dedicated_key and settings.connected & ConnectionState.DLMS:
+            settings.cipher.dedicatedKey, self._dedicated_key = self._dedicated_key, None
 
     def _dispatch(self, apdu):
         tag = apdu[0]
@@ -498,11 +530,14 @@ class Session(GXDLMSSecureServer):
         if self.settings.cipher.isCiphered() and not ciphered:
             emit("refused", why="plain APDU in a ciphered association", apdu=apdu.hex())
             return self._reply_raw(EXCEPTION_NOT_ALLOWED)
+        emit("asked", request=f"{SERVICES.get(command, int(command))}-{data.array()[data.position]}")
         if command == Command.GET_REQUEST:
             self._mends_list = data.array()[data.position] == 3 and self._options.mend_lists
             return GXDLMSLNCommandHandler.handleGetRequest(self.settings, self, data, self.replyData, None)
         if command == Command.METHOD_REQUEST:
             return self._action(data)
+        if command == Command.SET_REQUEST:
+            return self._set(data)
         emit("refused", why="a service this meter does not have", apdu=apdu.hex())
         return self._reply_raw(EXCEPTION_NOT_SUPPORTED)
 
@@ -513,7 +548,7 @@ class Session(GXDLMSSecureServer):
             settings.negotiatedConformance = self._negotiated
             settings.preEstablishedSystemTitle = None
             return
-        general = tag == Command.GENERAL_GLO_CIPHERING if answers == "asked" else answers == "general-glo"
+        general = tag in {Command.GENERAL_GLO_CIPHERING, Command.GENERAL_DED_CIPHERING} if answers == "asked" else answers == "general-glo"
         settings.preEstablishedSystemTitle = settings.sourceSystemTitle if general else None
         if general:
             settings.proposedConformance |= Conformance.GENERAL_PROTECTION
@@ -538,6 +573,7 @@ class Session(GXDLMSSecureServer):
         result, diagnostic = AssociationResult.ACCEPTED, SourceDiagnostic.NONE
         try:
             diagnostic = _GXAPDU.parsePDU(settings, settings.cipher, GXByteBuffer(bytearray(apdu)), None)
+            self._dedicated_key, settings.cipher.dedicatedKey = settings.cipher.dedicatedKey, None
             if settings.maxPduSize < 64 or not settings.negotiatedConformance:
                 raise GXDLMSException(AssociationResult.PERMANENT_REJECTED, SourceDiagnostic.NO_REASON_GIVEN)
             settings.maxPduSize = min(settings.maxPduSize, self._options.max_pdu)
@@ -567,6 +603,7 @@ class Session(GXDLMSSecureServer):
             client=settings.clientAddress,
             mechanism=int(settings.authentication),
             ciphered=settings.cipher.isCiphered(),
+            dedicated=bool(self._dedicated_key),
             client_system_title=bytes(title).hex() if title else None,
             conformance=conformance_octets(self._negotiated),
             max_pdu=settings.maxPduSize,
@@ -604,20 +641,67 @@ class Session(GXDLMSSecureServer):
         emit("released", client=self.settings.clientAddress)
         self._reply_raw(_ber(0x63, reason))
 
+    def _set(self, data):
+        """SET: blocks are joined here, Gurux takes them as one normal request; the answers to blocks are ours."""
+        settings, handler = self.settings, GXDLMSLNCommandHandler
+        kind, invoke_id = data.array()[data.position : data.position + 2]
+        if kind not in {1, 2, 3}:
+            emit("refused", why=f"SET of type {kind}")
+            return self._reply_raw(EXCEPTION_NOT_SUPPORTED)
+        if kind == 1:
+            return handler.handleSetRequest(settings, self, data, self.replyData, None)
+        data.position += 2
+        parameters = GXDLMSLNParameters(settings, invoke_id, Command.SET_RESPONSE, 1, None, None, 0)
+        if kind == 2:
+            self._blocks = GXByteBuffer()
+            self._blocks.set(data, data.position, 10)  # the descriptor, and that nothing is selected
+        is_last, number = self._take_block(data, self._blocks)
+        if not is_last:
+            return self._reply(parameters, bytes([0xC5, 2, invoke_id]) + number)
+        handler.handleSetRequestNormal(settings, self, self._blocks, 1, parameters, None)
+        self._blocks = None
+        return self._reply(parameters, bytes([0xC5, 3, invoke_id, int(parameters.status)]) + number)
+
+    @staticmethod
+    def _take_block(data, joined):
+        """Put a DataBlock-SA behind those before; whether it is the last, and its number as octets."""
+        is_last, number, size = data.getUInt8(), data.getUInt32(), _GXCommon.getObjectCount(data)
+        if size != data.available():
+            raise PeerError(f"a block of {size} octets has {data.available()}")
+        joined.set(data)
+        return is_last, number.to_bytes(4, "big")
+
+    def _reply(self, parameters, apdu):
+        """An answer that Gurux ciphers but does not write."""
+        self._reply_raw(GXDLMS.cipher0(parameters, apdu) if self.settings.cipher.isCiphered() else apdu)
+
     def _action(self, data):
         settings = self.settings
         kind, invoke_id = data.getUInt8(), data.getUInt8()
         settings.updateInvokeId(invoke_id)
-        if kind != 1:
+        if kind == 2 and self._blocks:
+            return self._next_block(invoke_id, data.getUInt32())
+        if kind not in {1, 4, 6} or (kind == 6 and not self._blocks):
             emit("refused", why=f"ACTION of type {kind}")
             return self._reply_raw(EXCEPTION_NOT_SUPPORTED)
-        class_id = data.getUInt16()
-        name = bytearray(6)
-        data.get(name)
-        method = data.getUInt8()
+        if kind != 6:
+            class_id = data.getUInt16()
+            name = bytearray(6)
+            data.get(name)
+            obis, method = _GXCommon.toLogicalName(name), data.getUInt8()
+            self._blocks = (class_id, obis, method, GXByteBuffer())
+        class_id, obis, method, joined = self._blocks
+        has_data = True
+        if kind == 1:
+            has_data, joined = data.getUInt8(), data
+        else:
+            is_last, number = self._take_block(data, joined)
+            if not is_last:
+                parameters = GXDLMSLNParameters(settings, invoke_id, Command.METHOD_RESPONSE, 4, None, None, 0)
+                return self._reply(parameters, bytes([0xC7, 4, invoke_id]) + number)
         info = _GXDataInfo()
-        parameter = _GXCommon.getData(settings, data, info) if data.getUInt8() else None
-        obis = _GXCommon.toLogicalName(name)
+        parameter = _GXCommon.getData(settings, joined, info) if has_data else None
+        self._blocks = None
         if settings.connected & ConnectionState.DLMS:
             result, returned = self._invoke(class_id, obis, method, info, parameter)
         elif (class_id, obis, method) == (15, "0.0.40.0.0.255", 1):
@@ -626,14 +710,33 @@ class Session(GXDLMSSecureServer):
             return self._reply_raw(EXCEPTION_NOT_ALLOWED)
         answer = GXByteBuffer()
         answer.set(b"\x00" if returned is None else b"\x01\x00" + returned)
+        settings.resetBlockIndex()
         parameters = GXDLMSLNParameters(settings, invoke_id, Command.METHOD_RESPONSE, 1, None, answer, result)
-        return GXDLMS.getLNPdu(parameters, self.replyData)
+        GXDLMS.getLNPdu(parameters, self.replyData)
+        if answer.available():
+            self._blocks = answer
+
+    def _next_block(self, invoke_id, number):
+        """The next block of a long answer, which Gurux cuts."""
+        settings, answer = self.settings, self._blocks
+        if number != settings.blockIndex:
+            raise PeerError(f"the block after {number} is asked for; {settings.blockIndex} was the last")
+        settings.increaseBlockIndex()
+        parameters = GXDLMSLNParameters(settings, invoke_id, Command.METHOD_RESPONSE, 2, None, answer, 0xFF)
+        parameters.multipleBlocks = True
+        GXDLMS.getLNPdu(parameters, self.replyData)
+        if not answer.available():
+            self._blocks = None
 
     def _invoke(self, class_id, obis, method, info, parameter):
         public = self.settings.clientAddress == PUBLIC_CLIENT_SAP
         target = self.items.findByLN(ObjectType(class_id), obis)
         if target is None:
             return ErrorCode.UNDEFINED_OBJECT, None
+        if not public and target is self._meter.kept and method == 1 and info.type_ == DataType.OCTET_STRING:
+            old = GXByteBuffer()
+            _GXCommon.setData(self.settings, old, DataType.OCTET_STRING, target.replace(parameter, "action"))
+            return ErrorCode.OK, bytes(old.array())
         if public or target is not self._meter.gateway or method != 1:
             return ErrorCode.READ_WRITE_DENIED, None
         if info.type_ != DataType.OCTET_STRING:
@@ -745,6 +848,11 @@ def main():
     ValueEventArgs.isSkipMaxPduSize = True
     GXDLMSSettings.gbtWndowSize = 1
     GXDLMSLongTransaction.setData = lambda transaction, data: setattr(transaction, "data", data)
+    # The same with SET, and with ACTION responses in blocks.
+    GXDLMSLNParameters.isMultipleBlocks = lambda parameters: parameters.multipleBlocks
+    GXDLMSLNParameters.setStatus = lambda parameters, status: setattr(parameters, "status", status)
+    GXDLMSLNParameters.RequestType = property(lambda parameters: parameters.requestType)
+    ValueEventArgs.__iter__ = lambda value: iter([value])
     listener = socket.create_server(("127.0.0.1", options.port))
     peer_wire.say(f"listening {listener.getsockname()[1]}")
 

@@ -328,8 +328,9 @@ def client_defaults():
         "physical": None,
         "address_bytes": "auto",  # or 1, 2, 4 (HDLC)
         "hdlc_info_max": 128,
-        "security": "none",  # or lls, hls-gmac
-        "ciphering": "general-glo",  # or service-glo; APDUs are ciphered when `ek` is given
+        "hdlc_window": 1,  # frames in a row, up to 7 (Gurux only)
+        "security": "none",  # or lls, hls-gmac, hls-sha256 (Gurux only, its secret is the password)
+        "ciphering": "general-glo",  # Gurux: or service-glo, general-ded, service-ded; done when `ek` is given
         "protection": "both",  # or auth, enc (Gurux only)
         "password": None,
         "ek": None,
@@ -342,6 +343,9 @@ def client_defaults():
         "token_encoding": "ascii20",
         "read_objects": False,
         "read_list": False,
+        "read_log": None,  # [OBIS of a Profile generic, first, last]: entry numbers (Gurux) or moments (dlms-cosem)
+        "transfer_keys": None,  # [[key id, key in hex], …] for class 64 (Gurux only)
+        "master_key": None,
         "release": "plain",  # RLRQ bare, `ciphered` with user-information, or `none`
         "timeout_seconds": 10,
         "lifetime_seconds": 60,

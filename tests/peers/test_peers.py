@@ -6,6 +6,7 @@ dlms-cosem. The oracle's own story decides: what its meter booked, what its clie
 
 import json
 import subprocess
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -54,6 +55,11 @@ def endpoint(framing: str, port: int) -> str:
 # --- stsgate deliver against the Gurux meter ---
 
 
+def asked_of(meter: Server) -> Counter[str]:
+    """How often the Gurux meter was asked for each kind of request, such as `get-3`: service and type."""
+    return Counter(event["request"] for event in meter.ended_with("asked"))
+
+
 class Delivery:
     """What one `stsgate deliver` said, and what the meter knew afterwards."""
 
@@ -64,6 +70,7 @@ class Delivery:
         self.entered = meter.ended_with("enter")
         self.refused = meter.ended_with("refused")
         self.associated = meter.ended_with("associated")
+        self.asked = asked_of(meter)
 
     def check_the_ledger(self, tokens: list[str]) -> None:
         """The rule above all: what we say about money is true by the meter's own books."""

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from cosem_objects import axdr
-from cosem_objects.dlms.apdu import AttributeDescriptor, GetRequest
+from cosem_objects.dlms.apdu import AttributeDescriptor, DataNotification, GetRequest
 from cosem_objects.dlms.refusals import AssociationRefused
 from cosem_objects.dlms.security import InvocationCounters
 from cosem_objects.dlms.settings import Ciphering
@@ -31,6 +31,7 @@ from tests.sim_meters.meter_client import (
     EK,
     HLS,
     METER_TITLE,
+    TIMEOUT_SECONDS,
     credit,
     free_ports,
     running,
@@ -215,6 +216,16 @@ async def test_hdlc_with_small_frames_and_physical_addresses() -> None:
             await client.release()
             await client.channel.close()
         assert (await meters.stop())[0] == 0
+
+
+async def test_with_hdlc_push_a_notification_does_not_wait_for_a_poll() -> None:
+    options = ("--hdlc-push", "--hdlc-info-max", "128", "--hdlc-window", "3")
+    async with running("--listen", "hdlc+tcp://127.0.0.1:0", *options) as meter:
+        client = await meter.client()
+        assert (await client.act(40, "0-0:25.9.0.255", 1, axdr.integer(0))).result == 0
+        assert (await client.channel.receive(TIMEOUT_SECONDS))[:1] == bytes((DataNotification.TAG,))
+        assert await client.balance() == 0
+        assert (await meter.stop())[0] == 0
 
 
 async def test_a_port_that_is_taken_leaves_nothing_listening() -> None:

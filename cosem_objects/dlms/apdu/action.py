@@ -194,7 +194,7 @@ def _read_methods(reader: OctetReader) -> tuple[MethodDescriptor, ...]:
 
 
 def read_action_request(reader: OctetReader) -> ActionRequestForm:
-    choice, invoke = reader.octet(), reader.octet()
+    choice, invoke = reader.take(2)
     match choice:
         case 1:
             method = read_method(reader)
@@ -214,7 +214,7 @@ def read_action_request(reader: OctetReader) -> ActionRequestForm:
 
 
 def read_action_response(reader: OctetReader) -> ActionResponseForm:
-    choice, invoke = reader.octet(), reader.octet()
+    choice, invoke = reader.take(2)
     match choice:
         case 1:
             result, returned = read_outcome(reader)

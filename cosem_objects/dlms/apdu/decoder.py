@@ -128,6 +128,8 @@ def decode(apdu: bytes) -> Apdu:
 
 def is_apdu(octets: bytes) -> bool:
     """Whether these octets are a whole APDU of the kinds that stand under an authentication tag."""
+    if not octets or octets[0] not in _READERS:
+        return False
     try:
         decoded = decode(octets)
     except RemoteProtocolError:

@@ -119,7 +119,7 @@ GetResponseForm: TypeAlias = GetResponse | GetResponseWithDataBlock | GetRespons
 
 
 def read_get_request(reader: OctetReader) -> GetRequestForm:
-    choice, invoke = reader.octet(), reader.octet()
+    choice, invoke = reader.take(2)
     match choice:
         case 1:
             return GetRequest(read_attribute(reader), read_selection(reader), invoke)
@@ -132,7 +132,7 @@ def read_get_request(reader: OctetReader) -> GetRequestForm:
 
 
 def read_get_response(reader: OctetReader) -> GetResponseForm:
-    choice, invoke = reader.octet(), reader.octet()
+    choice, invoke = reader.take(2)
     match choice:
         case 1:
             return GetResponse(read_result(reader), invoke)

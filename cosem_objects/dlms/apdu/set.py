@@ -192,7 +192,7 @@ def _read_attributes(reader: OctetReader) -> tuple[Selected, ...]:
 
 
 def read_set_request(reader: OctetReader) -> SetRequestForm:
-    choice, invoke = reader.octet(), reader.octet()
+    choice, invoke = reader.take(2)
     match choice:
         case 1:
             attribute, selection = read_attribute(reader), read_selection(reader)
@@ -211,7 +211,7 @@ def read_set_request(reader: OctetReader) -> SetRequestForm:
 
 
 def read_set_response(reader: OctetReader) -> SetResponseForm:
-    choice, invoke = reader.octet(), reader.octet()
+    choice, invoke = reader.take(2)
     match choice:
         case 1:
             return SetResponse(reader.octet(), invoke)
