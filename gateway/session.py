@@ -43,6 +43,8 @@ from transports.registry import open_link
 from transports.trace import Trace
 
 DATA_CLASS_ID = 1
+_BLOCKS_MAX = 0xFFFF
+"""Blocks of one answer, as many as general block transfer can count."""
 _NOTIFICATIONS_MAX = 100
 """Unasked messages taken between a question and its answer, so that a talkative meter cannot hold us for ever."""
 
@@ -187,16 +189,22 @@ class Session:
         await channel.send(octets)
         deadline = now() + self._timeout_seconds
         left = self._timeout_seconds
-        for _ in range(_NOTIFICATIONS_MAX):
+        blocks = notifications = 0
+        while blocks < _BLOCKS_MAX and notifications < _NOTIFICATIONS_MAX:
             event: Event = receive(await channel.receive(left))
-            if isinstance(event, bytes):
+            if event is None:
+                blocks += 1
+            elif isinstance(event, bytes):
+                blocks += 1
                 await channel.send(event)
                 deadline = now() + self._timeout_seconds
-            elif event is not None and not isinstance(event, Notification):
+            elif isinstance(event, Notification):
+                notifications += 1
+            else:
                 return event
-            # One limit for the answer, however many notifications come before it.
+            # One limit for each answer, however many notifications come before it.
             left = max(0.0, deadline - now())
-        raise RemoteProtocolError("the meter sends notifications without end instead of an answer")
+        raise RemoteProtocolError("the meter sends blocks or notifications without end instead of an answer")
 
 
 async def open_session(meter: Meter, counters: InvocationCounters, connect: Connect = connect) -> Session:

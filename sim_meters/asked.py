@@ -11,6 +11,7 @@ from cosem_objects import axdr
 from cosem_objects.axdr import Data
 from cosem_objects.clock import CosemDateTime
 from cosem_objects.dlms.apdu import ActionResult, DataAccessResult
+from cosem_objects.dlms.server import ServerAssociation
 from cosem_objects.dlms.settings import SecuritySettings
 from cosem_objects.obis import ObisCode
 from sim_meters.prepayment import PrepaymentMeter
@@ -25,6 +26,8 @@ class Association:
     objects: Mapping[ObisCode, InterfaceClass]
     visible: frozenset[ObisCode]
     """Those that this client may use; the others are denied."""
+    server: ServerAssociation
+    """Knows what was agreed with the client."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from cosem_objects import association_ln, axdr, security_setup
+from cosem_objects import association_ln, axdr, profile_generic, security_setup
 from cosem_objects.association_ln import AssociationStatus
 from cosem_objects.axdr import Data
 from cosem_objects.dlms.acse import CONTEXT_OID, MECHANISM_OID
 from cosem_objects.dlms.apdu import DLMS_VERSION
-from cosem_objects.dlms.server import OFFERED
 from cosem_objects.obis import ObisCode
 from sim_meters.asked import Asked, InterfaceClass, constant, no_access, not_allowed
 
-_PDU_SIZE_LIMIT = 0xFFFF
 _NO_REFERENCE = bytes(6)
 
 _NO_ACCESS, _READ_ONLY, _METHOD_ACCESS = 0, 1, 1  # access modes of versions 0 to 2
@@ -36,13 +34,20 @@ def _described(obis: ObisCode, row: InterfaceClass) -> Data:
         axdr.structure(
             axdr.array(
                 *(
-                    axdr.structure(axdr.integer(number), axdr.enum(mode), axdr.NULL)
+                    axdr.structure(axdr.integer(number), axdr.enum(mode), _selectors(row, number))
                     for number, mode in attributes.items()
                 )
             ),
             axdr.array(*(axdr.structure(axdr.integer(number), axdr.enum(mode)) for number, mode in methods.items())),
         ),
     )
+
+
+def _selectors(row: InterfaceClass, attribute: int) -> Data:
+    """How an attribute may be read in part: by range (1) and by entry (2), or not at all."""
+    if attribute not in row.selective_readers:
+        return axdr.NULL
+    return axdr.array(axdr.integer(profile_generic.Selector.RANGE), axdr.integer(profile_generic.Selector.ENTRY))
 
 
 def _partners(asked: Asked) -> Data:
@@ -55,14 +60,14 @@ def _context_name(asked: Asked) -> Data:
 
 
 def _context_info(asked: Asked) -> Data:
+    server = asked.association.server
     return axdr.structure(
-        # What the server core offers; what was agreed with this client, it keeps to itself so far.
-        axdr.bit_string(f"{OFFERED:024b}"),
-        axdr.long_unsigned(asked.meter.config.profile.pdu_size_max),
-        axdr.long_unsigned(_PDU_SIZE_LIMIT),
+        axdr.bit_string(f"{server.conformance:024b}"),
+        axdr.long_unsigned(asked.meter.config.profile.pdu_size_max),  # what we take
+        axdr.long_unsigned(server.client_pdu_size_max),  # what the client takes
         axdr.unsigned(DLMS_VERSION),
         axdr.integer(0),  # quality of service: not used
-        axdr.octet_string(b""),  # ciphering info: no dedicated key
+        axdr.octet_string(b""),  # ciphering info: the dedicated key, which nobody needs to read
     )
 
 

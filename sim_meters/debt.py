@@ -39,6 +39,8 @@ class DebtRecovery:
             raise SettingError(f"debt: expected AMOUNT:PERCENT such as 100:25; got {text!r}") from None
         if proportion != int(proportion):
             raise SettingError(f"debt: expected at most two decimals in the per cent; got {text!r}")
+        if not 0 <= proportion <= PROPORTION_WHOLE:
+            raise SettingError(f"debt: expected 0 to 100 per cent; got {text!r}")
         return cls(math.floor(owed), int(proportion))
 
     def __post_init__(self) -> None:

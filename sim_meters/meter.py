@@ -124,7 +124,7 @@ class SimMeter(PrepaymentMeter):
             pdu_size_max=self.config.profile.pdu_size_max,
             mirror_form=self.config.answers_as_asked,
         )
-        return server, Association(client_sap, security, self._objects, visible)
+        return server, Association(client_sap, security, self._objects, visible, server)
 
     def _set_timer(self) -> None:
         """A pending token is worked on in its time, whether or not anybody asks."""

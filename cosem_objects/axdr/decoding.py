@@ -74,19 +74,14 @@ def _read_bit_string(reader: OctetReader, _depth: int) -> Data:
     return Data(_BIT_STRING, _read_bits(reader))
 
 
-def _text_reader(data_type: DataType) -> _ReadContents:
+def _text_reader(data_type: DataType, encoding: str) -> _ReadContents:
     def read_text(reader: OctetReader, _depth: int) -> Data:
-        return Data(data_type, _decode_text(reader.string(), data_type, reader.what))
+        try:
+            return Data(data_type, reader.string().decode(encoding))
+        except UnicodeDecodeError:
+            raise RemoteProtocolError(f"{reader.what}: a {data_type.standard_name} that is no {encoding}") from None
 
     return read_text
-
-
-def _decode_text(octets: bytes, data_type: DataType, what: str) -> str:
-    try:
-        # A visible-string is ASCII by the standard; real meters put other octets there, and none may be lost.
-        return octets.decode("latin-1" if data_type is DataType.VISIBLE_STRING else "utf-8")
-    except UnicodeDecodeError as error:
-        raise RemoteProtocolError(f"{what}: a {data_type.standard_name} that is no {error.encoding}") from None
 
 
 def _element_count(reader: OctetReader) -> int:
@@ -157,7 +152,9 @@ _READERS: dict[int, _ReadContents] = {
     **{data_type: _fixed_reader(data_type, layout) for data_type, layout in FIXED.items()},
     **{data_type: _empty_reader(data_type) for data_type in EMPTY},
     **{data_type: _elements_reader(data_type) for data_type in (DataType.ARRAY, DataType.STRUCTURE)},
-    **{data_type: _text_reader(data_type) for data_type in (DataType.VISIBLE_STRING, DataType.UTF8_STRING)},
+    # A visible-string is ASCII by the standard; real meters put other octets there, and none may be lost.
+    DataType.VISIBLE_STRING: _text_reader(DataType.VISIBLE_STRING, "latin-1"),
+    DataType.UTF8_STRING: _text_reader(DataType.UTF8_STRING, "utf-8"),
     DataType.BOOLEAN: _read_boolean,
     DataType.BIT_STRING: _read_bit_string,
     DataType.OCTET_STRING: _read_octet_string,

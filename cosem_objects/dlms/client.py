@@ -45,7 +45,7 @@ from cosem_objects.dlms.apdu import (
     SetRequest,
     SetRequestWithList,
 )
-from cosem_objects.dlms.block_transfer import ClientTransfer
+from cosem_objects.dlms.block_transfer import ClientTransfer, selects
 from cosem_objects.dlms.ciphered import is_ciphered
 from cosem_objects.dlms.general_block_transfer import GeneralTransfer, Whole
 from cosem_objects.dlms.hls import Challenged, Secrets, is_challenge
@@ -204,6 +204,8 @@ class ClientAssociation:
         assert self._associated is not None
         agreed = self._associated.conformance
         needed = _NEEDS[type(request)]
+        if selects(request):
+            needed |= Conformance.SELECTIVE_ACCESS
         if needed not in agreed:
             raise LocalProtocolError(f"the meter did not agree to {(needed & ~agreed).name}")
         sent = self._begin(request, agreed)
@@ -331,7 +333,8 @@ class ClientAssociation:
         if response.result != ActionResult.SUCCESS:
             self.state = State.ENDED
             raise AssociationRefused(
-                f"the meter refused our HLS answer with {spell(ActionResult, response.result)}: check keys and titles",
+                f"the meter refused our HLS answer with {spell(ActionResult, response.result)}: "
+                "check the password or keys, and the system titles",
                 UserDiagnostic.AUTHENTICATION_FAILURE,
             )
         answer = response.returned.value if isinstance(response.returned, Data) else None

@@ -71,8 +71,9 @@ def is_challenge(octets: bytes) -> bool:
 
 def new_challenge(chance: Callable[[int], bytes]) -> bytes:
     """A challenge of our own, from so many octets of fresh ``chance``: one that the other side may answer."""
-    while not is_challenge(challenge := chance(_CHALLENGE_SIZE)):
-        continue  # about one in 100,000
+    challenge = chance(_CHALLENGE_SIZE)
+    while not is_challenge(challenge):  # about one in 100,000
+        challenge = chance(_CHALLENGE_SIZE)
     return challenge
 
 

@@ -65,5 +65,5 @@ _ASSOCIATION_ADVICE: dict[int, str] = {
 _EXCEPTION_ADVICE: dict[int, str] = {
     ServiceError.DECIPHERING_ERROR: "check the keys",
     ServiceError.INVOCATION_COUNTER_ERROR: "our invocation counter is behind",
-    ServiceError.OPERATION_NOT_POSSIBLE: "not associated, or not allowed now",
+    ServiceError.OPERATION_NOT_POSSIBLE: "not associated, or not allowed now; behind a concentrator it needs --behind",
 }

@@ -50,6 +50,7 @@ from cosem_objects.dlms.apdu import (
     UnknownTagError,
 )
 from cosem_objects.dlms.block_server import ServerTransfer, too_long
+from cosem_objects.dlms.block_transfer import selects
 from cosem_objects.dlms.ciphered import is_ciphered
 from cosem_objects.dlms.general_block_transfer import GeneralTransfer, Whole
 from cosem_objects.dlms.hls import Challenged, Secrets, is_challenge
@@ -205,6 +206,11 @@ class ServerAssociation:
         return sealed
 
     @property
+    def client_pdu_size_max(self) -> int:
+        """The longest APDU that the client takes, as it said in its last AARQ; 0 = no limit."""
+        return self._client_pdu_size_max
+
+    @property
     def _room(self) -> int:
         """Octets that a plain APDU to the client may have, 0 = no limit."""
         if not self._client_pdu_size_max:
@@ -255,6 +261,8 @@ class ServerAssociation:
             raise UnknownTagError(f"a {type(decoded).__name__} is nothing that a client asks")
         if self.state is State.AUTHENTICATING:
             return self._authenticate(decoded)
+        if selects(decoded):
+            needs |= Conformance.SELECTIVE_ACCESS
         if needs & self.conformance != needs:
             raise UnknownTagError(f"a {type(decoded).__name__} was not agreed")
         asked = self._transfer.receive(decoded)
@@ -273,6 +281,9 @@ class ServerAssociation:
             initiate = self._check(aarq)
         except _Rejected as rejected:
             return self._reject(rejected)
+        except RemoteProtocolError:
+            self._end()  # nothing is left of one that began under our keys
+            raise
         settings = self._settings
         self._client_pdu_size_max = initiate.pdu_size_max
         self.conformance = initiate.conformance & self._offered

@@ -160,11 +160,27 @@ def test_a_name_that_is_not_one_of_dlms_is_not_repeated_at_length() -> None:
         (apdu(0x61, CONTEXT, RESULT_ACCEPTED, field(0xAA, b"\x82\x01\0")), "neither charstring nor bitstring"),
         (apdu(0x64, CONTEXT), "64 is no ACSE APDU"),
         (b"\x60\x80" + CONTEXT + USER_INFORMATION + b"\0\0", "length of 0 octets"),
+        (apdu(0x62, field(0x80, b"")), "a reason of 0 octets"),
+        (apdu(0x62, field(0x80, b"\0\x01")), "a reason of 2 octets"),
+        (apdu(0x63, field(0x80, b"\0\x01")), "a reason of 2 octets"),
     ],
 )
 def test_a_malformed_acse_apdu_is_refused_with_the_reason(octets: bytes, message: str) -> None:
     with pytest.raises(RemoteProtocolError, match=message):
         acse.decode(octets)
+
+
+HOLDS_NO_ELEMENT = {"reason", "requirements", "mechanism"}
+
+
+@pytest.mark.parametrize(("kind", "name"), [each for each in EACH_FIELD if each[1] not in HOLDS_NO_ELEMENT])
+@pytest.mark.parametrize("more", [b"\0", b"\x04\0", bytes(200)], ids=["an-octet", "another-value", "many"])
+def test_octets_behind_the_value_inside_a_field_are_refused(kind: str, name: str, more: bytes) -> None:
+    tag, fields = FIELDS[kind]
+    contents = fields[name][2:]  # tag and a length of one octet before it
+    longer = {**fields, name: field(fields[name][0], contents + more)}
+    with pytest.raises(RemoteProtocolError, match="octets too many"):
+        acse.decode(apdu(tag, *longer.values()))
 
 
 # Saying no.

@@ -180,7 +180,7 @@ def test_a_client_with_a_wrong_key_is_refused_in_the_aare(settings: SecuritySett
 @pytest.mark.parametrize("change", [{"ek": OTHER_KEY}, {"ak": OTHER_KEY}], ids=["ek", "ak"])
 def test_a_client_with_a_wrong_key_is_refused_at_its_hls_answer(change: dict[str, Any]) -> None:
     conversation = Conversation(replace(HLS_IN_CLEAR, **change), HLS_IN_CLEAR)
-    with pytest.raises(AssociationRefused, match=r"refused our HLS answer.*check keys and titles"):
+    with pytest.raises(AssociationRefused, match=r"refused our HLS answer.*check the password or keys, and the"):
         conversation.associate()
     assert conversation.client.state is ClientState.ENDED
     assert conversation.meter.state is MeterState.IDLE

@@ -52,6 +52,7 @@ from tests.cosem_objects.conversation import (
 
 NOT_AGREED = ExceptionResponse(2, 2).encode()
 LISTS = Conformance.MULTIPLE_REFERENCES
+PARTS = Conformance.SELECTIVE_ACCESS
 GET_LIST = GetRequestWithList(((CLOCK, None),))
 SET_LIST = SetRequestWithList(((CLOCK, None),), (axdr.NULL,))
 ACTION_LIST = ActionRequestWithList((ENTER,), (axdr.NULL,))
@@ -60,6 +61,12 @@ BLOCK = "01 00000001 01 00"
 SERVICES: dict[str, tuple[str, Conformance]] = {
     # What a client may send, and each bit without which the meter does not take it.
     "GET": (GET.encode().hex(), Conformance.GET),
+    "GET of a part": (replace(GET, selection=(2, axdr.NULL)).encode().hex(), Conformance.GET | PARTS),
+    "GET with list, of a part": (
+        GetRequestWithList(((CLOCK, (1, axdr.NULL)),)).encode().hex(),
+        Conformance.GET | LISTS | PARTS,
+    ),
+    "SET of a part": (replace(SET, selection=(1, axdr.NULL)).encode().hex(), Conformance.SET | PARTS),
     "GET next": ("c002c1 00000001", Conformance.GET | Conformance.BLOCK_TRANSFER_WITH_GET),
     "GET with list": (GET_LIST.encode().hex(), Conformance.GET | LISTS),
     "SET": (SET.encode().hex(), Conformance.SET),
@@ -120,6 +127,25 @@ def test_a_client_sends_only_what_was_agreed(request_: Request, side: str) -> No
     conversation = Conversation(CLEAR, **{side: needed})  # type: ignore[arg-type]
     conversation.associate()
     assert conversation.client.request(request_)
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        replace(GET, selection=(2, axdr.NULL)),
+        replace(SET, selection=(2, axdr.NULL)),
+        GetRequestWithList(((CLOCK, None), (CLOCK, (1, axdr.NULL)))),
+    ],
+    ids=lambda r: type(r).__name__,
+)
+def test_a_client_asks_for_a_part_only_where_that_was_agreed(request_: Request) -> None:
+    conversation = Conversation(CLEAR, meter_offered=OFFERED & ~PARTS)
+    conversation.associate()
+    with pytest.raises(LocalProtocolError, match=r"did not agree to SELECTIVE_ACCESS$"):
+        conversation.client.request(request_)
+    everything = Conversation(CLEAR)
+    everything.associate()
+    assert everything.client.request(request_)
 
 
 def test_what_is_agreed_is_what_both_offered() -> None:

@@ -417,6 +417,16 @@ def test_the_last_counter_of_a_client_is_taken_and_its_replay_refused() -> None:
     assert (refused.state_error, refused.service_error) == (1, 6)
 
 
+def test_a_replayed_beginning_leaves_nothing_that_could_use_our_counters_up() -> None:
+    conversation = Conversation(SECURE)
+    conversation.associate()
+    before = conversation.meter_counters.next_own
+    conversation.answer_of_meter(conversation.sent[0])
+    released = acse.decode(conversation.answer_of_meter(Rlrq().encode()))
+    assert released == Rlre()  # in clear, as there is no association
+    assert conversation.meter_counters.next_own == before
+
+
 @pytest.mark.parametrize("left", range(6))
 @pytest.mark.parametrize("security", [SECURE, HLS_IN_CLEAR, CIPHERED_ONLY, GENERAL])
 def test_a_meter_whose_own_counter_is_used_up_still_answers(security: SecuritySettings, left: int) -> None:

@@ -21,6 +21,7 @@ import pytest
 from cosem_objects.dlms.settings import SecuritySettings
 from cosem_objects.sts_token import Token, TokenClass
 from gateway.__main__ import main
+from gateway.verdict import judge
 from sim_meters.behaviour import Behaviour, Fault, FaultOrder
 from sim_meters.meter import SimMeter
 from sim_meters.meter_config import MeterConfig, lab_config
@@ -204,7 +205,8 @@ WRONG: list[tuple[str, list[str]]] = [
     # security
     *((name, ["--security", name]) for name in ("hls-sha256", "hls-ecdsa", "gmac", "NONE")),
     *(("suite", [*KEYS, "--suite", suite]) for suite in ("1", "2", "3", "x", "-1")),
-    *((form, [*KEYS, "--ciphering", form]) for form in ("general-ded", "service-ded", "glo")),
+    ("glo", [*KEYS, "--ciphering", "glo"]),
+    *(("both keys", ["--ciphering", form]) for form in ("general-ded", "service-ded")),
     ("protection", [*KEYS, "--protection", "weak"]),
     ("password", ["--security", "lls"]),
     ("password", ["--security", "lls", "--password", ""]),
@@ -557,11 +559,14 @@ async def test_nobody_at_home_is_unreached(stsgate: Stsgate, json_too: list[str]
 async def test_a_bug_is_one_line_and_what_was_sent_is_in_doubt(
     stsgate: Stsgate, monkeypatch: pytest.MonkeyPatch, json_too: list[str]
 ) -> None:
-    async def broken(*_: object, **__: object) -> None:
-        raise KeyError("a bug")
-
-    monkeypatch.setattr("gateway.readback.read_control_state", broken)
     async with meter_at() as (url, meter):
+
+        def broken(*known: Any) -> Any:
+            if meter.entered.is_set():
+                raise KeyError("a bug")
+            return judge(*known)
+
+        monkeypatch.setattr("gateway.delivery.judge", broken)
         said = await stsgate.beside(*deliver_to(url, ONE, TWO), *json_too)
         assert meter.ledger.times_credited(ONE) == 1
     assert said.code == 3

@@ -75,7 +75,7 @@ WRONG = {
     "another address": (HERE, NetworkAddress(0, b"\1\3"), "reaches no meter behind 0:0103: check --behind"),
     "a longer address": (HERE, NetworkAddress(0, b"\1\2\0"), "reaches no meter behind 0:010200: check --behind"),
     "no concentrator": (None, HERE, "reaches no meter behind 0:0102: check --behind"),
-    "no prefix": (HERE, None, "service-not-allowed"),
+    "no prefix": (HERE, None, "needs --behind"),
 }
 
 

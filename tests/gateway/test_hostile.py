@@ -19,6 +19,8 @@ from cosem_objects.dlms.apdu import (
     AttributeDescriptor,
     Conformance,
     DataNotification,
+    GetResponse,
+    GetResponseWithDataBlock,
     InitiateResponse,
     MethodDescriptor,
 )
@@ -139,6 +141,50 @@ class TalkativeChannel(ApduChannel):
     async def close(self) -> None: ...
 
     def hang_up(self) -> None: ...
+
+
+class MeterOfBlocks(TalkativeChannel):
+    """A meter whose only value comes in so many blocks."""
+
+    def __init__(self, blocks: int) -> None:
+        self._server = ServerAssociation(SecuritySettings(), InvocationCounters(), bytes, pdu_size_max=0)
+        self._value = axdr.octet_string(bytes(blocks * 100))
+        self._answers: list[bytes] = []
+
+    async def send(self, apdu: bytes) -> None:
+        asked = self._server.receive(apdu)
+        answer = asked if isinstance(asked, bytes) else self._server.respond(GetResponse(self._value))
+        self._answers.append(answer)
+
+    async def receive(self, timeout_seconds: float | None) -> bytes:
+        return self._answers.pop(0)
+
+
+async def test_an_answer_may_come_in_more_blocks_than_notifications_are_taken() -> None:
+    association = ClientAssociation(SecuritySettings(), InvocationCounters(), b"", pdu_size_max=114)
+    session = Session(None, MeterOfBlocks(400), association, 10, says_goodbye=False, use_lists=False)  # type: ignore[arg-type]
+    await session._associate()
+    assert await session.get(1, ObisCode.parse("0-0:42.0.0.255"), 2) == axdr.octet_string(bytes(40_000))
+
+
+class EndlessBlocks(MeterOfBlocks):
+    """Each block is followed by one more, of an octet."""
+
+    async def receive(self, timeout_seconds: float | None) -> bytes:
+        answer = self._answers.pop(0)
+        if answer[0] != GetResponse.TAG:
+            return answer
+        self.sent = getattr(self, "sent", 0) + 1
+        return GetResponseWithDataBlock(self.sent, b"\0", is_last=False, invoke=0xC1).encode()
+
+
+async def test_blocks_without_end_are_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.session._BLOCKS_MAX", 500)
+    association = ClientAssociation(SecuritySettings(), InvocationCounters(), b"")
+    session = Session(None, EndlessBlocks(1), association, 10, says_goodbye=False, use_lists=False)  # type: ignore[arg-type]
+    await session._associate()
+    with pytest.raises(RemoteProtocolError, match="without end"):
+        await session.get(1, ObisCode.parse("0-0:42.0.0.255"), 2)
 
 
 def test_notifications_do_not_make_an_answer_last_longer() -> None:

@@ -237,7 +237,7 @@ async def test_a_meter_answers_in_the_form_in_which_it_is_asked(stsgate: Stsgate
 WRONG: list[tuple[str, str, str, str, str]] = [
     ("lls", "none", "password", OTHER_PASSWORD, "check password or keys"),
     ("lls", "service-glo", "password", OTHER_PASSWORD, "check password or keys"),
-    *(("hls-sha256", form.value, "password", OTHER_PASSWORD, "check") for form in Ciphering),
+    *(("hls-sha256", form.value, "password", OTHER_PASSWORD, "password") for form in Ciphering),
     *(("hls-sha256", "service-glo", key, OTHER_KEY, "key") for key in KEYS),
     *(("hls-gmac", form.value, key, OTHER_KEY, "key") for form in Ciphering for key in KEYS if form != "none"),
     *(("none", form.value, key, OTHER_KEY, "key") for form in Ciphering for key in KEYS if form != "none"),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeAlias
 
 from cosem_objects.axdr import CompactArray, Data, DataType, TypeDescription
@@ -35,12 +36,13 @@ DELTAS_UNSIGNED = {
 
 
 def some_number(draw: Draw, bits: int) -> int:
-    top = 2**bits - 1
-    return draw.choice([0, 1, top, top - 1, draw.randrange(top + 1), draw.randrange(top + 1)])
+    top = (1 << bits) - 1
+    number: int = draw.choice([0, 1, top, top - 1, draw.randrange(top + 1), draw.randrange(top + 1)])
+    return number
 
 
 def some_signed(draw: Draw, bits: int) -> int:
-    return some_number(draw, bits) - 2 ** (bits - 1)
+    return some_number(draw, bits) - (1 << bits - 1)
 
 
 def some_octets(draw: Draw) -> bytes:
@@ -80,8 +82,8 @@ RARE_LEAVES: dict[DataType, Callable[[Draw], Any]] = {
     ).ljust(12, b"\x00"),
     DataType.DATE: lambda draw: draw.choice([bytes.fromhex("07E60B1506"), b"\xff" * 5]),
     DataType.TIME: lambda draw: draw.choice([bytes.fromhex("01020304"), bytes.fromhex("17000000"), b"\xff" * 4]),
-    **{kind: lambda draw, bits=bits: some_signed(draw, bits) for kind, bits in DELTAS_SIGNED.items()},
-    **{kind: lambda draw, bits=bits: some_number(draw, bits) for kind, bits in DELTAS_UNSIGNED.items()},
+    **{kind: partial(some_signed, bits=bits) for kind, bits in DELTAS_SIGNED.items()},
+    **{kind: partial(some_number, bits=bits) for kind, bits in DELTAS_UNSIGNED.items()},
     DataType.DONT_CARE: lambda draw: None,
     DataType.VISIBLE_STRING: lambda draw: draw.choice(["\x00\x01", "é", "\x7f", "a\nb"]),
 }
@@ -125,10 +127,12 @@ def some_list(draw: Draw, make: Callable[[Draw], Any]) -> tuple[Any, ...]:
     return tuple(make(draw) for _ in range(draw.choice([0, 1, 2, 3, 10])))
 
 
-def some_pairs(draw: Draw, *makers: Callable[[Draw], Any]) -> tuple[tuple[Any, ...], ...]:
-    """Several lists of the same length."""
+def some_pairs(
+    draw: Draw, first: Callable[[Draw], Any], second: Callable[[Draw], Any]
+) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    """Two lists of the same length."""
     count = draw.choice([0, 1, 2, 3, 10])
-    return tuple(tuple(make(draw) for _ in range(count)) for make in makers)
+    return tuple(first(draw) for _ in range(count)), tuple(second(draw) for _ in range(count))
 
 
 def some_selected(draw: Draw) -> tuple[apdu.AttributeDescriptor, apdu.Selection]:
@@ -140,7 +144,13 @@ ACCESS_RESULTS = [int(result) for result in apdu.DataAccessResult]
 
 
 def some_result(draw: Draw) -> apdu.Result:
-    return draw.choice([common_data(draw), common_data(draw), draw.choice(ACCESS_RESULTS[1:])])
+    results: list[apdu.Result] = [common_data(draw), common_data(draw), draw.choice(ACCESS_RESULTS[1:])]
+    return draw.choice(results)
+
+
+def some_block_result(draw: Draw) -> bytes | int:
+    results: list[bytes | int] = [some_octets(draw), some_octets(draw), draw.choice(ACCESS_RESULTS[1:])]
+    return draw.choice(results)
 
 
 def some_outcome(draw: Draw) -> apdu.Outcome:
@@ -214,7 +224,7 @@ SERVICES: dict[str, Callable[[Draw], Any]] = {
     "get-response-normal": lambda draw: apdu.GetResponse(some_result(draw), some_invoke(draw)),
     "get-response-with-datablock": lambda draw: apdu.GetResponseWithDataBlock(
         some_number(draw, 32),
-        draw.choice([some_octets(draw), some_octets(draw), draw.choice(ACCESS_RESULTS[1:])]),
+        some_block_result(draw),
         draw.random() < 0.5,
         some_invoke(draw),
     ),

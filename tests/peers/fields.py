@@ -34,8 +34,9 @@ def attribute_fields(descriptor: apdu.AttributeDescriptor) -> Fields:
 
 
 def result_fields(result: Data | int | None, name: str) -> Fields:
-    is_data = isinstance(result, Data)
-    return {name: axdr.encode(result).hex() if is_data else None, "error": None if is_data else result}
+    if isinstance(result, Data):
+        return {name: axdr.encode(result).hex(), "error": None}
+    return {name: None, "error": result}
 
 
 def selection_fields(selection: tuple[int, Data] | None) -> str | None:

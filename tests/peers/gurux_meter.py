@@ -5,8 +5,8 @@
 
 All options and their defaults: `gurux_meter.py --help`. Prints `listening PORT` (not JSON) when ready, then JSON
 lines: `connected`, `associated`, `asked` (a request, such as `get-3`: service and type), `enter` (the meter's own
-truth: octets, digits, status, balance), `kept`, `refused`, `released`, `disconnected`. Ends by itself after `lifetime_seconds`, or when standard input is closed if
-`until_stdin_closes` is set.
+truth: octets, digits, status, balance), `kept`, `refused`, `released`, `disconnected`. Ends by itself after
+`lifetime_seconds`, or when standard input is closed if `until_stdin_closes` is set.
 
 Two associations: client 16 without any security (device name 0-0:42.0.0.255 and counter 0-0:43.1.0.255 only), and
 `client_sap` with what the options say. `ciphered` means that `ek` is given; then nothing plain is accepted.
@@ -142,7 +142,7 @@ DEFAULTS = {
     "data_values": {"3": "", "4": "", "5": "1000000000000000", "6": "0001000000000000"},
     "action_result": 0,  # what enter answers when it took the octets
     "mend_lists": False,  # True: write errors in a list as the standard says; else as Gurux does, one octet
-    "kept": None,  # hex: an octet-string in 0-0:96.1.0.255 that SET and its method 1 replace; the method returns the old
+    "kept": None,  # hex: octet-string in 0-0:96.1.0.255, replaced by SET and by its method 1, which returns the old
     "return_data": None,  # hex of COSEM data that enter returns, e.g. 00
     "hang_up_before_enter": 0,  # close the connection, so many times, when a token arrives: before it is booked
     "hang_up_after_enter": 0,  # … or after it is booked, instead of the reply
@@ -356,7 +356,7 @@ class Session(GXDLMSSecureServer):
             settings.proposedConformance &= ~Conformance[name]
         settings.maxServerPDUSize = options.max_pdu
         self.transaction = None
-        self._blocks = self._dedicated_key = None
+        self._blocks = self._method = self._dedicated_key = None
         self._negotiated = settings.proposedConformance
         for item in meter.objects:
             self.items.append(item)
@@ -548,7 +548,8 @@ class Session(GXDLMSSecureServer):
             settings.negotiatedConformance = self._negotiated
             settings.preEstablishedSystemTitle = None
             return
-        general = tag in {Command.GENERAL_GLO_CIPHERING, Command.GENERAL_DED_CIPHERING} if answers == "asked" else answers == "general-glo"
+        asked_in_general = tag in {Command.GENERAL_GLO_CIPHERING, Command.GENERAL_DED_CIPHERING}
+        general = asked_in_general if answers == "asked" else answers == "general-glo"
         settings.preEstablishedSystemTitle = settings.sourceSystemTitle if general else None
         if general:
             settings.proposedConformance |= Conformance.GENERAL_PROTECTION
@@ -679,35 +680,37 @@ class Session(GXDLMSSecureServer):
         settings = self.settings
         kind, invoke_id = data.getUInt8(), data.getUInt8()
         settings.updateInvokeId(invoke_id)
-        if kind == 2 and self._blocks:
-            return self._next_block(invoke_id, data.getUInt32())
-        if kind not in {1, 4, 6} or (kind == 6 and not self._blocks):
+        if kind not in {1, 2, 4, 6} or (kind in {2, 6} and self._blocks is None):
             emit("refused", why=f"ACTION of type {kind}")
             return self._reply_raw(EXCEPTION_NOT_SUPPORTED)
+        if kind == 2:
+            return self._next_block(invoke_id, data.getUInt32())
         if kind != 6:
             class_id = data.getUInt16()
             name = bytearray(6)
             data.get(name)
-            obis, method = _GXCommon.toLogicalName(name), data.getUInt8()
-            self._blocks = (class_id, obis, method, GXByteBuffer())
-        class_id, obis, method, joined = self._blocks
-        has_data = True
+            self._method = (class_id, _GXCommon.toLogicalName(name), data.getUInt8())
+            self._blocks = GXByteBuffer()
         if kind == 1:
-            has_data, joined = data.getUInt8(), data
-        else:
-            is_last, number = self._take_block(data, joined)
-            if not is_last:
-                parameters = GXDLMSLNParameters(settings, invoke_id, Command.METHOD_RESPONSE, 4, None, None, 0)
-                return self._reply(parameters, bytes([0xC7, 4, invoke_id]) + number)
-        info = _GXDataInfo()
-        parameter = _GXCommon.getData(settings, joined, info) if has_data else None
+            return self._answer_action(invoke_id, data if data.getUInt8() else None)
+        is_last, number = self._take_block(data, self._blocks)
+        if is_last:
+            return self._answer_action(invoke_id, self._blocks)
+        parameters = GXDLMSLNParameters(settings, invoke_id, Command.METHOD_RESPONSE, 4, None, None, 0)
+        return self._reply(parameters, bytes([0xC7, 4, invoke_id]) + number)
+
+    def _answer_action(self, invoke_id, data):
+        """Do what was asked with the whole of the data; leave what does not fit for _next_block."""
+        settings, info = self.settings, _GXDataInfo()
+        parameter = _GXCommon.getData(settings, data, info) if data else None
         self._blocks = None
         if settings.connected & ConnectionState.DLMS:
-            result, returned = self._invoke(class_id, obis, method, info, parameter)
-        elif (class_id, obis, method) == (15, "0.0.40.0.0.255", 1):
+            result, returned = self._invoke(*self._method, info, parameter)
+        elif self._method == (15, "0.0.40.0.0.255", 1):
             result, returned = self._reply_to_hls(parameter)
         else:
-            return self._reply_raw(EXCEPTION_NOT_ALLOWED)
+            self._reply_raw(EXCEPTION_NOT_ALLOWED)
+            return
         answer = GXByteBuffer()
         answer.set(b"\x00" if returned is None else b"\x01\x00" + returned)
         settings.resetBlockIndex()

@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 
 from cosem_objects import axdr
-from cosem_objects.axdr import Data
 from cosem_objects.dlms.apdu import (
     ActionResponse,
     ActionResult,
@@ -54,7 +53,7 @@ FORMS = [None, "service-glo", "general-glo", "service-ded", "general-ded"]
 WAYS = [pytest.param("wrapper", form, id=f"wrapper-{form}") for form in FORMS] + [
     pytest.param("hdlc", form, id=f"hdlc-{form}") for form in (None, "general-ded")
 ]
-"""Framing and ciphering; what HDLC has to do with it is tested in test_peers.py."""
+"""Framing and ciphering. HDLC carries the same APDUs: plain and the longest ones are enough."""
 
 
 @contextmanager
@@ -89,9 +88,7 @@ def security_of(form: str | None) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(("framing", "form"), WAYS)
-async def test_a_long_object_list_comes_in_blocks_and_is_the_same(
-    peers: Peers, framing: str, form: str | None
-) -> None:
+async def test_a_long_object_list_comes_in_blocks_and_is_the_same(peers: Peers, framing: str, form: str | None) -> None:
     with foreign_meter(peers, framing, **security_of(form)) as (server, port):
         lists = []
         for size in (SMALL_PDU, 0xFFFF):

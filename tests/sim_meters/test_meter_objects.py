@@ -12,8 +12,10 @@ from cosem_objects import axdr, payment
 from cosem_objects.axdr import Data, DataType
 from cosem_objects.clock import CosemDateTime
 from cosem_objects.disconnect_control import ControlState
-from cosem_objects.dlms.apdu import ActionResult, DataAccessResult
+from cosem_objects.dlms.apdu import ActionResult, Conformance, DataAccessResult
+from cosem_objects.dlms.client import Associated, ClientAssociation
 from cosem_objects.dlms.refusals import AssociationRefused, ServiceRefused
+from cosem_objects.dlms.security import InvocationCounters
 from cosem_objects.dlms.settings import SecuritySettings
 from cosem_objects.errors import SettingError
 from cosem_objects.obis import ObisCode
@@ -22,7 +24,18 @@ from cosem_objects.profile import MeterProfile
 from sim_meters.account import AccountUnit
 from sim_meters.debt import DebtRecovery
 from sim_meters.meter_config import SIM_PROFILE, MeterConfig, lab_config
-from tests.sim_meters.meter_client import HLS, NOW, Clock, a_meter, associate, client_of, credit, link_to
+from tests.sim_meters.meter_client import (
+    CLIENT_TITLE,
+    HLS,
+    NOW,
+    Client,
+    Clock,
+    a_meter,
+    associate,
+    client_of,
+    credit,
+    link_to,
+)
 
 OPEN_TIME = axdr.octet_string(bytes.fromhex("FFFFFFFFFFFFFFFFFF8000FF"))
 CREDIT_REF = axdr.octet_string(bytes.fromhex("0000130A00FF"))
@@ -77,7 +90,7 @@ NEW_METER: dict[tuple[int, str], dict[int, Data]] = {
         3: axdr.structure(axdr.integer(1), axdr.long_unsigned(1)),
         4: axdr.octet_string(bytes.fromhex("60857405080101")),
         5: axdr.structure(
-            axdr.bit_string("011000000001111000011101"),
+            axdr.bit_string("001000000001111000011101"),
             axdr.long_unsigned(0xFFFF),
             axdr.long_unsigned(0xFFFF),
             axdr.unsigned(6),
@@ -194,7 +207,10 @@ async def test_the_object_list_is_the_truth() -> None:
             place = ObisCode(obis.octets)
             attributes, methods = rights.structure(2)
             modes = {entry.elements[0].integer: entry.elements[1] for entry in attributes.elements}
-            assert {entry.elements[2] for entry in attributes.elements} == {axdr.NULL}
+            for entry in attributes.elements:
+                is_log = (class_id.integer, entry.elements[0].integer) == (7, 2)
+                both_selectors = axdr.array(axdr.integer(1), axdr.integer(2))
+                assert entry.elements[2] == (both_selectors if is_log else axdr.NULL)
             for attribute in range(1, 25):
                 result = await client.get(class_id.integer, place, attribute)
                 if attribute not in modes:
@@ -337,6 +353,34 @@ async def test_the_current_association_shows_its_security() -> None:
     async with client_of(a_meter(replace(lab_config(), security=HLS))) as client:
         assert await client.get(15, "0-0:40.0.0.255", 4) == axdr.octet_string(bytes.fromhex("60857405080103"))
         assert await client.get(15, "0-0:40.0.0.255", 6) == axdr.octet_string(bytes.fromhex("60857405080205"))
+
+
+@pytest.mark.parametrize(
+    ("security", "offered", "shown"),
+    [
+        (SecuritySettings(), Conformance.GET | Conformance.ACTION, "000000000000000000010001"),
+        (SecuritySettings(), Conformance.GET | Conformance.READ, "000000000000000000010000"),
+        (HLS, Conformance.GET, "000000000000000000010000"),
+    ],
+)
+async def test_the_current_association_shows_what_was_agreed(
+    security: SecuritySettings, offered: Conformance, shown: str
+) -> None:
+    profile = replace(SIM_PROFILE, pdu_size_max=500)
+    meter = a_meter(replace(lab_config(), profile=profile, security=security))
+    settings = replace(security, client_system_title=bytes.fromhex(CLIENT_TITLE))
+    async with link_to(meter) as link:
+        channel = link.channel()
+        association = ClientAssociation(
+            settings, InvocationCounters(), b"a client's chance", pdu_size_max=700, offered=offered
+        )
+        await channel.open(5)
+        await channel.send(association.associate())
+        while not isinstance(event := association.receive(await channel.receive(5)), Associated):
+            assert isinstance(event, bytes)
+            await channel.send(event)
+        agreed = (await Client(channel, association).value(15, "0-0:40.0.0.255", 5)).elements
+    assert agreed[:3] == (axdr.bit_string(shown), axdr.long_unsigned(500), axdr.long_unsigned(700))
 
 
 async def test_an_unknown_service_is_refused_and_the_association_goes_on() -> None:

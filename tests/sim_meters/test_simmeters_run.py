@@ -307,7 +307,7 @@ BAD = {
     "no delay": (("--status-delay", "nan"), "--status-delay: expected"),
     "debt": (("--debt", "100"), "debt: expected AMOUNT:PERCENT such as 100:25"),
     "debt in words": (("--debt", "much:25"), "debt: expected AMOUNT:PERCENT such as 100:25"),
-    "more than everything": (("--debt", "100:101"), "debt proportion: expected 0 to"),
+    "more than everything": (("--debt", "100:101"), "debt: expected 0 to 100 per cent"),
     "too fine": (("--debt", "100:12.345"), "debt: expected at most two decimals"),
     "too deep in debt": (("--debt", "999999999999:10"), "cannot be shown in 32 bits"),
     "small PDU": (("--pdu-max", "63"), "--pdu-max: expected a whole number from 64 to 65535"),
