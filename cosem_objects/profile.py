@@ -18,7 +18,7 @@ from typing import Any
 
 from cosem_objects import payment, token_gateway
 from cosem_objects.dlms.apdu import Conformance
-from cosem_objects.dlms.client import OFFERED
+from cosem_objects.dlms.conformance import CLIENT_OFFERED
 from cosem_objects.errors import SettingError
 from cosem_objects.obis import ObisCode
 from cosem_objects.token_gateway import DataValueMap, DeliveryMethod, StatusCode, TokenEncoding
@@ -138,7 +138,7 @@ def _sign(key: str, value: Any) -> int:
 
 
 def _conformance(key: str, value: Any) -> Conformance:
-    names = {(bit.name or "").lower().replace("_", "-"): bit for bit in OFFERED}
+    names = {(bit.name or "").lower().replace("_", "-"): bit for bit in CLIENT_OFFERED}
     if not isinstance(value, list) or not value:
         raise SettingError(f"profile field {key}: expected a list of services, got {shown(value)}")
     for name in value:
@@ -205,7 +205,7 @@ class MeterProfile:
     use_rlrq: bool = _setting(True, _boolean)
     use_get_list: bool = _setting(True, _boolean)
     """Ask for several attributes in one GET, where the meter agrees to multiple references."""
-    conformance: Conformance = _setting(OFFERED, _conformance)
+    conformance: Conformance = _setting(CLIENT_OFFERED, _conformance)
     """The services offered to the meter, by their names in the standard; for meters that stumble over unknown bits."""
     restart_dedicated_counter: bool = _setting(False, _boolean)
     """Begin at invocation counter 0 under each dedicated key, instead of going on from the global key's."""

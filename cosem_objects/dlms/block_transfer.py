@@ -305,17 +305,6 @@ def _list_size(apdu: Request | Response) -> int | None:
             return None
 
 
-def selects(apdu: Apdu) -> bool:
-    """Whether a request is about a part of an attribute: selective access."""
-    match apdu:
-        case GetRequest() | SetRequest() | SetRequestWithFirstDataBlock():
-            return apdu.selection is not None
-        case GetRequestWithList() | SetRequestWithList() | SetRequestWithListAndFirstDataBlock():
-            return any(selection is not None for _, selection in apdu.attributes)
-        case _:
-            return False
-
-
 _FirstBlock: TypeAlias = (
     SetRequestWithFirstDataBlock
     | SetRequestWithListAndFirstDataBlock

@@ -25,7 +25,6 @@ from cosem_objects.dlms.acse import Aare, Aarq, AssociationResult, Mechanism, Us
 from cosem_objects.dlms.apdu import (
     DLMS_VERSION,
     ActionRequest,
-    ActionRequestWithList,
     ActionResponse,
     ActionResult,
     ConfirmedServiceError,
@@ -34,19 +33,16 @@ from cosem_objects.dlms.apdu import (
     EventNotification,
     ExceptionResponse,
     GeneralBlockTransfer,
-    GetRequest,
-    GetRequestWithList,
     InitiateRequest,
     InitiateResponse,
     MethodDescriptor,
     Notification,
     Request,
     Response,
-    SetRequest,
-    SetRequestWithList,
 )
-from cosem_objects.dlms.block_transfer import ClientTransfer, selects
+from cosem_objects.dlms.block_transfer import ClientTransfer
 from cosem_objects.dlms.ciphered import is_ciphered
+from cosem_objects.dlms.conformance import CLIENT_OFFERED, needed_for
 from cosem_objects.dlms.general_block_transfer import GeneralTransfer, Whole
 from cosem_objects.dlms.hls import Challenged, Secrets, is_challenge
 from cosem_objects.dlms.refusals import AssociationRefused, ServiceRefused
@@ -55,19 +51,6 @@ from cosem_objects.dlms.settings import TITLE_SIZE, Ciphering, SecuritySettings
 from cosem_objects.errors import LocalProtocolError, RemoteProtocolError
 from cosem_objects.names import spell
 from cosem_objects.obis import ObisCode
-
-OFFERED = (
-    Conformance.GET
-    | Conformance.SET
-    | Conformance.ACTION
-    | Conformance.SELECTIVE_ACCESS
-    | Conformance.MULTIPLE_REFERENCES
-    | Conformance.BLOCK_TRANSFER_WITH_GET
-    | Conformance.BLOCK_TRANSFER_WITH_SET
-    | Conformance.BLOCK_TRANSFER_WITH_ACTION
-    | Conformance.GENERAL_BLOCK_TRANSFER
-)
-"""What this half of an association can do, beside general protection, which is offered where it is used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,16 +89,6 @@ _MAY_COME_IN_CLEAR = _REFUSALS + _NOTIFICATIONS
 
 _CONFIRMED_HIGH = 0xC0
 """invoke-id-and-priority without the id: confirmed, of high priority."""
-_NEEDS: dict[type[Request], Conformance] = {
-    GetRequest: Conformance.GET,
-    GetRequestWithList: Conformance.GET | Conformance.MULTIPLE_REFERENCES,
-    SetRequest: Conformance.SET,
-    SetRequestWithList: Conformance.SET | Conformance.MULTIPLE_REFERENCES,
-    ActionRequest: Conformance.ACTION,
-    ActionRequestWithList: Conformance.ACTION | Conformance.MULTIPLE_REFERENCES,
-}
-"""What may be asked, and what the meter must have agreed to for it."""
-
 _LIST_SIZE_MAX = 127  # guess: a count in one octet; no list of ours is longer
 _LIST_HEAD, _LIST_ELEMENT = 4, 10  # tag, choice, invoke-id and count; descriptor and selection
 
@@ -136,7 +109,7 @@ class ClientAssociation:
         *,
         association_obis: ObisCode = association_ln.CURRENT_OBIS,
         pdu_size_max: int = 0xFFFF,
-        offered: Conformance = OFFERED,
+        offered: Conformance = CLIENT_OFFERED,
         dedicated_key: bytes = b"",
         restart_dedicated_counter: bool = False,
         dedicated_key_in_hls: bool = False,
@@ -203,9 +176,8 @@ class ClientAssociation:
         self._expect(State.ASSOCIATED)
         assert self._associated is not None
         agreed = self._associated.conformance
-        needed = _NEEDS[type(request)]
-        if selects(request):
-            needed |= Conformance.SELECTIVE_ACCESS
+        needed = needed_for(request)
+        assert needed is not None
         if needed not in agreed:
             raise LocalProtocolError(f"the meter did not agree to {(needed & ~agreed).name}")
         sent = self._begin(request, agreed)

@@ -20,11 +20,6 @@ from cosem_objects.dlms.acse import Aare, Aarq, AssociationResult, Mechanism, Us
 from cosem_objects.dlms.apdu import (
     DLMS_VERSION,
     ActionRequest,
-    ActionRequestNextPblock,
-    ActionRequestWithFirstPblock,
-    ActionRequestWithList,
-    ActionRequestWithListAndFirstPblock,
-    ActionRequestWithPblock,
     ActionResponse,
     ActionResult,
     Apdu,
@@ -32,26 +27,18 @@ from cosem_objects.dlms.apdu import (
     Conformance,
     ExceptionResponse,
     GeneralBlockTransfer,
-    GetRequest,
-    GetRequestNext,
-    GetRequestWithList,
     InitiateRequest,
     InitiateResponse,
     Notification,
     Request,
     Response,
     ServiceError,
-    SetRequest,
-    SetRequestWithDataBlock,
-    SetRequestWithFirstDataBlock,
-    SetRequestWithList,
-    SetRequestWithListAndFirstDataBlock,
     StateError,
     UnknownTagError,
 )
 from cosem_objects.dlms.block_server import ServerTransfer, too_long
-from cosem_objects.dlms.block_transfer import selects
 from cosem_objects.dlms.ciphered import is_ciphered
+from cosem_objects.dlms.conformance import SERVER_OFFERED, needed_for
 from cosem_objects.dlms.general_block_transfer import GeneralTransfer, Whole
 from cosem_objects.dlms.hls import Challenged, Secrets, is_challenge
 from cosem_objects.dlms.security import (
@@ -66,41 +53,9 @@ from cosem_objects.dlms.security import (
 from cosem_objects.dlms.settings import TITLE_SIZE, Ciphering, SecuritySettings
 from cosem_objects.errors import LocalProtocolError, RemoteProtocolError, SettingError
 
-OFFERED = (
-    Conformance.GENERAL_PROTECTION
-    | Conformance.GENERAL_BLOCK_TRANSFER
-    | Conformance.BLOCK_TRANSFER_WITH_GET
-    | Conformance.BLOCK_TRANSFER_WITH_SET
-    | Conformance.BLOCK_TRANSFER_WITH_ACTION
-    | Conformance.MULTIPLE_REFERENCES
-    | Conformance.SELECTIVE_ACCESS
-    | Conformance.GET
-    | Conformance.SET
-    | Conformance.ACTION
-)
-"""What this half of an association can do."""
 _PDU_SIZE_MIN = 12
 """Less than this cannot even carry an error (IEC 62056-5-3: client max receive PDU size)."""
 
-_GET, _SET, _ACTION = Conformance.GET, Conformance.SET, Conformance.ACTION
-_LISTS = Conformance.MULTIPLE_REFERENCES
-_NEEDS: dict[type[Apdu], Conformance] = {
-    GetRequest: _GET,
-    GetRequestNext: _GET | Conformance.BLOCK_TRANSFER_WITH_GET,
-    GetRequestWithList: _GET | _LISTS,
-    SetRequest: _SET,
-    SetRequestWithFirstDataBlock: _SET | Conformance.BLOCK_TRANSFER_WITH_SET,
-    SetRequestWithDataBlock: _SET | Conformance.BLOCK_TRANSFER_WITH_SET,
-    SetRequestWithList: _SET | _LISTS,
-    SetRequestWithListAndFirstDataBlock: _SET | _LISTS | Conformance.BLOCK_TRANSFER_WITH_SET,
-    ActionRequest: _ACTION,
-    ActionRequestNextPblock: _ACTION | Conformance.BLOCK_TRANSFER_WITH_ACTION,
-    ActionRequestWithList: _ACTION | _LISTS,
-    ActionRequestWithFirstPblock: _ACTION | Conformance.BLOCK_TRANSFER_WITH_ACTION,
-    ActionRequestWithListAndFirstPblock: _ACTION | _LISTS | Conformance.BLOCK_TRANSFER_WITH_ACTION,
-    ActionRequestWithPblock: _ACTION | Conformance.BLOCK_TRANSFER_WITH_ACTION,
-}
-"""What a client may ask, and what must have been agreed for it."""
 _SERVICE_BLOCKS = Conformance.BLOCK_TRANSFER_WITH_GET | Conformance.BLOCK_TRANSFER_WITH_ACTION
 
 
@@ -131,7 +86,7 @@ class ServerAssociation:
         new_challenge: Callable[[], bytes],
         *,
         pdu_size_max: int = 0xFFFF,
-        offered: Conformance = OFFERED,
+        offered: Conformance = SERVER_OFFERED,
         mirror_form: bool = True,
     ) -> None:
         if settings.needs_titles and len(settings.meter_system_title) != TITLE_SIZE:
@@ -256,13 +211,11 @@ class ServerAssociation:
 
     def _receive_service(self, octets: bytes) -> bytes | Request:
         decoded = xdlms.decode(self._open(octets))
-        needs = _NEEDS.get(type(decoded))
+        needs = needed_for(decoded)
         if needs is None:
             raise UnknownTagError(f"a {type(decoded).__name__} is nothing that a client asks")
         if self.state is State.AUTHENTICATING:
             return self._authenticate(decoded)
-        if selects(decoded):
-            needs |= Conformance.SELECTIVE_ACCESS
         if needs & self.conformance != needs:
             raise UnknownTagError(f"a {type(decoded).__name__} was not agreed")
         asked = self._transfer.receive(decoded)

@@ -20,9 +20,9 @@ from cosem_objects.dlms.apdu import (
     SetRequest,
     SetResponse,
 )
-from cosem_objects.dlms.client import OFFERED, Associated, ClientAssociation, Event, Released
+from cosem_objects.dlms.client import Associated, ClientAssociation, Event, Released
+from cosem_objects.dlms.conformance import CLIENT_OFFERED, SERVER_OFFERED
 from cosem_objects.dlms.security import Cipher, InvocationCounters
-from cosem_objects.dlms.server import OFFERED as METER_OFFERED
 from cosem_objects.dlms.server import ServerAssociation
 from cosem_objects.dlms.settings import Ciphering, Protection, SecuritySettings
 from cosem_objects.obis import ObisCode
@@ -105,8 +105,8 @@ class Conversation:
         client_pdu_size_max: int = 0xFFFF,
         meter_pdu_size_max: int = 0xFFFF,
         mirror_form: bool = True,
-        offered: Conformance = OFFERED,
-        meter_offered: Conformance = METER_OFFERED,
+        offered: Conformance = CLIENT_OFFERED,
+        meter_offered: Conformance = SERVER_OFFERED,
         dedicated_key: bytes = DEDICATED_KEY,
         restart_dedicated_counter: bool = False,
         dedicated_key_in_hls: bool = False,

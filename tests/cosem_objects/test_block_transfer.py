@@ -33,8 +33,8 @@ from cosem_objects.dlms.apdu import (
     SetResponse,
     SetResponseWithList,
 )
-from cosem_objects.dlms.client import OFFERED
 from cosem_objects.dlms.client import State as ClientState
+from cosem_objects.dlms.conformance import CLIENT_OFFERED
 from cosem_objects.dlms.refusals import ServiceRefused
 from cosem_objects.dlms.settings import Ciphering, Protection, SecuritySettings
 from cosem_objects.errors import LocalProtocolError, RemoteProtocolError
@@ -51,7 +51,7 @@ from tests.cosem_objects.conversation import (
 )
 from tests.cosem_objects.strategies import understood
 
-WITHOUT_GENERAL = OFFERED & ~Conformance.GENERAL_BLOCK_TRANSFER
+WITHOUT_GENERAL = CLIENT_OFFERED & ~Conformance.GENERAL_BLOCK_TRANSFER
 GET_LIST = GetRequestWithList(((CLOCK, None), (CLOCK, (1, axdr.unsigned(5)))))
 SET_LIST = SetRequestWithList(((CLOCK, None), (CLOCK, None)), (axdr.unsigned(1), axdr.NULL))
 ACTION_LIST = ActionRequestWithList((ENTER, ENTER), (axdr.NULL, axdr.unsigned(1)))
@@ -869,7 +869,7 @@ def test_blocks_that_one_side_did_not_offer_are_not_sent(bit: Conformance, kind:
     ],
 )
 def test_blocks_that_were_not_agreed_are_not_taken(request_: Request, answer: str, bit: Conformance) -> None:
-    conversation = clear(offered=OFFERED & ~bit)
+    conversation = clear(offered=CLIENT_OFFERED & ~bit)
     conversation.client.request(request_)
     with pytest.raises(RemoteProtocolError, match="which was not agreed"):
         conversation.client.receive(bytes.fromhex(answer))

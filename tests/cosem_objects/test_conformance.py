@@ -25,8 +25,9 @@ from cosem_objects.dlms.apdu import (
     Request,
     SetRequestWithList,
 )
-from cosem_objects.dlms.client import OFFERED, ClientAssociation
+from cosem_objects.dlms.client import ClientAssociation
 from cosem_objects.dlms.client import State as ClientState
+from cosem_objects.dlms.conformance import CLIENT_OFFERED
 from cosem_objects.dlms.security import InvocationCounters
 from cosem_objects.dlms.server import ServerAssociation, State
 from cosem_objects.dlms.settings import SecuritySettings
@@ -103,7 +104,7 @@ SERVICES: dict[str, tuple[str, Conformance]] = {
 @pytest.mark.parametrize("service", SERVICES)
 def test_a_meter_takes_a_service_with_its_bits_and_with_none_of_them_missing(service: str, side: str) -> None:
     octets, needed = SERVICES[service]
-    for offered, is_taken in [(needed, True), *((OFFERED & ~bit, False) for bit in needed)]:
+    for offered, is_taken in [(needed, True), *((CLIENT_OFFERED & ~bit, False) for bit in needed)]:
         conversation = Conversation(CLEAR, **{side: offered})  # type: ignore[arg-type]
         conversation.associate()
         reaction = conversation.meter.receive(bytes.fromhex(octets))
@@ -119,7 +120,7 @@ def test_a_client_sends_only_what_was_agreed(request_: Request, side: str) -> No
     needed = {GET.TAG: Conformance.GET, SET.TAG: Conformance.SET, ACTION.TAG: Conformance.ACTION}[request_.TAG]
     needed |= LISTS if "List" in type(request_).__name__ else Conformance(0)
     for bit in needed:
-        conversation = Conversation(CLEAR, **{side: OFFERED & ~bit})  # type: ignore[arg-type]
+        conversation = Conversation(CLEAR, **{side: CLIENT_OFFERED & ~bit})  # type: ignore[arg-type]
         conversation.associate()
         with pytest.raises(LocalProtocolError, match=f"did not agree to {bit.name}$"):
             conversation.client.request(request_)
@@ -139,7 +140,7 @@ def test_a_client_sends_only_what_was_agreed(request_: Request, side: str) -> No
     ids=lambda r: type(r).__name__,
 )
 def test_a_client_asks_for_a_part_only_where_that_was_agreed(request_: Request) -> None:
-    conversation = Conversation(CLEAR, meter_offered=OFFERED & ~PARTS)
+    conversation = Conversation(CLEAR, meter_offered=CLIENT_OFFERED & ~PARTS)
     conversation.associate()
     with pytest.raises(LocalProtocolError, match=r"did not agree to SELECTIVE_ACCESS$"):
         conversation.client.request(request_)
@@ -149,7 +150,10 @@ def test_a_client_asks_for_a_part_only_where_that_was_agreed(request_: Request) 
 
 
 def test_what_is_agreed_is_what_both_offered() -> None:
-    for mine, theirs in ((Conformance.GET | LISTS, Conformance.GET | Conformance.SET), (OFFERED, Conformance.ACTION)):
+    for mine, theirs in (
+        (Conformance.GET | LISTS, Conformance.GET | Conformance.SET),
+        (CLIENT_OFFERED, Conformance.ACTION),
+    ):
         conversation = Conversation(CLEAR, offered=mine, meter_offered=theirs)
         assert conversation.associate().conformance == mine & theirs == conversation.meter.conformance
 
@@ -168,7 +172,7 @@ def test_a_meter_that_agrees_to_more_than_was_asked_is_not_used_for_more() -> No
 def test_a_list_is_as_long_as_meter_and_apdu_allow(limit: int) -> None:
     for settings in (CLEAR, CIPHERED_ONLY, replace(CIPHERED_ONLY, ciphering=GENERAL.ciphering)):
         conversation = Conversation(
-            settings, meter_pdu_size_max=limit, offered=OFFERED & ~Conformance.GENERAL_BLOCK_TRANSFER
+            settings, meter_pdu_size_max=limit, offered=CLIENT_OFFERED & ~Conformance.GENERAL_BLOCK_TRANSFER
         )
         assert conversation.client.list_size_max == 1
         conversation.associate()
@@ -177,7 +181,7 @@ def test_a_list_is_as_long_as_meter_and_apdu_allow(limit: int) -> None:
         if longest > 1:
             sent = conversation.client.request(GetRequestWithList(((CLOCK, None),) * longest))
             assert len(sent) <= (limit or 0xFFFF)
-    without = Conversation(CLEAR, offered=OFFERED & ~LISTS)
+    without = Conversation(CLEAR, offered=CLIENT_OFFERED & ~LISTS)
     without.associate()
     assert without.client.list_size_max == 1
 
@@ -189,7 +193,7 @@ def test_a_list_is_as_long_as_meter_and_apdu_allow(limit: int) -> None:
 def test_a_meter_of_another_dlms_version_is_no_meter_of_ours(version: int) -> None:
     client = ClientAssociation(CLEAR, InvocationCounters(), CTOS)
     client.associate()
-    agreed = InitiateResponse(OFFERED, 0, dlms_version=version).encode()
+    agreed = InitiateResponse(CLIENT_OFFERED, 0, dlms_version=version).encode()
     with pytest.raises(RemoteProtocolError, match=f"DLMS version {version}, not 6"):
         client.receive(Aare(1, 0, 0, agreed).encode())
     assert client.state is not ClientState.ASSOCIATED
@@ -198,7 +202,7 @@ def test_a_meter_of_another_dlms_version_is_no_meter_of_ours(version: int) -> No
 @pytest.mark.parametrize("version", [0, 5])
 def test_a_client_of_an_older_dlms_version_is_told_so(version: int) -> None:
     meter = ServerAssociation(CLEAR, InvocationCounters(), lambda: STOC)
-    answer = meter.receive(Aarq(1, InitiateRequest(OFFERED, 0, dlms_version=version).encode()).encode())
+    answer = meter.receive(Aarq(1, InitiateRequest(CLIENT_OFFERED, 0, dlms_version=version).encode()).encode())
     assert isinstance(answer, bytes)
     aare = acse.decode(answer)
     assert isinstance(aare, Aare)

@@ -24,8 +24,8 @@ from cosem_objects.dlms.apdu import (
     SetResponse,
 )
 from cosem_objects.dlms.ciphered import CipheredApdu
-from cosem_objects.dlms.client import OFFERED
 from cosem_objects.dlms.client import State as ClientState
+from cosem_objects.dlms.conformance import CLIENT_OFFERED
 from cosem_objects.dlms.general_block_transfer import GeneralTransfer, Whole
 from cosem_objects.dlms.security import InvocationCounters
 from cosem_objects.dlms.settings import Ciphering, SecuritySettings
@@ -35,7 +35,7 @@ from tests.cosem_objects.strategies import understood
 from tests.cosem_objects.test_block_transfer import FORMS, KINDS, assert_all_arrives, assert_limits_are_kept
 
 GENERAL_ONLY = (
-    OFFERED
+    CLIENT_OFFERED
     & ~Conformance.BLOCK_TRANSFER_WITH_GET
     & ~Conformance.BLOCK_TRANSFER_WITH_SET
     & ~Conformance.BLOCK_TRANSFER_WITH_ACTION
@@ -116,7 +116,7 @@ def test_everything_arrives_whole_at_every_size(settings: SecuritySettings) -> N
     st.sampled_from(FORMS),
     st.just(0) | st.just(SMALLEST) | st.integers(SMALLEST, 300),
     st.just(0) | st.just(SMALLEST) | st.integers(SMALLEST, 300),
-    st.sampled_from([GENERAL_ONLY, OFFERED]),
+    st.sampled_from([GENERAL_ONLY, CLIENT_OFFERED]),
     st.lists(st.tuples(st.sampled_from(sorted(KINDS)), st.integers(0, 400)), min_size=1, max_size=3),
 )
 def test_one_exchange_after_the_other_with_all_blocks_agreed_or_general_ones_alone(
@@ -133,7 +133,7 @@ def test_one_exchange_after_the_other_with_all_blocks_agreed_or_general_ones_alo
 
 
 def test_the_blocks_of_the_services_are_preferred_where_they_do() -> None:
-    conversation = general(60, 60, offered=OFFERED)
+    conversation = general(60, 60, offered=CLIENT_OFFERED)
     for kind in KINDS:
         assert_all_arrives(conversation, kind, 100)
     assert GeneralBlockTransfer.TAG not in {octets_[0] for octets_ in (*conversation.sent, *conversation.answered)}
@@ -142,10 +142,10 @@ def test_the_blocks_of_the_services_are_preferred_where_they_do() -> None:
 def test_a_meter_confirms_a_block_to_a_client_of_the_smallest_limit() -> None:
     # Found by the test above: the request goes in the blocks of the service, but its confirmation, ciphered, has more
     # octets than the client takes.
-    conversation = general(SMALLEST, 60, SECURE_WITHOUT_HLS, OFFERED)
+    conversation = general(SMALLEST, 60, SECURE_WITHOUT_HLS, CLIENT_OFFERED)
     assert_all_arrives(conversation, "action", 60)
     assert_limits_are_kept(conversation, SMALLEST, 60)
-    without = general(SMALLEST, 60, SECURE_WITHOUT_HLS, OFFERED & ~Conformance.GENERAL_BLOCK_TRANSFER)
+    without = general(SMALLEST, 60, SECURE_WITHOUT_HLS, CLIENT_OFFERED & ~Conformance.GENERAL_BLOCK_TRANSFER)
     first = without.client.request(replace(ACTION, data=octets(60)))
     assert without.answer_of_meter(first) == ExceptionResponse(1, 4).encode()
 

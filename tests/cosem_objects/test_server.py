@@ -32,6 +32,7 @@ from cosem_objects.dlms.apdu import (
 from cosem_objects.dlms.ciphered import is_ciphered
 from cosem_objects.dlms.client import ClientAssociation
 from cosem_objects.dlms.client import State as ClientState
+from cosem_objects.dlms.conformance import SERVER_OFFERED
 from cosem_objects.dlms.hls import answer_challenge
 from cosem_objects.dlms.security import (
     COUNTER_MAX,
@@ -39,7 +40,6 @@ from cosem_objects.dlms.security import (
     InvocationCounters,
     SecurityLayer,
 )
-from cosem_objects.dlms.server import OFFERED as METER_OFFERED
 from cosem_objects.dlms.server import ServerAssociation, State
 from cosem_objects.dlms.settings import Ciphering, Protection, SecuritySettings
 from cosem_objects.errors import LocalProtocolError, RemoteProtocolError, SettingError
@@ -187,7 +187,7 @@ def test_the_meter_grants_what_both_can_do() -> None:
     meter = ServerAssociation(CLEAR, InvocationCounters(), lambda: STOC, pdu_size_max=500)
     proposed = InitiateRequest(Conformance(0xFFFFFF) & ~Conformance.SET, 1200)
     aare = aare_for(meter, Aarq(1, proposed.encode()))
-    assert aare.user_information == InitiateResponse(METER_OFFERED & ~Conformance.SET, 500).encode()
+    assert aare.user_information == InitiateResponse(SERVER_OFFERED & ~Conformance.SET, 500).encode()
 
 
 @pytest.mark.parametrize("size", [8, 16, 64])

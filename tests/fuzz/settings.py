@@ -24,7 +24,8 @@ from cosem_objects.dlms.apdu import (
     SetResponse,
     SetResponseWithList,
 )
-from cosem_objects.dlms.client import OFFERED, ClientAssociation, State
+from cosem_objects.dlms.client import ClientAssociation, State
+from cosem_objects.dlms.conformance import CLIENT_OFFERED
 from cosem_objects.dlms.security import InvocationCounters
 from cosem_objects.dlms.server import ServerAssociation
 from cosem_objects.dlms.settings import Ciphering, Protection, SecuritySettings
@@ -95,7 +96,7 @@ class Pair:
             self.client_counters,
             CTOS,
             pdu_size_max=pdu_size_max,
-            offered=_GENERAL_BLOCKS if general_blocks else OFFERED,
+            offered=_GENERAL_BLOCKS if general_blocks else CLIENT_OFFERED,
             dedicated_key=DEDICATED_KEY if settings.ciphering.is_dedicated else b"",
         )
         self.meter = ServerAssociation(settings, self.meter_counters, lambda: STOC, pdu_size_max=pdu_size_max)

@@ -124,8 +124,17 @@ def test_gurux_enters_a_token_into_a_meter_that_answers_under_dedicated_keys_onl
     assert events["done"]["entered"][0]["status_code"] == 3
 
 
-@pytest.mark.parametrize("framing", FRAMINGS)
-@pytest.mark.parametrize("form", [None, "general-glo", "service-glo", "general-ded", "service-ded"])
+@pytest.mark.parametrize(
+    ("framing", "form"),
+    [
+        ("wrapper", None),
+        ("hdlc", None),
+        ("wrapper", "general-glo"),
+        ("hdlc", "service-glo"),
+        ("wrapper", "general-ded"),
+        ("hdlc", "service-ded"),
+    ],
+)
 def test_gurux_enters_a_token_after_hls_sha256(peers: Peers, framing: str, form: str | None) -> None:
     token, _ = credit_tokens()[0]
     arguments = ["--security", "hls-sha256", "--password", PASSWORD]
@@ -154,7 +163,7 @@ def test_gurux_takes_several_frames_in_a_row(peers: Peers, ours: int, theirs: in
 def test_gurux_gives_our_meter_new_keys(peers: Peers, pdu_max: int, form: str) -> None:
     """Class 64 with Gurux' own key wrap; with the small PDU as an ACTION in blocks.
 
-    Not in blocks under general-glo: Gurux leaves no room for the system title (row gurux-blocks-longer-than-agreed).
+    Not in blocks under general-glo: row gurux-no-room-for-the-system-title.
     """
     new = {"ek": "A0A1A2A3A4A5A6A7A8A9AAABACADAEAF", "ak": "B0B1B2B3B4B5B6B7B8B9BABBBCBDBEBF"}
     master = "00112233445566778899AABBCCDDEEFF"
@@ -167,3 +176,14 @@ def test_gurux_gives_our_meter_new_keys(peers: Peers, pdu_max: int, form: str) -
         peers.client("gurux_client", port=port, **{**PEER["hls-gmac"], **new})
         code, events, _errors = peers.try_client("gurux_client", port=port, **PEER["hls-gmac"])
     assert (code, "associated" in by_name(events)) == (1, False), json.dumps(events[-1])
+
+
+def test_blocks_of_gurux_under_general_glo_are_too_long_for_a_small_meter(peers: Peers) -> None:
+    """Row gurux-no-room-for-the-system-title: our meter says that the APDU is too long, and keeps its keys."""
+    master, new = "00112233445566778899AABBCCDDEEFF", "A0A1A2A3A4A5A6A7A8A9AAABACADAEAF"
+    with our_meter("wrapper", "--master-key", master, "--pdu-max", "64") as (_server, port):
+        keys = {"transfer_keys": [[0, new], [2, new]], "master_key": master, "ciphering": "general-glo"}
+        code, events, _errors = peers.try_client("gurux_client", port=port, **PEER["hls-gmac"], **keys)
+        assert (code, events[-1]["event"]) == (1, "failed")
+        assert "PDU is too long" in events[-1]["reason"]
+        peers.client("gurux_client", port=port, **PEER["hls-gmac"])

@@ -73,6 +73,7 @@ def test_requests_of_gurux_are_ours(gurux: Codec) -> None:
 
 def test_long_set_requests_of_gurux_come_in_our_blocks(gurux: Codec) -> None:
     draw = random.Random("blocks")
+    unmarked = too_long = 0
     for _ in range(COUNT):
         attribute, data, pdu = some_attribute(draw), draw.randbytes(draw.randrange(300, 900)), draw.randrange(60, 250)
         wanted = {"service": "set", "head": attribute.encode().hex() + "00", "data": data.hex(), "pdu": pdu}
@@ -90,7 +91,11 @@ def test_long_set_requests_of_gurux_come_in_our_blocks(gurux: Codec) -> None:
         assert blocks[-1].is_last or len(pieces[-1]) > pdu
         assert b"".join(block.octets for block in blocks) == data
         assert [it.encode() for it in (first, *further)] == pieces
-        assert max(map(len, pieces)) <= pdu + 2  # row gurux-blocks-longer-than-agreed
+        assert max(map(len, pieces)) <= pdu + 2
+        unmarked += not blocks[-1].is_last
+        too_long += max(map(len, pieces)) > pdu
+    assert unmarked > 0  # row gurux-last-block-not-marked
+    assert too_long > unmarked  # row gurux-blocks-longer-than-agreed
 
 
 def test_get_requests_for_the_next_block_are_ours(gurux: Codec) -> None:
