@@ -225,7 +225,9 @@ class CapturedConversation:
         return f", last of {count} segments" if count > 1 else ""
 
     def _apdu(self, whole: Source, sender: str) -> Node:
-        return describe_apdu(whole.cut(_LLC_SIZE, len(whole)), self._context, sender)
+        # Some meters push without the LLC header.
+        begins = _LLC_SIZE if whole.octets.startswith((LLC_REQUEST, LLC_RESPONSE)) else 0
+        return describe_apdu(whole.cut(begins, len(whole)), self._context, sender)
 
 
 def _problem(words: str, offset: int) -> Node:

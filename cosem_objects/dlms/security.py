@@ -186,6 +186,10 @@ class SecurityLayer:
         self._dedicated = _Key(Cipher(key, self._settings.ak), own, fresh)
 
     @property
+    def has_dedicated_key(self) -> bool:
+        return self._dedicated is not None
+
+    @property
     def overhead(self) -> int:
         """Octets that ``protect`` adds at most to an APDU of up to 64 KiB."""
         title = 1 + len(self._own_title) if self.form.is_general else 0

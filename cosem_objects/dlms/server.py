@@ -268,8 +268,12 @@ class ServerAssociation:
         own settings."""
         if key is not None and len(key) == len(self._settings.ek):
             layer.add_dedicated_key(key)
-            if not self._mirror_form:
-                layer.form = self._settings.ciphering
+            self._use_agreed_form(layer)
+
+    def _use_agreed_form(self, layer: SecurityLayer) -> None:
+        """Not before the association stands: HLS pass 4 is under the global key, as pass 3 is."""
+        if self.state is State.ASSOCIATED and layer.has_dedicated_key and not self._mirror_form:
+            layer.form = self._settings.ciphering
 
     def _check(self, aarq: Aarq) -> InitiateRequest:
         """All that must be right in an AARQ, in the order in which a meter notices."""
@@ -347,7 +351,10 @@ class ServerAssociation:
             return refused
         ours = self._challenged.answer(self._counters)
         self.state = State.ASSOCIATED
-        return self._seal(ActionResponse(ActionResult.SUCCESS, axdr.octet_string(ours), request.invoke).encode())
+        proof = self._seal(ActionResponse(ActionResult.SUCCESS, axdr.octet_string(ours), request.invoke).encode())
+        if self._layer is not None:
+            self._use_agreed_form(self._layer)
+        return proof
 
     def _release(self, octets: bytes) -> bytes:
         release = acse.decode(octets)

@@ -575,7 +575,12 @@ HELD = [
         {"security": replace(HLS, protection=Protection.AUTHENTICATED)},
         "check password or keys",
     ),
-    ("a wrong key for the challenge alone", UNCIPHERED, {"security": replace(UNCIPHERED, ak=bytes(16))}, "check the password or keys"),
+    (
+        "a wrong key for the challenge alone",
+        UNCIPHERED,
+        {"security": replace(UNCIPHERED, ak=bytes(16))},
+        "check the password or keys",
+    ),
     ("another title of ours", HLS, {"security": replace(HLS, client_system_title=bytes(8))}, "own system title"),
 ]
 

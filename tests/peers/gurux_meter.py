@@ -357,6 +357,7 @@ class Session(GXDLMSSecureServer):
         settings.maxServerPDUSize = options.max_pdu
         self.transaction = None
         self._blocks = self._method = self._dedicated_key = None
+        self._last_block = 0
         self._negotiated = settings.proposedConformance
         for item in meter.objects:
             self.items.append(item)
@@ -654,7 +655,7 @@ class Session(GXDLMSSecureServer):
         data.position += 2
         parameters = GXDLMSLNParameters(settings, invoke_id, Command.SET_RESPONSE, 1, None, None, 0)
         if kind == 2:
-            self._blocks = GXByteBuffer()
+            self._blocks, self._last_block = GXByteBuffer(), 0
             self._blocks.set(data, data.position, 10)  # the descriptor, and that nothing is selected
         is_last, number = self._take_block(data, self._blocks)
         if not is_last:
@@ -663,12 +664,14 @@ class Session(GXDLMSSecureServer):
         self._blocks = None
         return self._reply(parameters, bytes([0xC5, 3, invoke_id, int(parameters.status)]) + number)
 
-    @staticmethod
-    def _take_block(data, joined):
+    def _take_block(self, data, joined):
         """Put a DataBlock-SA behind those before; whether it is the last, and its number as octets."""
         is_last, number, size = data.getUInt8(), data.getUInt32(), _GXCommon.getObjectCount(data)
         if size != data.available():
             raise PeerError(f"a block of {size} octets has {data.available()}")
+        if number != self._last_block + 1:
+            raise PeerError(f"block {number} after block {self._last_block}")
+        self._last_block = number
         joined.set(data)
         return is_last, number.to_bytes(4, "big")
 
@@ -690,7 +693,7 @@ class Session(GXDLMSSecureServer):
             name = bytearray(6)
             data.get(name)
             self._method = (class_id, _GXCommon.toLogicalName(name), data.getUInt8())
-            self._blocks = GXByteBuffer()
+            self._blocks, self._last_block = GXByteBuffer(), 0
         if kind == 1:
             return self._answer_action(invoke_id, data if data.getUInt8() else None)
         is_last, number = self._take_block(data, self._blocks)

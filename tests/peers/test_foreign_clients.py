@@ -98,7 +98,10 @@ def test_a_foreign_client_reads_a_part_of_the_token_log(peers: Peers, client: st
 
 @pytest.mark.parametrize("client", CLIENTS)
 def test_a_foreign_client_finds_nothing_where_nothing_was_logged(peers: Peers, client: str) -> None:
-    none = {"gurux_client": [5, 6], "dlms_cosem_client": ["2000-01-01T00:00:00+00:00", "2001-01-01T00:00:00+00:00"]}
+    none: dict[str, list[Any]] = {
+        "gurux_client": [5, 6],
+        "dlms_cosem_client": ["2000-01-01T00:00:00+00:00", "2001-01-01T00:00:00+00:00"],
+    }
     token, _ = credit_tokens()[0]
     events = talk(peers, client, "wrapper", "--profile", "sim", tokens=[token], read_log=[LOG_OBIS, *none[client]])
     assert events["log"]["entries"] == []
@@ -118,8 +121,8 @@ def test_gurux_enters_a_token_under_a_dedicated_key(peers: Peers, framing: str, 
 @pytest.mark.parametrize("form", ["service-ded", "general-ded"])
 def test_gurux_enters_a_token_into_a_meter_that_answers_under_dedicated_keys_only(peers: Peers, form: str) -> None:
     token, _ = credit_tokens()[0]
-    with our_meter("wrapper", "--ciphering", form, security="lls-ciphered") as (_server, port):
-        asked = {"port": port, **PEER["lls-ciphered"], "tokens": [token], "ciphering": form}
+    with our_meter("wrapper", "--ciphering", form, security="hls-gmac") as (_server, port):
+        asked = {"port": port, **PEER["hls-gmac"], "tokens": [token], "ciphering": form}
         events = by_name(peers.client("gurux_client", **asked))
     assert events["done"]["entered"][0]["status_code"] == 3
 

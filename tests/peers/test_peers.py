@@ -469,16 +469,17 @@ def test_our_meter_holds_its_account_in_money(peers: Peers, client: str) -> None
 
 
 @pytest.mark.parametrize("client", CLIENTS)
-@pytest.mark.parametrize("framing", ["wrapper", "hdlc"])
 @pytest.mark.parametrize(
-    ("security", "options"),
+    ("framing", "security", "options"),
     [
-        pytest.param("lls", {"password": "87654321"}, id="wrong-password"),
-        pytest.param("lls", {"security": "none", "password": None}, id="no-password"),
-        pytest.param("hls-gmac", {"ek": AK}, id="wrong-encryption-key"),
-        pytest.param("hls-gmac", {"ak": EK}, id="wrong-authentication-key"),
-        pytest.param("hls-gmac", {"security": "lls", "password": PASSWORD, "ek": None}, id="not-ciphered"),
-        pytest.param("hls-gmac", {"client_sap": 2}, id="unknown-client"),
+        pytest.param("wrapper", "lls", {"password": "87654321"}, id="wrong-password"),
+        pytest.param("wrapper", "lls", {"security": "none", "password": None}, id="no-password"),
+        pytest.param("wrapper", "hls-gmac", {"ek": AK}, id="wrong-encryption-key"),
+        pytest.param("hdlc", "hls-gmac", {"ek": AK}, id="wrong-encryption-key-hdlc"),
+        pytest.param("wrapper", "hls-gmac", {"ak": EK}, id="wrong-authentication-key"),
+        pytest.param("wrapper", "hls-gmac", {"security": "lls", "password": PASSWORD, "ek": None}, id="not-ciphered"),
+        pytest.param("wrapper", "hls-gmac", {"client_sap": 2}, id="unknown-client"),
+        pytest.param("hdlc", "hls-gmac", {"client_sap": 2}, id="unknown-client-hdlc"),
     ],
 )
 def test_our_meter_lets_nobody_in_who_should_not_be(

@@ -41,10 +41,10 @@ class EventNotification:
 
 
 def read_data_notification(reader: OctetReader) -> DataNotification:
-    return DataNotification(reader.unsigned(4), _read_date_time(reader), axdr.read(reader))
+    return DataNotification(reader.unsigned(4), read_date_time(reader), axdr.read(reader))
 
 
-def _read_date_time(reader: OctetReader) -> bytes:
+def read_date_time(reader: OctetReader) -> bytes:
     """An octet-string of 0 or 12 octets. Some meters write it as COSEM data, with the tag 09 before the length."""
     size = reader.length()
     if size == DataType.OCTET_STRING and reader.peek() in (0, DATE_TIME_SIZE):

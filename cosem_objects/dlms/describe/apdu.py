@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from cosem_objects.dlms.apdu import ServiceError, StateError
+from cosem_objects.dlms.apdu.notification import read_date_time
 from cosem_objects.dlms.describe import association, blocks, ciphering, members, services
 from cosem_objects.dlms.describe.context import Context
 from cosem_objects.dlms.describe.moments import date_time_words
@@ -83,7 +84,8 @@ def _write_unknown(scribe: Scribe) -> None:
 
 def _write_data_notification(scribe: Scribe) -> None:
     scribe.number("long-invoke-id-and-priority", 4, lambda value: f"{value:08X} (id {value & 0xFFFFFF})")
-    scribe.octets("date-time", _optional_time)
+    start = scribe.position
+    scribe.note("date-time", _optional_time(read_date_time(scribe.reader)), start)
     write_data(scribe, "notification-body", Place())
 
 

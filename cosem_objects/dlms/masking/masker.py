@@ -8,6 +8,7 @@ from cosem_objects.dlms import acse
 from cosem_objects.dlms import apdu as xdlms
 from cosem_objects.dlms.apdu.descriptors import read_attribute
 from cosem_objects.dlms.apdu.initiate import read_conformance
+from cosem_objects.dlms.apdu.notification import read_date_time
 from cosem_objects.dlms.ciphered import COMPRESSED, TAG_SIZE, CipheredApdu, is_ciphered
 from cosem_objects.dlms.masking.places import Cover, Places
 from cosem_objects.dlms.masking.questions import Questions
@@ -88,7 +89,7 @@ class Masker:
             walk.hide_next(walk.reader.length())  # a piece of an APDU whose beginning may stand elsewhere
         elif tag == xdlms.DataNotification.TAG:
             walk.reader.take(4)
-            walk.reader.take(walk.reader.length())
+            read_date_time(walk.reader)
             walk.hide_value(Cover.TOKENS)
         elif tag == xdlms.EventNotification.TAG:
             if walk.reader.flag():
