@@ -15,13 +15,15 @@ from cosem_objects.errors import RemoteProtocolError
 class OctetReader:
     """Reads big-endian numbers and octets from ``octets``; ``what`` names them in errors."""
 
-    __slots__ = ("_end", "_octets", "position", "what")
+    __slots__ = ("_end", "_octets", "position", "values", "what")
 
     def __init__(self, octets: bytes, what: str, position: int = 0) -> None:
         self._octets = octets
         self._end = len(octets)
         self.position = position
         self.what = what
+        self.values = 0
+        """COSEM values inside others that were announced so far; who decodes them counts, and sets the limit."""
 
     @property
     def remaining(self) -> int:

@@ -54,13 +54,15 @@ def frame_at(octets: bytes, start: int) -> CapturedFrame | str:
     """The frame whose format field begins at ``start``, or in words why there is none."""
     if octets[start] & 0xF0 != FRAME_TYPE >> 8:
         return f"format field {octets[start]:02X}, expected A0 to AF"
+    if start + 2 > len(octets):
+        return "cut short: the frame ends within its format field"
     layout = int.from_bytes(octets[start : start + 2], "big")
     length = layout & LENGTH_MASK
     end = start + length
     if length < LENGTH_MIN:
         return f"length {length}, a frame has at least {LENGTH_MIN} octets between its flags"
     if end >= len(octets):
-        return f"length {length}, but only {len(octets) - start} octets are there"
+        return f"cut short: length {length}, but only {len(octets) - start} octets are there"
     if octets[end] != FLAG:
         return f"length {length}, but no flag 7E stands at offset {end}"
     body, fcs = octets[start : end - 2], octets[end - 2 : end]

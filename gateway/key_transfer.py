@@ -22,7 +22,8 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from cosem_objects import security_setup
-from cosem_objects.dlms.apdu import ActionResult
+from cosem_objects.dlms.apdu import ActionResult, ExceptionResponse, ServiceError
+from cosem_objects.dlms.refusals import ServiceRefused
 from cosem_objects.dlms.security import InvocationCounters
 from cosem_objects.dlms.settings import Ciphering, Protection
 from cosem_objects.errors import LocalProtocolError, RemoteProtocolError, SettingError
@@ -63,6 +64,8 @@ class KeysHeld(StrEnum):
     NEW = "new"
     OLD = "old"
     UNKNOWN = "unknown"
+    NOT_SENT = "not-sent"
+    """Nothing was asked of the meter: it holds what it held. Said by whoever comes to no session; never by a proof."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +74,9 @@ class KeyTransfer:
 
     held: KeysHeld
     detail: str
+    is_counter_behind: bool = False
+    """Of ``UNKNOWN``: under the new keys the meter said that our invocation counter is behind. It may have held them
+    before, and kept their counter; who asks for that can prove once more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +124,10 @@ Commit = Callable[[NewKeys], Awaitable[None]]
 """Writes the new keys down as pending, beside the old ones. On the disk when it returns."""
 
 
+_OF_A_WRONG_MASTER_KEY = (ActionResult.HARDWARE_FAULT, ActionResult.TEMPORARY_FAILURE, ActionResult.OTHER_REASON)
+"""How meters refuse what they cannot unwrap; the standard has no word for it."""
+
+
 async def transfer_keys(
     session: Session,
     change: KeyChange,
@@ -134,6 +144,7 @@ async def transfer_keys(
     """
     data = key_transfer_data(change.new_keys.by_id, master_key)
     await commit(change.new_keys)
+    hint = ""
     try:
         response = await session.action(security_setup.CLASS_ID, obis, Method.KEY_TRANSFER, data)
     except (ChannelError, RemoteProtocolError, LocalProtocolError) as error:
@@ -142,9 +153,13 @@ async def transfer_keys(
     else:
         said = f"the meter answered {spell(ActionResult, response.result)}"
         is_refused = response.result != ActionResult.SUCCESS
+        if response.result in _OF_A_WRONG_MASTER_KEY:
+            hint = ", often a wrong master key"
         await session.release()
     proof = await prove_keys(_of_this_meter(change, session.meter_system_title), old_first=is_refused)
-    return KeyTransfer(proof.held, f"{said}; {proof.detail}")
+    if proof.held is KeysHeld.OLD:
+        said += hint
+    return replace(proof, detail=f"{said}; {proof.detail}")
 
 
 async def prove_keys(change: KeyChange, *, old_first: bool = False) -> KeyTransfer:
@@ -156,7 +171,7 @@ async def prove_keys(change: KeyChange, *, old_first: bool = False) -> KeyTransf
     tries = [(KeysHeld.NEW, change.new_meter, change.new_counters), (KeysHeld.OLD, change.meter, change.counters)]
     if old_first:
         tries.reverse()
-    failures: dict[KeysHeld, str] = {}
+    failures: dict[KeysHeld, Exception] = {}
     for _ in range(change.meter.profile.doubt_rounds_max):
         for held, meter, counters in tries:
             await asyncio.sleep(meter.profile.wait_between_associations_seconds)
@@ -165,18 +180,23 @@ async def prove_keys(change: KeyChange, *, old_first: bool = False) -> KeyTransf
                 return KeyTransfer(held, f"the meter opened an association under the {held} keys")
             failures[held] = failure
     told = "; ".join(f"under the {held} keys: {failure}" for held, failure in failures.items())
-    return KeyTransfer(KeysHeld.UNKNOWN, f"keep both; {told}")
+    return KeyTransfer(KeysHeld.UNKNOWN, f"keep both; {told}", _says_counter_is_behind(failures[KeysHeld.NEW]))
 
 
-async def _associate(meter: Meter, counters: InvocationCounters, connect: Connect) -> str | None:
+async def _associate(meter: Meter, counters: InvocationCounters, connect: Connect) -> Exception | None:
     """Why no association could be opened; ``None`` if it could, so that both sides have shown the keys."""
     try:
         session = await open_session(meter, counters, connect)
     except (ChannelError, RemoteProtocolError, LocalProtocolError) as error:
-        return str(error)
+        return error
     async with session:
         await session.release()
     return None
+
+
+def _says_counter_is_behind(failure: Exception) -> bool:
+    said = failure.response if isinstance(failure, ServiceRefused) else None
+    return isinstance(said, ExceptionResponse) and said.service_error == ServiceError.INVOCATION_COUNTER_ERROR
 
 
 def _of_this_meter(change: KeyChange, title: bytes) -> KeyChange:

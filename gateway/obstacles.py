@@ -8,7 +8,7 @@ from cosem_objects.errors import LocalProtocolError, RemoteProtocolError
 from cosem_objects.payment import Currency, CurrencyUnit
 from cosem_objects.profile import MeterProfile
 from gateway.readback import GatewayUnreadable
-from gateway.session import CounterReset, CounterUnreadable, WrongKeys
+from gateway.session import CounterReset, CounterUnreadable, ExchangeStopped, WrongKeys
 from gateway.verdict import COUNTER_RESET, WRONG_METER, Obstacle
 from transports.channel import ChannelClosed, ChannelGarbled, ChannelTimeout, NotSentError
 from transports.endpoint import EndpointError
@@ -30,12 +30,13 @@ def obstacle_of(error: Exception) -> Obstacle:
     return Obstacle("protocol", str(error))
 
 
-_ADVICE = {"no-answer": "; if it never answers, check server SAP, physical address, and the wire (tcp or hdlc+tcp)"}
 _ADVICE = {
     "no-answer": "; if it never answers, check server SAP, physical address, and the wire (tcp or hdlc+tcp)",
+    "hung-up": "; if it always does so at once, check the wire (tcp or hdlc+tcp)",
 }
 _OBSTACLES: tuple[tuple[type[Exception], str, bool], ...] = (
     (NotSentError, "offline", False),
+    (ExchangeStopped, "config", True),
     (ChannelTimeout, "no-answer", False),
     (ChannelClosed, "hung-up", False),
     (ChannelGarbled, "garbled", False),

@@ -54,7 +54,8 @@ def digits(count: int) -> Meaning:
     """A number that people write with zeros in front, such as a supply group code."""
 
     def say(data: Data, _around: Surroundings) -> Said:
-        return Said(f"{data.integer:0{count}d}", data.integer)
+        shown = f"{data.integer:0{count}d}"
+        return Said(shown, shown)
 
     return say
 

@@ -38,13 +38,15 @@ from cosem_objects.names import spell
 from cosem_objects.obis import ObisCode
 from gateway.forwarding import ForwardingChannel
 from gateway.meters import Meter
-from transports.channel import ApduChannel, ChannelError, Link
+from transports.channel import ApduChannel, ChannelClosed, ChannelError, Link, NotSentError
 from transports.registry import open_link
 from transports.trace import Trace
 
 DATA_CLASS_ID = 1
 _BLOCKS_MAX = 0xFFFF
 """Blocks of one answer, as many as general block transfer can count."""
+_BLOCKS_SECONDS_MAX = 600.0
+"""How long all blocks of one exchange may take. guess: half a megabyte at 9600 baud."""
 _NOTIFICATIONS_MAX = 100
 """Unasked messages taken between a question and its answer, so that a talkative meter cannot hold us for ever."""
 
@@ -54,6 +56,10 @@ Connect = Callable[[Meter], Awaitable[Link]]
 async def connect(meter: Meter, trace: Trace | None = None) -> Link:
     """The link to a meter by its endpoint."""
     return await open_link(meter.endpoint, hdlc=meter.hdlc, trace=trace)
+
+
+class ExchangeStopped(ChannelError):
+    """We could not go on with an exchange whose request had left, such as for want of an invocation counter."""
 
 
 class CounterUnreadable(RemoteRefusal):
@@ -141,8 +147,8 @@ class Session:
 
     @property
     def frame_repeats(self) -> int:
-        """Frames that the data link has sent again so far."""
-        return self._channel.repeats
+        """Frames and blocks that were sent again so far: each may have reached the meter twice."""
+        return self._channel.repeats + self._association.repeats
 
     async def release(self) -> None:
         """Say good-bye (RLRQ, if the meter knows it), and close. What it makes of that changes nothing for us."""
@@ -188,21 +194,29 @@ class Session:
         channel, receive, now = self._channel, self._association.receive, asyncio.get_running_loop().time
         await channel.send(octets)
         deadline = now() + self._timeout_seconds
+        last_deadline = deadline + _BLOCKS_SECONDS_MAX
         left = self._timeout_seconds
         blocks = notifications = 0
         while blocks < _BLOCKS_MAX and notifications < _NOTIFICATIONS_MAX:
-            event: Event = receive(await channel.receive(left))
-            if event is None:
+            octets = await channel.receive(left)
+            try:
+                event: Event = receive(octets)
+                if isinstance(event, bytes):
+                    await channel.send(event)
+            # The request is out: that what was to follow it did not leave says nothing about the request.
+            except NotSentError as error:
+                raise ChannelClosed(f"the exchange could not go on: {error}") from error
+            except LocalProtocolError as error:
+                raise ExchangeStopped(f"the exchange could not go on: {error}") from error
+            if event is None or isinstance(event, bytes):
                 blocks += 1
-            elif isinstance(event, bytes):
-                blocks += 1
-                await channel.send(event)
-                deadline = now() + self._timeout_seconds
             elif isinstance(event, Notification):
                 notifications += 1
             else:
                 return event
-            # One limit for each answer, however many notifications come before it.
+            if isinstance(event, bytes):
+                deadline = min(now() + self._timeout_seconds, last_deadline)
+            # One limit for each answer, however many notifications come before it, and one for all blocks together.
             left = max(0.0, deadline - now())
         raise RemoteProtocolError("the meter sends blocks or notifications without end instead of an answer")
 

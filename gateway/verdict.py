@@ -146,13 +146,18 @@ def is_ours(evidence: Evidence, profile: MeterProfile) -> bool:
         return _stands_in_for_it(evidence, reading, profile)
     if not stands_in_meter(reading, evidence.token, profile):
         return False
-    return before is None or reading.token != before.token or reading.time != before.time
+    return before is None or reading.token != before.token or _has_another_time(reading, before)
+
+
+def _has_another_time(reading: Reading, before: Reading) -> bool:
+    """A time that could not be read, then or now, says nothing."""
+    return None not in (reading.time, before.time) and reading.time != before.time
 
 
 def _stands_in_for_it(evidence: Evidence, reading: Reading, profile: MeterProfile) -> bool:
     """Where attribute 2 is hidden: another proof, of which every part must be there."""
     before = evidence.before
-    if before is None or reading.method is None or reading.time is None or reading.time == before.time:
+    if before is None or reading.method is None or not _has_another_time(reading, before):
         return False
     if profile.hidden_token_proof is HiddenTokenProof.BALANCE:
         return bool(evidence.balance_rose) and _code(reading, profile) is StatusCode.EXECUTION_OK

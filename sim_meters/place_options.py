@@ -72,9 +72,11 @@ def read_behind(options: Namespace) -> NetworkAddress | None:
     return None if options.behind is None else NetworkAddress.parse(options.behind)
 
 
-def read_hdlc(options: Namespace, profile: MeterProfile) -> HdlcSettings:
+def read_hdlc(options: Namespace, profile: MeterProfile, endpoint: Endpoint) -> HdlcSettings:
     if options.address_bytes not in ADDRESS_BYTES:
         raise SettingError(f"--address-bytes: expected auto, 1, 2 or 4; got {options.address_bytes!r}")
+    if options.hdlc_window is not None and not endpoint.scheme.startswith("hdlc"):
+        raise SettingError(f"--hdlc-window: expected none with {endpoint.scheme}; only HDLC has windows")
     info_max = profile.hdlc_info_max
     if options.hdlc_info_max is not None:
         info_max = whole(options, "hdlc_info_max", 0, 0xFFFF)

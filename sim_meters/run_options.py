@@ -88,7 +88,7 @@ def read_plan(options: Namespace) -> RunPlan:
     count = whole(options, "meters", 1, METERS_MAX)
     endpoints = read_endpoints(options, count)
     profile = _profile(options)
-    hdlc = read_hdlc(options, profile)
+    hdlc = read_hdlc(options, profile, endpoints[0])
     unit = AccountUnit.kwh() if options.currency is None else AccountUnit.parse(options.currency)
     has_lab_key, keys = _keys(options, count)
     first = MeterConfig(

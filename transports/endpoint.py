@@ -14,7 +14,8 @@ from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
 
 SCHEMES = ("tcp", "tcps", "hdlc+tcp", "serial", "pty", "mqtt", "mqtts", "inbound")
 _FORMS = (
-    "tcp://host:port, tcps://host:port, hdlc+tcp://host:port, serial:///dev/ttyX?baud=9600&mode=e, pty:///path, "
+    "tcp://host:port, hdlc+tcp://host:port; and, not supported yet: tcps://host:port, "
+    "serial:///dev/ttyX?baud=9600&mode=e, pty:///path, "
     "mqtt://host:1883/site/meter, mqtts://host:8883/site/meter, inbound:SYSTEMTITLE"
 )
 

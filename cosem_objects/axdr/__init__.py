@@ -35,7 +35,7 @@ from cosem_objects.axdr.constructors import (
     utf8_string,
     visible_string,
 )
-from cosem_objects.axdr.decoding import DEPTH_MAX, EMPTY_RATIO_MAX, decode, read
+from cosem_objects.axdr.decoding import DEPTH_MAX, EMPTY_RATIO_MAX, VALUES_MAX, count_values, decode, read
 from cosem_objects.axdr.encoding import encode
 from cosem_objects.axdr.values import CompactArray, Data, DataType, TypeDescription, Value
 
@@ -43,6 +43,7 @@ __all__ = [
     "DEPTH_MAX",
     "EMPTY_RATIO_MAX",
     "NULL",
+    "VALUES_MAX",
     "CompactArray",
     "Data",
     "DataType",
@@ -51,6 +52,7 @@ __all__ = [
     "array",
     "bit_string",
     "boolean",
+    "count_values",
     "decode",
     "double_long",
     "double_long_unsigned",

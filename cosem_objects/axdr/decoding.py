@@ -11,6 +11,9 @@ from cosem_objects.axdr.values import EMPTY, FIXED, CompactArray, Data, DataType
 from cosem_objects.errors import RemoteProtocolError
 from cosem_objects.octets import OctetReader
 
+VALUES_MAX = 250_000
+"""Values inside others in one message: a year of quarter-hours, six columns wide. Many million fit in what a meter may
+send in blocks; reading those would take all memory, and minutes."""
 DEPTH_MAX = 16
 """Nesting that is believed. guess: real objects stay below 6; settled by the first meter that nests deeper."""
 EMPTY_RATIO_MAX = 4
@@ -88,7 +91,15 @@ def _element_count(reader: OctetReader) -> int:
     count = reader.length()
     if count > reader.remaining:
         raise RemoteProtocolError(f"{reader.what}: {count} elements announced, {reader.remaining} octets are left")
+    count_values(reader, count)
     return count
+
+
+def count_values(reader: OctetReader, count: int) -> None:
+    """So many values more will be read. Raises ``RemoteProtocolError`` when that is too much for one message."""
+    reader.values += count
+    if reader.values > VALUES_MAX:
+        raise RemoteProtocolError(f"{reader.what}: more than {VALUES_MAX} values")
 
 
 def _check_depth(reader: OctetReader, depth: int) -> None:
@@ -105,6 +116,7 @@ def _read_bits(reader: OctetReader) -> str:
 def _read_compact_array(reader: OctetReader, depth: int) -> Data:
     description = _read_description(reader, depth)
     contents = OctetReader(reader.string(), reader.what)
+    contents.values = reader.values
     if contents.remaining:
         if description.size_min == 0:
             raise RemoteProtocolError(f"{reader.what}: a compact-array of elements without octets")
@@ -114,7 +126,9 @@ def _read_compact_array(reader: OctetReader, depth: int) -> Data:
             raise RemoteProtocolError(f"{reader.what}: a compact-array with too many values without octets")
     elements = []
     while contents.remaining:
+        count_values(contents, 1)
         elements.append(_read_described(contents, description, depth + 1))
+    reader.values = contents.values
     return Data(DataType.COMPACT_ARRAY, CompactArray(description, tuple(elements)))
 
 
@@ -140,8 +154,10 @@ def _read_described(reader: OctetReader, description: TypeDescription, depth: in
     inside: Iterable[TypeDescription]
     if description.type is DataType.STRUCTURE:
         inside = description.elements
+        count_values(reader, len(inside))
     elif description.type is DataType.ARRAY:
         inside = repeat(description.elements[0], description.count)
+        count_values(reader, description.count)
     else:
         return _READERS[description.type](reader, depth)
     return Data(description.type, tuple(_read_described(reader, what, depth + 1) for what in inside))

@@ -135,9 +135,15 @@ class ClientAssociation:
         self._challenged: Challenged | None = None
         self._transfer: ClientTransfer | None = None
         self._blocks: GeneralTransfer | None = None
+        self._repeats_before = 0
         self._associated: Associated | None = None
         self._room = 0
         """Octets that a plain APDU to the meter may have, 0 = no limit."""
+
+    @property
+    def repeats(self) -> int:
+        """General blocks that were sent again so far."""
+        return self._repeats_before + (0 if self._blocks is None else self._blocks.repeats)
 
     @property
     def list_size_max(self) -> int:
@@ -322,6 +328,8 @@ class ClientAssociation:
         self.state = State.ASSOCIATED
         if self._layer is not None:
             self._layer.form = self._settings.ciphering
+            # With HLS the challenge has made the association fresh, and some meters answer as they please.
+            self._layer.only_dedicated = self._settings.ciphering.is_dedicated and not self._settings.is_high_level
         overhead = 0 if self._layer is None else self._layer.overhead
         self._room = max(associated.pdu_size_max - overhead, 1) if associated.pdu_size_max else 0
         return associated
@@ -342,7 +350,7 @@ class ClientAssociation:
     def _begin(self, request: Request, agreed: Conformance) -> bytes:
         self._invoke = self._invoke % 15 + 1
         invoke = _CONFIRMED_HIGH | self._invoke
-        self._blocks = None
+        self._repeats_before, self._blocks = self.repeats, None
         try:
             transfer = ClientTransfer(request, invoke, agreed, self._room)
         except LocalProtocolError:

@@ -50,6 +50,8 @@ class GeneralTransfer:
 
     def __init__(self, *, is_asked: bool = False) -> None:
         self._is_asked = is_asked
+        self.repeats = 0
+        """Blocks with octets that were sent again: the other side may have the whole APDU twice."""
         self._begin()
 
     def _begin(self) -> None:
@@ -103,7 +105,7 @@ class GeneralTransfer:
         if self._last_sent is None:
             raise RemoteProtocolError("an acknowledgement of blocks that were never sent")
         self._count_repeat("does not take our blocks")
-        return None if block.acknowledged == self._number else self._last_sent.encode()
+        return None if block.acknowledged == self._number else self._say_again(self._last_sent)
 
     def _gather(self, block: GeneralBlockTransfer, *, is_next: bool) -> bytes | Whole | None:
         if not is_next:
@@ -140,8 +142,12 @@ class GeneralTransfer:
         """Not the block that comes next: say again how far they have arrived, or what we have said to them all."""
         self._count_repeat("does not send the block that comes next")
         if self._is_whole and self._last_sent is not None:
-            return self._last_sent.encode()
+            return self._say_again(self._last_sent)
         return self._say(b"", is_last=True)
+
+    def _say_again(self, block: GeneralBlockTransfer) -> bytes:
+        self.repeats += bool(block.octets)
+        return block.encode()
 
     def _count_repeat(self, what: str) -> None:
         self._repeats += 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cosem_objects.dlms.acse import Aare, AssociationResult, UserDiagnostic
+from cosem_objects.dlms.acse import Aare, ApplicationContext, AssociationResult, UserDiagnostic
 from cosem_objects.dlms.apdu import ConfirmedServiceError, ExceptionResponse, ServiceError
 from cosem_objects.errors import RemoteRefusal
 
@@ -16,14 +16,18 @@ class AssociationRefused(RemoteRefusal):
         self.transient = transient
 
     @classmethod
-    def by(cls, aare: Aare, service_error: ConfirmedServiceError | None) -> AssociationRefused:
-        """What a refusing AARE says, with the error inside it if there is one."""
+    def by(
+        cls, aare: Aare, service_error: ConfirmedServiceError | None, offered: ApplicationContext | None = None
+    ) -> AssociationRefused:
+        """What a refusing AARE says, with the error inside it if there is one. ``offered``: what our AARQ said."""
         said = [f"the meter refused the association: {aare.diagnostic_words()}"]
         if service_error is not None:
             said.append(str(service_error))
         diagnostic = None if aare.provider_diagnostic else aare.diagnostic
         transient = aare.result == AssociationResult.REJECTED_TRANSIENT
         advice = _ASSOCIATION_ADVICE.get(diagnostic) if diagnostic is not None else None
+        if diagnostic == UserDiagnostic.APPLICATION_CONTEXT_NAME_NOT_SUPPORTED and offered is not None:
+            advice = _CONTEXT_ADVICE.get(offered, advice)
         if transient:
             said.append("try again later")
         elif advice:
@@ -58,9 +62,13 @@ _ASSOCIATION_ADVICE: dict[int, str] = {
     UserDiagnostic.APPLICATION_CONTEXT_NAME_NOT_SUPPORTED: "the meter wants ciphering, or none: check it",
     UserDiagnostic.CALLING_AP_TITLE_NOT_RECOGNIZED: "check the client's own system title",
     UserDiagnostic.AUTHENTICATION_MECHANISM_NAME_NOT_RECOGNISED: "the meter wants another security mechanism",
-    UserDiagnostic.AUTHENTICATION_MECHANISM_NAME_REQUIRED: "the meter wants a security mechanism (lls or hls-gmac)",
+    UserDiagnostic.AUTHENTICATION_MECHANISM_NAME_REQUIRED: "the meter wants a security mechanism (lls, hls-gmac or hls-sha256)",
     UserDiagnostic.AUTHENTICATION_FAILURE: "check password or keys, protection, and the system titles",
-    UserDiagnostic.AUTHENTICATION_REQUIRED: "the meter wants high level security (hls-gmac)",
+    UserDiagnostic.AUTHENTICATION_REQUIRED: "the meter wants high level security (hls-gmac or hls-sha256)",
+}
+_CONTEXT_ADVICE = {
+    ApplicationContext.LOGICAL_NAME: "we offered no ciphering, the meter may want it: give --ek and --ak",
+    ApplicationContext.LOGICAL_NAME_CIPHERED: "we offered ciphering, the meter may want none: give --ciphering none",
 }
 _EXCEPTION_ADVICE: dict[int, str] = {
     ServiceError.DECIPHERING_ERROR: "check the keys",

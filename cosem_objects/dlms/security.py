@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from cosem_objects.dlms.apdu import DataNotification, InitiateRequest, InitiateResponse
+from cosem_objects.dlms.apdu import DataNotification, EventNotification, InitiateRequest, InitiateResponse
 from cosem_objects.dlms.ciphered import BROADCAST, COMPRESSED, SUITE_BITS, TAG_SIZE, CipheredApdu, CipheredFormatError
 from cosem_objects.dlms.settings import AUTHENTICATED, ENCRYPTED, TITLE_SIZE, Ciphering, SecuritySettings
 from cosem_objects.errors import LocalProtocolError, RemoteProtocolError
@@ -145,6 +145,7 @@ class _Key:
 
 
 _INITIATE = (InitiateRequest.TAG, InitiateResponse.TAG)
+_UNASKED = (DataNotification.TAG, EventNotification.TAG)
 _DEDICATED = frozenset({Ciphering.SERVICE_DED, Ciphering.GENERAL_DED})
 _UNEXPECTED_BITS = SUITE_BITS | BROADCAST | COMPRESSED
 
@@ -171,6 +172,9 @@ class SecurityLayer:
         self.form = settings.ciphering.with_global_key
         """The form of what is sent; a meter sets it to the form in which it was asked."""
         self.control = settings.protection.bits
+        self.only_dedicated = False
+        """Whether answers under the global key are refused: an association under a dedicated key is fresh, one under
+        the global key may have been recorded on another day."""
         self.form_received = self.form
         self.control_received = settings.protection.bits
 
@@ -230,6 +234,8 @@ class SecurityLayer:
         plain = key.cipher.open(ciphered.control, self.peer_title, ciphered.counter, ciphered.sealed)
         if not plain or (ciphered.plain_tag is not None and plain[0] != ciphered.plain_tag):
             raise DecipheringError("the deciphered octets are not the APDU that was announced")
+        if self.only_dedicated and ciphered.form not in _DEDICATED and plain[0] not in _UNASKED:
+            raise DecipheringError("an answer under the global key, where the dedicated one was agreed")
         key.received.accept(ciphered.counter)
         self.form_received, self.control_received = ciphered.form, ciphered.control
         return plain

@@ -13,7 +13,7 @@ from decimal import Decimal
 from functools import partial
 from pathlib import Path
 
-from cosem_objects.errors import SettingError
+from cosem_objects.errors import SettingError, TokenFormatError
 from cosem_objects.sts_token import Token, TokenClass
 from gateway.cli.meter_options import add_meter_options, meter_from
 from gateway.cli.parser import unexpected
@@ -72,7 +72,7 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 
 def run(args: argparse.Namespace) -> int:
     """Check everything, then deliver. Raises ``SettingError``, ``TokenFormatError``, ``EndpointError``."""
-    tokens = _tokens([*args.token, *_lines(args.token_file)])
+    tokens = _tokens([*map(Token.parse, args.token), *_from_file(args.token_file)])
     amount = _amount(args.amount, args.unit, len(tokens))
     meter = meter_from(args)
     if sys.stdout is None or sys.stderr is None:
@@ -130,21 +130,26 @@ def exit_code(judged: Sequence[Judged]) -> int:
     return 1 if Outcome.REJECTED in outcomes else 0
 
 
-def _lines(path: str | None) -> list[str]:
-    """The lines of a token file that are not blank."""
+def _from_file(path: str | None) -> list[Token]:
+    """The tokens of a file, blank lines left out."""
     if path is None:
         return []
     try:
         text = sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise SettingError(f"token-file: {path} cannot be read ({error})") from None
-    return [line for line in text.splitlines() if line.strip()]
+    tokens = []
+    for number, line in enumerate(text.splitlines(), 1):
+        try:
+            tokens += [Token.parse(line)] if line.strip() else []
+        except TokenFormatError as error:
+            raise TokenFormatError(f"token-file: line {number}: {error}") from None
+    return tokens
 
 
-def _tokens(texts: Sequence[str]) -> list[Token]:
-    if not texts:
+def _tokens(tokens: list[Token]) -> list[Token]:
+    if not tokens:
         raise SettingError("token: at least one is needed, by --token or --token-file")
-    tokens = [Token.parse(text) for text in texts]
     for number, token in enumerate(tokens):
         if token.token_class is TokenClass.RESERVED:
             raise SettingError(f"token {token.masked}: class 3 is reserved, no meter takes it")
@@ -162,7 +167,8 @@ def _amount(value: str | None, unit: str | None, count: int) -> Amount | None:
         raise SettingError("amount: it can be given for one token only")
     number = Decimal(value) if _AMOUNT.fullmatch(value) else Decimal(0)
     if not number:
-        raise SettingError(f"amount {value!r}: expected a number like 25.6, not 0")
+        point = ", with a point, not a comma" if "," in value else ", not 0"
+        raise SettingError(f"amount {value!r}: expected a number like 25.6{point}")
     known = _UNITS.get(unit.casefold())
     if known is None and not (len(unit) == 3 and unit.isascii() and unit.isalpha()):
         raise SettingError(f"unit {unit!r}: expected kWh, m3, min or an ISO currency code of three letters")

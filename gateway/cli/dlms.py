@@ -90,7 +90,7 @@ def _add_decode(subcommands: argparse._SubParsersAction[argparse.ArgumentParser]
     how = parser.add_argument_group("what to show")
     how.add_argument("--json", action="store_true", help="the tree as one JSON object, described in docs/translator.md")
     how.add_argument("--show-secrets", action="store_true", help="show passwords, keys and tokens, too")
-    parser.set_defaults(func=decode)
+    parser.set_defaults(func=decode, command="dlms decode")
 
 
 def decode(args: argparse.Namespace) -> int:

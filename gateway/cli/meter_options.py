@@ -24,7 +24,12 @@ DEFAULT_SYSTEM_TITLE = "5354534741544501"
 """``STSGATE`` and 01: used when a client title is needed and none was given."""
 
 
-def add_meter_options(parser: argparse.ArgumentParser) -> None:
+def add_meter_options(parser: argparse.ArgumentParser, *, is_for_tokens: bool = True) -> None:
+    """``is_for_tokens``: else the options of tokens are not shown, and the command refuses them."""
+
+    def told(text: str) -> str:
+        return text if is_for_tokens else argparse.SUPPRESS
+
     where = parser.add_argument_group("where the meter is")
     where.add_argument(
         "--endpoint", required=True, metavar="URL", help="tcp://host:port (wrapper) or hdlc+tcp://host:port"
@@ -99,15 +104,15 @@ def add_meter_options(parser: argparse.ArgumentParser) -> None:
         "What is given is checked before anything is sent; what the meter does not have is skipped, and said.",
     )
     who.add_argument("--meter-system-title", metavar="HEX", help="its system title, 16 hex digits")
-    who.add_argument("--serial", default="", metavar="TEXT", help="its device name, object 0-0:42.0.0.255")
-    who.add_argument("--pan", default="", metavar="DIGITS", help="its MeterPAN, 18 digits, from class 116")
+    who.add_argument("--serial", default="", metavar="TEXT", help=told("its device name, object 0-0:42.0.0.255"))
+    who.add_argument("--pan", default="", metavar="DIGITS", help=told("its MeterPAN, 18 digits, from class 116"))
 
     model = parser.add_argument_group("its model")
     model.add_argument(
         "--profile", default="default", metavar="NAME|FILE", help="a name of config/meter_profiles, or a TOML file"
     )
     model.add_argument(
-        "--token-encoding", metavar="ENCODING", help=f"{', '.join(TokenEncoding)}; overrides the profile's"
+        "--token-encoding", metavar="ENCODING", help=told(f"{', '.join(TokenEncoding)}; overrides the profile's")
     )
 
 
@@ -138,6 +143,8 @@ def meter_from(args: argparse.Namespace) -> Meter:
         pan=args.pan,
     )
     check_callable(meter.endpoint)
+    if args.hdlc_window is not None and not meter.endpoint.scheme.startswith("hdlc"):
+        raise SettingError(f"hdlc-window: {meter.endpoint.scheme} has no windows, HDLC has")
     meter.check()
     return meter
 

@@ -15,7 +15,12 @@ class OneLineParser(argparse.ArgumentParser):
         super().__init__(**{"allow_abbrev": False, **settings})
 
     def error(self, message: str) -> NoReturn:
+        if message.endswith(": COMMAND"):  # the only thing that is missing
+            message = f"expected a COMMAND: {', '.join(self._commands())}; see {self.prog} --help"
         self.exit(2, f"{self.prog}: {without_secrets(message.removeprefix('argument '))}\n")
+
+    def _commands(self) -> list[str]:
+        return [name for action in self._actions if isinstance(action.choices, dict) for name in action.choices]
 
 
 def without_secrets(message: str) -> str:

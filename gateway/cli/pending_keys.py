@@ -87,7 +87,8 @@ class PendingKeys:
             raise SettingError(f"pending: {path} was written by somebody else just now; nothing was sent") from None
         except OSError as error:
             reason = error.strerror or type(error).__name__
-            raise SettingError(f"pending: {path} cannot be written ({reason}); nothing was sent") from None
+            told = "; nothing was sent" if is_new else ""
+            raise SettingError(f"pending: {path} cannot be written ({reason}){told}") from None
 
     def is_from(self, security: SecuritySettings) -> bool:
         """Whether the change began with these keys."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any, TextIO
@@ -26,6 +27,8 @@ class Teller:
         self._results = results
         self._sent: set[Token] = set()
         self._judged: list[Judged] = []
+        self._since = time.monotonic()
+        """When the token that is not judged yet had its turn."""
 
     async def tell(self, event: Event) -> None:
         match event:
@@ -51,6 +54,7 @@ class Teller:
                 self._print(f"{event.token.masked} in doubt: {what}; associating anew to read it back")
             case Judged():
                 self._judged.append(event)
+                self._since = time.monotonic()
                 self._print(verdict_line(event, self._amount))
                 if self._results is not None:
                     print(json.dumps(as_json(event)), file=self._results, flush=True)
@@ -65,7 +69,7 @@ class Teller:
                 verdict = Verdict(Outcome.IN_DOUBT, Credited.UNKNOWN, reason, "2", detail=detail)
             else:
                 verdict = Verdict(Outcome.UNREACHED, Credited.NO, reason, "1", detail=detail)
-            await self.tell(Judged(token, verdict))
+            await self.tell(Judged(token, verdict, elapsed_seconds=time.monotonic() - self._since))
         return self._judged
 
     def _print(self, line: str) -> None:

@@ -31,23 +31,24 @@ wrapped under the meter's master key, over an association under its present keys
 From the first byte until the proof, the meter holds either the old keys or the new ones, and nobody can say which. So
 the new keys are written to the file of --pending before anything leaves, and the command ends with a proof: an
 association that the meter opened under one of the two. Keep the old keys until the proof says NEW. The meter is known
-by its system title (--meter-system-title); --serial and --pan are refused here.
+by its system title (--meter-system-title).
 
 After UNKNOWN, or if the command was killed, run it again with --prove, the same --pending, and the same old keys: it
-transfers nothing, and only asks the meter which keys it holds. If there is no pending file, nothing was sent.
+transfers nothing, and only asks the meter which keys it holds. NOT SENT needs no proof, and if there is no pending
+file, nothing was sent.
 
 The pending file holds the new keys in clear, and only its owner may read it. A file of another change is never
 replaced; delete it yourself when you have its keys elsewhere.
 
-Exit code: 0 the meter holds the new keys; 1 the old ones; 3 unknown, or the meter was not reached; 2 wrong usage,
-nothing was sent."""
+Exit code: 0 the meter holds the new keys; 1 the old ones; 3 unknown, or not sent because no association was opened;
+2 wrong usage, nothing was sent. All is described in docs/transfer-key.md."""
 
 _ADVICE = {
     KeysHeld.NEW: "use the new keys from now on; {path} may be deleted once they are kept elsewhere",
     KeysHeld.OLD: "go on with the old keys; run the command again, or delete {path}",
     KeysHeld.UNKNOWN: "keep the old keys and {path}, and run the command again with --prove",
 }
-_EXIT_CODES = {KeysHeld.NEW: 0, KeysHeld.OLD: 1, KeysHeld.UNKNOWN: 3}
+_EXIT_CODES = {KeysHeld.NEW: 0, KeysHeld.OLD: 1, KeysHeld.UNKNOWN: 3, KeysHeld.NOT_SENT: 3}
 _UNREACHED = (ChannelError, RemoteProtocolError, LocalProtocolError)
 
 
@@ -74,8 +75,8 @@ def add_transfer_key(subcommands: argparse._SubParsersAction[argparse.ArgumentPa
         "--prove", action="store_true", help="transfer nothing: read the pending file, and prove which keys are held"
     )
     what.add_argument("--json", action="store_true", help="one JSON object; the story on standard error")
-    add_meter_options(parser)
-    parser.set_defaults(func=run)
+    add_meter_options(parser, is_for_tokens=False)
+    parser.set_defaults(func=run, command="dlms transfer-key")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -84,6 +85,8 @@ def run(args: argparse.Namespace) -> int:
     path, meter = Path(args.pending), meter_from(args)
     if meter.serial or meter.pan:
         raise SettingError("serial and pan: keys belong to a system title; give --meter-system-title instead")
+    if args.token_encoding is not None:
+        raise SettingError("token-encoding: no token is sent here")
     task = _Task(meter, path, tell=_teller(args))
     if args.prove:
         if any(given.values()):
@@ -128,6 +131,8 @@ class _Task:
     tell: Callable[[str], None]
     is_sent: bool = False
     """Whether something may have left."""
+    is_doubtful: bool = False
+    """The same, or an earlier command wrote the file that lies there."""
     system_title: bytes = b""
 
     def read_pending(self, new_keys: NewKeys | None = None) -> PendingKeys | None:
@@ -142,6 +147,7 @@ class _Task:
             raise SettingError(f"pending: {self.path} is of a change from other keys than those of --ek and --ak")
         if security.meter_system_title not in (b"", title):
             raise SettingError(f"pending: {self.path} is of another meter than that of --meter-system-title")
+        self.is_doubtful = True
         return pending
 
     async def transfer(self, new_keys: NewKeys, master_key: bytes, earlier: PendingKeys | None) -> KeyTransfer:
@@ -156,7 +162,8 @@ class _Task:
                 new_counters = counters
             session = await open_session(self.meter, counters)
         except _UNREACHED as error:
-            return KeyTransfer(KeysHeld.UNKNOWN, f"no association under the old keys, nothing was sent: {error}")
+            return self.unproven(f"no association under the old keys, nothing was sent: {error}")
+        written: list[PendingKeys] = []
         async with session:
             self._know_title(session.meter_system_title)
             self.tell(f"{self.meter.endpoint}: associated with the meter {self.system_title.hex().upper()}")
@@ -166,10 +173,25 @@ class _Task:
                 known = self.meter.security
                 pending = PendingKeys.of(new_keys, known, str(self.meter.endpoint), counters, new_counters)
                 pending.write(self.path, is_new=earlier is None)
+                written.append(pending)
                 self.tell(f"{self.path}: the new keys are written down, and leave now")
-                self.is_sent = True
+                self.is_sent = self.is_doubtful = True
 
-            return await transfer_keys(session, change, master_key, commit)
+            result = await transfer_keys(session, change, master_key, commit)
+        return await self._prove_again(written[-1], result) if result.is_counter_behind else result
+
+    async def _prove_again(self, pending: PendingKeys, result: KeyTransfer) -> KeyTransfer:
+        """To keys that the meter held before, it counts on from where it was: as ``--prove`` does, it is asked."""
+        self.tell(f"{self.meter.endpoint}: under the new keys the meter's counter is further on; asking it for that")
+        try:
+            proof = await self.prove(pending)
+        except SettingError as error:  # the file: without it no counter is used
+            proof = KeyTransfer(KeysHeld.UNKNOWN, str(error))
+        return replace(proof, detail=f"{result.detail}; then {proof.detail}")
+
+    def unproven(self, detail: str) -> KeyTransfer:
+        """The end without a proof. Where an earlier command wrote the file, it is not known what that one sent."""
+        return KeyTransfer(KeysHeld.UNKNOWN if self.is_doubtful else KeysHeld.NOT_SENT, detail)
 
     async def prove(self, pending: PendingKeys) -> KeyTransfer:
         self._know_title(pending.system_title)
@@ -206,7 +228,7 @@ async def _until_stopped(task: _Task, work: Coroutine[Any, Any, KeyTransfer]) ->
     try:
         return await work
     except asyncio.CancelledError:
-        return KeyTransfer(KeysHeld.UNKNOWN, "stopped by the user" + ("" if task.is_sent else "; nothing was sent"))
+        return task.unproven("stopped by the user" + ("" if task.is_sent else "; nothing was sent"))
 
 
 def _print(args: argparse.Namespace, task: _Task, result: KeyTransfer) -> None:
@@ -220,6 +242,6 @@ def _print(args: argparse.Namespace, task: _Task, result: KeyTransfer) -> None:
         }
         print(json.dumps(shown), flush=True)
         return
-    task.tell(f"{result.held.name}: {result.detail}")
-    if task.path.exists():
+    task.tell(f"{result.held.name.replace('_', ' ')}: {result.detail}")
+    if result.held in _ADVICE and task.path.exists():
         task.tell(_ADVICE[result.held].format(path=task.path))

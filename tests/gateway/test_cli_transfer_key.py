@@ -179,7 +179,7 @@ async def test_a_wrong_master_key_changes_nothing_and_the_right_one_may_follow(c
         new = ("--new-ek", NEW_EK, "--new-ak", NEW_AK)
         said = mine.told(place, await change.stsgate.beside(*mine.options(*new, "--master-key", OTHER)))
         assert said.code == 1
-        assert "OLD: the meter answered other-reason (250)" in said.out
+        assert "OLD: the meter answered other-reason (250), often a wrong master key; " in said.out
         assert (await mine.prove(place)).code == 1
         assert (await mine.transfer(place)).code == 0
         assert mine.is_safe_with(place)
@@ -189,8 +189,12 @@ async def test_who_cannot_be_reached_was_sent_nothing(change: Change) -> None:
     nowhere = replace(change, url=f"tcp://127.0.0.1:{free_port()}")
     said = await change.stsgate.beside(*nowhere.transferring())
     assert said.code == 3
-    assert re.fullmatch(r"UNKNOWN: no association under the old keys, nothing was sent: [^\n]+\n", said.out)
+    assert re.fullmatch(r"NOT SENT: no association under the old keys, nothing was sent: [^\n]+\n", said.out)
     assert not change.pending.exists()
+    said = await change.stsgate.beside(*nowhere.transferring("--json"))
+    assert said.code == 3
+    (shown,) = said.objects
+    assert (shown["held"], shown["sent"]) == ("not-sent", False)
 
 
 async def test_wrong_old_keys_end_before_anything_is_written_down(change: Change) -> None:
@@ -199,7 +203,9 @@ async def test_wrong_old_keys_end_before_anything_is_written_down(change: Change
         said = change.told(place, await change.stsgate.beside(*options))
         assert place.keys.security == HLS
     assert said.code == 3
+    assert said.out.startswith("NOT SENT: ")
     assert "check password or keys" in said.out
+    assert "--prove" not in said.out
     assert not change.pending.exists()
 
 
@@ -208,9 +214,50 @@ async def test_once_changed_the_old_keys_open_nothing_and_the_proof_is_recommend
         assert (await at(change, place).transfer(place)).code == 0
         said = await at(change, place).transfer(place)
         assert said.code == 3
-        assert "nothing was sent" in said.out
+        assert said.out.startswith("UNKNOWN: no association under the old keys, nothing was sent: ")
         assert said.out.endswith("run the command again with --prove\n")
         assert (await at(change, place).prove(place)).code == 0
+
+
+async def test_keys_that_the_meter_held_before_are_proven_with_the_counter_that_it_kept(change: Change) -> None:
+    """They go on where they were; the proof asks for that, and uses no counter that the file does not reserve."""
+    old_and_new = {EK: NEW_EK, AK: NEW_AK, NEW_EK: EK, NEW_AK: AK}
+    async with meter_at() as place:
+        mine = at(change, place)
+        assert (await mine.transfer(place, "--invocation-counter", "20000")).code == 0
+        back = replace(mine, pending=mine.pending.with_name("back.json"))
+        said = await back.stsgate.beside(*(old_and_new.get(one, one) for one in back.transferring()))
+        assert place.keys.security == HLS
+        used = place.meter.ledger.counters_of(digest_of_key(HLS.ek)).received
+    assert said.code == 0, said.out
+    assert "under the new keys the meter's counter is further on; asking it for that\n" in said.out
+    assert "NEW: the meter answered success (0); keep both; under the new keys: " in said.out
+    assert "; then the meter opened an association under the new keys\n" in said.out
+    pending = PendingKeys.read(back.pending)
+    assert pending is not None
+    assert 20_000 < used < pending.next_new_counter
+
+
+async def test_a_file_that_cannot_be_kept_any_more_ends_the_proof_before_a_counter_is_used(change: Change) -> None:
+    old_and_new = {EK: NEW_EK, AK: NEW_AK, NEW_EK: EK, NEW_AK: AK}
+    async with meter_at() as place:
+        mine = at(change, place)
+        assert (await mine.transfer(place, "--invocation-counter", "20000")).code == 0
+        folder = mine.pending.with_name("folder")
+        folder.mkdir()
+        back = replace(mine, pending=folder / "back.json")
+        place.keys.after = lambda: folder.rename(mine.pending.with_name("elsewhere"))
+        said = await back.stsgate.beside(*(old_and_new.get(one, one) for one in back.transferring()))
+        used = place.meter.ledger.counters_of(digest_of_key(HLS.ek)).received
+    assert said.code == 3
+    assert re.search(r"^UNKNOWN: .*; then pending: \S+ cannot be written \([^)]+\)$", said.out, re.MULTILINE)
+    assert used < 20_010
+
+
+async def test_the_options_of_tokens_are_not_shown(stsgate: Stsgate) -> None:
+    shown = stsgate("dlms", "transfer-key", "--help").out
+    assert "--meter-system-title" in shown
+    assert not [option for option in ("--serial", "--pan ", "--token-encoding") if option in shown]
 
 
 async def test_another_meter_at_the_address_proves_nothing(change: Change) -> None:
@@ -272,6 +319,7 @@ WRONG = [
     ("ciphered and authenticated", ["--new-ek", NEW_EK, "--master-key", MASTER, "--ciphering", "none"]),
     ("ciphered and authenticated", ["--new-ek", NEW_EK, "--master-key", MASTER, "--protection", "enc"]),
     ("serial and pan", ["--new-ek", NEW_EK, "--master-key", MASTER, "--serial", "SIM1"]),
+    ("token-encoding", ["--new-ek", NEW_EK, "--master-key", MASTER, "--token-encoding", "bcd10"]),
     ("prove: there is no", ["--prove"]),
     ("prove: the new keys are in", ["--prove", "--new-ek", NEW_EK]),
     ("prove: the new keys are in", ["--prove", "--master-key", MASTER]),
@@ -282,7 +330,8 @@ WRONG = [
 
 def refused(said: Said, place: Place, named: str) -> bool:
     assert (said.code, place.keys.security) == (2, HLS)
-    assert re.fullmatch(r"stsgate[^\n]*: [^\n]+\n", said.err), said.err
+    assert re.fullmatch(r"stsgate( dlms transfer-key)?: [^\n]+\n", said.err), said.err
+    assert said.err.startswith("stsgate dlms transfer-key: ") or "unknown option" in said.err
     return named in said.err
 
 
@@ -537,7 +586,7 @@ async def test_who_is_stopped_says_what_to_do(change: Change, stop: signal.Signa
         place.on_heard, place.loses_answer = lambda _heard: None, False
         assert (said.code, said.err) == (3, "")
         if number == 2:
-            assert said.out == "UNKNOWN: stopped by the user; nothing was sent\n"
+            assert said.out == "NOT SENT: stopped by the user; nothing was sent\n"
             return
         assert said.out.splitlines()[-2] == "UNKNOWN: stopped by the user"
         assert said.out.endswith("run the command again with --prove\n")

@@ -294,7 +294,7 @@ async def test_a_refusal_ends_with_the_old_keys_and_says_why() -> None:
         head_end = HeadEnd(place)
         result = await head_end.transfer(OTHER_MASTER)
         assert result.held is KeysHeld.OLD
-        assert result.detail.startswith("the meter answered other-reason (250); ")
+        assert result.detail.startswith("the meter answered other-reason (250), often a wrong master key; ")
         assert head_end.change.new_counters.next_own == 1, "nothing was said under the new key"
         assert (await HeadEnd(place).prove()).held is KeysHeld.OLD
 
