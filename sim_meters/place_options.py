@@ -75,12 +75,12 @@ def read_behind(options: Namespace) -> NetworkAddress | None:
 def read_hdlc(options: Namespace, profile: MeterProfile, endpoint: Endpoint) -> HdlcSettings:
     if options.address_bytes not in ADDRESS_BYTES:
         raise SettingError(f"--address-bytes: expected auto, 1, 2 or 4; got {options.address_bytes!r}")
-    if options.hdlc_window is not None and not endpoint.scheme.startswith("hdlc"):
-        raise SettingError(f"--hdlc-window: expected none with {endpoint.scheme}; only HDLC has windows")
     info_max = profile.hdlc_info_max
     if options.hdlc_info_max is not None:
         info_max = whole(options, "hdlc_info_max", 0, 0xFFFF)
     window_max = profile.hdlc_window_max if options.hdlc_window is None else whole(options, "hdlc_window", 1, 7)
+    if options.hdlc_window is not None and not endpoint.scheme.startswith("hdlc"):
+        raise SettingError(f"--hdlc-window: expected none with {endpoint.scheme}; only HDLC has windows")
     try:
         return HdlcSettings(
             address_bytes=ADDRESS_BYTES[options.address_bytes],

@@ -62,7 +62,9 @@ _ASSOCIATION_ADVICE: dict[int, str] = {
     UserDiagnostic.APPLICATION_CONTEXT_NAME_NOT_SUPPORTED: "the meter wants ciphering, or none: check it",
     UserDiagnostic.CALLING_AP_TITLE_NOT_RECOGNIZED: "check the client's own system title",
     UserDiagnostic.AUTHENTICATION_MECHANISM_NAME_NOT_RECOGNISED: "the meter wants another security mechanism",
-    UserDiagnostic.AUTHENTICATION_MECHANISM_NAME_REQUIRED: "the meter wants a security mechanism (lls, hls-gmac or hls-sha256)",
+    UserDiagnostic.AUTHENTICATION_MECHANISM_NAME_REQUIRED: (
+        "the meter wants a security mechanism (lls, hls-gmac or hls-sha256)"
+    ),
     UserDiagnostic.AUTHENTICATION_FAILURE: "check password or keys, protection, and the system titles",
     UserDiagnostic.AUTHENTICATION_REQUIRED: "the meter wants high level security (hls-gmac or hls-sha256)",
 }

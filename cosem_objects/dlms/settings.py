@@ -117,9 +117,7 @@ class SecuritySettings:
             raise SettingError("password: not used with security none; give --security lls or hls-sha256")
         if self.needs_keys and not (self.ek and self.ak):
             why = "security hls-gmac" if self.mechanism is Mechanism.HLS_GMAC else f"ciphering {self.ciphering}"
-            raise SettingError(
-                f"{why}: both keys are needed, the encryption key (ek) and the authentication key (ak)"
-            )
+            raise SettingError(f"{why}: both keys are needed, the encryption key (ek) and the authentication key (ak)")
 
         if self.client_system_title and self.client_system_title == self.meter_system_title:
             raise SettingError("meter-system-title: the same as the client's; both would seal under the same nonces")

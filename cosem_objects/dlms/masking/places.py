@@ -14,11 +14,13 @@ class Cover(IntEnum):
     """How much of a value is hidden; the higher, the more."""
 
     NOTHING = 0
-    TOKENS = 1
+    DIGITS = 1
+    """What reads as a token: 20 digits in a row, as text."""
+    TOKENS = 2
     """What may be a token: strings, and numbers, of a certain size."""
-    STRINGS = 2
+    STRINGS = 3
     """And all strings."""
-    ALL = 3
+    ALL = 4
     """Everything but tags, lengths and numbers of elements."""
 
 
@@ -55,7 +57,7 @@ class Places:
         self._secret_objects = frozenset(secret_objects)
 
     def read(self, what: AttributeDescriptor) -> Cover:
-        """For a value that is read."""
+        """For a value that is read. A meter may repeat a token anywhere, in its name or in an alarm."""
         place = (what.class_id, what.attribute)
         is_secret = (
             place in _SECRET_ATTRIBUTES
@@ -64,7 +66,7 @@ class Places:
         )
         if is_secret:
             return Cover.ALL
-        return Cover.TOKENS if what.class_id == token_gateway.CLASS_ID or place == _BUFFER else Cover.NOTHING
+        return Cover.TOKENS if what.class_id == token_gateway.CLASS_ID or place == _BUFFER else Cover.DIGITS
 
     def written(self, what: AttributeDescriptor) -> Cover:
         """For a value that is written, or that a meter sends unasked: any object may be a way for tokens."""

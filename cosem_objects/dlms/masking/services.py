@@ -37,7 +37,7 @@ def _get_response(walk: Walk, _places: Places, questions: Questions) -> None:
             reader.octet()
             questions.cover_of_blocks(_GET, invoke, is_last=True)
         else:
-            _piece(walk, questions.cover_of_blocks(_GET, invoke, is_last=is_last))
+            walk.hide_piece(questions.cover_of_blocks(_GET, invoke, is_last=is_last))
         return
     for cover in questions.covers(_GET, invoke, read_count(reader) if choice == 3 else 1):
         walk.hide_result(cover)
@@ -78,7 +78,7 @@ def _action_response(walk: Walk, _places: Places, questions: Questions) -> None:
     if choice == 2:
         is_last = reader.flag()
         reader.take(4)
-        _piece(walk, questions.cover_of_blocks(_ACTION, invoke, is_last=is_last))
+        walk.hide_piece(questions.cover_of_blocks(_ACTION, invoke, is_last=is_last))
         return
     for cover in questions.covers(_ACTION, invoke, read_count(reader) if choice == 3 else 1):
         reader.octet()
@@ -103,15 +103,6 @@ def _values(walk: Walk, covers: list[Cover], *, is_list: bool, is_block: bool) -
         raise RemoteProtocolError(f"{reader.what}: not as many values as attributes or methods")
     for cover in covers:
         walk.hide_value(cover)
-
-
-def _piece(walk: Walk, cover: Cover) -> None:
-    """A block of an answer: shown only where nothing in the whole answer has to be hidden."""
-    size = walk.reader.length()
-    if cover is Cover.NOTHING:
-        walk.reader.take(size)
-    else:
-        walk.hide_next(size)
 
 
 SERVICES: dict[int, Callable[[Walk, Places, Questions], None]] = {

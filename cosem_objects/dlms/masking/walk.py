@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from cosem_objects import axdr
 from cosem_objects.axdr import DEPTH_MAX, DataType
 from cosem_objects.dlms.apdu.descriptors import read_count
@@ -15,6 +17,10 @@ MASK = b"*"
 # date-time, and stand in every row of a log.
 _TOKEN_SIZE_MIN = 8
 _DATE_TIME_SIZE = 12
+
+_DIGITS = re.compile(rb"(?<!\d)\d(?:[ -]?\d){19,}")
+# Of a piece: what another piece may make 20 digits of.
+_DIGITS_AT_END = re.compile(rb"\A[ -]?\d(?:[ -]?\d)*|\d(?:[ -]?\d)*[ -]?\Z")
 
 _STRINGS = frozenset({DataType.OCTET_STRING, DataType.VISIBLE_STRING, DataType.UTF8_STRING, DataType.BIT_STRING})
 _TREES = frozenset({DataType.ARRAY, DataType.STRUCTURE})
@@ -46,7 +52,9 @@ class Walk:
             if depth >= DEPTH_MAX:
                 raise RemoteProtocolError(f"{reader.what}: nested deeper than {DEPTH_MAX}")
             reader.octet()
-            for _ in range(read_count(reader)):
+            count = read_count(reader)
+            axdr.count_values(reader, count)
+            for _ in range(count):
                 self.hide_value(cover, depth + 1)
             return
         start = self._after_tag_and_length()
@@ -59,6 +67,26 @@ class Walk:
         )
         if is_hidden:
             self.hide(start, reader.position)
+        elif cover is not Cover.NOTHING:
+            self._hide_digits(_DIGITS, start)
+
+    def hide_piece(self, cover: Cover) -> None:
+        """A block of an answer, behind its length. It may begin and end in the middle of a value: where more than
+        digits has to be hidden, all of it is."""
+        size = self.reader.length()
+        if cover > Cover.DIGITS:
+            self.hide_next(size)
+            return
+        start = self.reader.position
+        self.reader.take(size)
+        if cover is Cover.DIGITS:
+            self._hide_digits(_DIGITS, start)
+            self._hide_digits(_DIGITS_AT_END, start)
+
+    def _hide_digits(self, digits: re.Pattern[bytes], start: int) -> None:
+        """Wherever they stand between ``start`` and here."""
+        for found in digits.finditer(self.apdu[start : self.reader.position]):
+            self.hide(start + found.start(), start + found.end())
 
     def hide_result(self, cover: Cover) -> None:
         """In a value, or the reason why there is none."""
