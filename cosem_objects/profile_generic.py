@@ -168,8 +168,8 @@ def read_buffer(
 ) -> list[Entry]:
     """The entries of attribute 2, whether they came as array or compact-array, with null-data made good.
 
-    ``columns`` are those that were asked for. Raises ``RemoteProtocolError`` for an entry of another size, and where
-    null-data counts on to a time that no calendar has.
+    ``columns`` are those that were asked for. Raises ``RemoteProtocolError`` for an entry of another size, and for
+    a period longer than any calendar.
     """
     # In a profile that begins with the newest entry, the next one down is older.
     sign = -1 if sort_method in (SortMethod.LIFO, SortMethod.LARGEST) else 1
@@ -198,10 +198,7 @@ def _made_good(entry: Entry, before: Entry, columns: Sequence[CaptureObject], pe
 
 
 def _moved(time: Data, period: timedelta) -> Data:
-    """The time of the entry before, one period on; as it is where it does not say a whole moment.
-
-    Raises ``RemoteProtocolError`` where the period leads out of the calendar.
-    """
+    """The time of the entry before, one period on; as it is where it does not say a whole moment."""
     if not period or not isinstance(time.value, bytes) or len(time.value) != DATE_TIME_SIZE:
         return time
     last = CosemDateTime.from_octets(time.value)
@@ -210,12 +207,9 @@ def _moved(time: Data, period: timedelta) -> Data:
         moment = datetime(
             last.year or 0, last.month or 0, last.day or 0, last.hour or 0, last.minute or 0, last.second or 0
         )
-    except ValueError:
-        return time
-    try:
         moved = moment + period
-    except OverflowError:
-        raise RemoteProtocolError(f"a capture_period leads from {moment.isoformat()} out of the calendar") from None
+    except (ValueError, OverflowError):
+        return time
     weekday = None if last.weekday is None else moved.isoweekday()
     shown = replace(
         last,

@@ -14,12 +14,14 @@ from gateway import __version__
 from gateway.cli import deliver, demo, dlms, readback
 from gateway.cli.parser import OneLineParser, name_of, unexpected, without_secrets
 from transports.endpoint import EndpointError
+from transports.standard_descriptors import fill_standard_descriptors
 
 T = TypeVar("T")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one subcommand; returns the exit code. Wrong input is one line and 2, never a traceback."""
+    fill_standard_descriptors()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal of few letters must not end a delivery

@@ -108,6 +108,8 @@ class KeyChange:
             raise SettingError(
                 "key transfer: expected a ciphered and authenticated association; else nothing is proven"
             )
+        if not security.is_high_level:  # without a challenge, the beginning of an old association could be played back
+            raise SettingError("key transfer: expected high level security (hls-gmac); else nothing is proven")
         if (security.ek, security.ak) == (new.ek, new.ak):
             raise SettingError("new keys: the meter's present ones were given")
         if (security.ek == new.ek) != (self.counters is self.new_counters):

@@ -128,7 +128,11 @@ class ReportReader:
         now = self._now()
         ahead = _seconds_ahead(results.get(2), now, self._profile.deviation_sign)
         if ahead is not None:
-            words = f"{abs(ahead)} s {'behind' if ahead < 0 else 'ahead of'} this computer" if ahead else "none"
+            words = (
+                f"{abs(ahead)} s {'behind' if ahead < 0 else 'ahead of'} this computer"
+                if ahead
+                else "none from this computer"
+            )
             section = self._report.sections.pop()
             facts = (*section.facts, Fact("seconds_ahead", "difference", Said(words, ahead)))
             self._report.sections.append(Section(section.name, section.heading, section.obis, facts))
@@ -155,12 +159,10 @@ class ReportReader:
         self._tell(kind, obis, self._account)
 
     async def _read_referenced(self, kind: SectionKind, attribute: int, default: ObisCode) -> None:
-        """The objects that the account names; where it does not say, the one that there usually is."""
+        """The objects that the account names; perhaps none; where it does not say, the usual one."""
         names = _references(self._account.get(attribute))
         if names is None:
             names = [default]
-        if not names:
-            self._skip(kind.name, kind.class_id, None, "the account names none")
         for name in names[:_REFERENCES_MAX]:
             await self._read(kind, name)
 

@@ -71,6 +71,9 @@ TOKEN_GATEWAY = _kind(
     [],  # its five attributes are told together, see ``last_token``
 )
 
+_KEY_TYPES = ("initialisation", "default", "unique", "common")
+"""IEC 62055-41: DITK, DDTK, DUTK, DCTK."""
+
 STS = _kind(
     "sts",
     payment.STS_CLASS_ID,
@@ -81,7 +84,7 @@ STS = _kind(
         (StsAttribute.SUPPLY_GROUP_CODE, say.digits(6)),
         (StsAttribute.TARIFF_INDEX, say.digits(2)),
         (StsAttribute.KEY_REVISION_NUMBER, say.number),
-        (StsAttribute.KEY_TYPE, say.number),
+        (StsAttribute.KEY_TYPE, say.numbered(_KEY_TYPES)),
         (StsAttribute.KEY_EXPIRY_NUMBER, say.number),
         (StsAttribute.NO_OF_KCT_SUPPORTED, say.number, "key-change tokens supported"),
         (StsAttribute.STS_CERTIFICATE_NO, say.text, "STS certificate"),

@@ -106,6 +106,17 @@ def code(class_id: int, attribute: int) -> Meaning:
     return say
 
 
+def numbered(words: Sequence[str]) -> Meaning:
+    """One of a list, counted from 0, that no interface class names."""
+
+    def say(data: Data, _around: Surroundings) -> Said:
+        value = data.integer
+        name = words[value] if 0 <= value < len(words) else "unknown"
+        return Said(f"{value} ({name})", value)
+
+    return say
+
+
 def bits(class_id: int, attribute: int) -> Meaning:
     """The names of the bits that are set."""
 

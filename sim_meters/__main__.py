@@ -14,6 +14,7 @@ from sim_meters.ledger import LedgerError
 from sim_meters.run import add_run_command
 from sim_meters.sts.cli import add_sts_commands
 from transports.endpoint import EndpointError
+from transports.standard_descriptors import fill_standard_descriptors
 
 _WRONG_USAGE = 2
 _FAILED = 1
@@ -28,6 +29,7 @@ class _Parser(ArgumentParser):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the result is the exit code."""
+    fill_standard_descriptors()
     parser: ArgumentParser = _Parser(
         prog="simmeters", description="Simulated DLMS meters that decrypt STS tokens. Lab keys only."
     )

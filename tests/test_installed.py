@@ -154,7 +154,21 @@ HELP: Mapping[str, tuple[list[str], list[str]]] = {
         [
             *("--endpoint", "--token", "--amount", "--unit", "--after-doubt", "--json", "--invocation-counter"),
             *("--meter-system-title", "--serial", "--pan", "--token-file", "Exit code", *SHARED_OPTIONS),
+            *("--trace", "--trace-secrets", "--behind", "--hdlc-window"),
         ],
+    ),
+    "stsgate readback": (
+        ["stsgate", "readback"],
+        ["--list", "--attribute", "--log", "--from", "--to", "--last", "--json", "--trace", "Exit code"],
+    ),
+    "stsgate dlms": (["stsgate", "dlms"], ["decode", "transfer-key"]),
+    "stsgate dlms decode": (
+        ["stsgate", "dlms", "decode"],
+        ["--file", "--binary", "--as", "--class", "--attribute", "--dedicated-key", "--show-secrets", "Exit code"],
+    ),
+    "stsgate dlms transfer-key": (
+        ["stsgate", "dlms", "transfer-key"],
+        ["--new-ek-file", "--new-ak-file", "--master-key-file", "--pending", "--prove", "--json", "Exit code"],
     ),
     "simmeters": (["simmeters"], ["run", "sts"]),
     "simmeters run": (
@@ -162,6 +176,7 @@ HELP: Mapping[str, tuple[list[str], list[str]]] = {
         [
             *("--listen", "--meters", "--currency", "--status-delay", "--hdlc-info-max", "--state-dir", "--seed"),
             *("--manufactured", "--fault", *SHARED_OPTIONS, *KEY_OPTIONS),
+            *("--trace", "--behind", "--hdlc-window", "--hdlc-push", "--debt", "--master-key", "--pdu-max"),
         ],
     ),
     "simmeters sts": (["simmeters", "sts"], ["key", "encode", "decode", "verify-vectors"]),
@@ -181,6 +196,13 @@ def test_help_names_every_option(installed: Path, empty: Path, words: list[str],
     assert (done.returncode, done.stderr) == (0, "")
     missing = [name for name in named if not re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", done.stdout)]
     assert not missing
+
+
+def test_the_installed_translator_reads_a_message(installed: Path, empty: Path) -> None:
+    done = run([*command(installed, "stsgate", "dlms", "decode"), "D8010601234567"], empty, PYTHONPATH=LIBRARIES)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "invocation-counter-error" in done.stdout
+    assert "19088743" in done.stdout
 
 
 @pytest.mark.parametrize("module", ["gateway", "sim_meters"])

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import select
 import sys
+import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
@@ -15,6 +17,8 @@ from transports.trace import Direction, Knowledge, Layer, Sink, Trace, TraceEven
 
 STANDARD_ERROR = "-"
 _APPLICATION = "stsgate"
+_READER_WAIT_SECONDS = 0.5
+"""How long one event may wait for who reads standard error; the delivery waits as long."""
 
 # RFC 5737, TEST-NET-1.
 _CLIENT_ADDRESS = bytes((192, 0, 2, 1))
@@ -43,6 +47,38 @@ class JsonLines(Sink):
         if self._closes:
             with suppress(OSError, ValueError):
                 self._file.close()
+
+
+class StandardError(Sink):
+    """One line for each event. Where nobody reads them any more, no more are written: a pipe that is full must not
+    stop a delivery. That is said at the end, if somebody reads again."""
+
+    name = "standard error"
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._lost = 0
+
+    def take(self, event: TraceEvent, line: str) -> None:
+        if self._lost or not self._write(line.encode("ascii") + b"\n", _READER_WAIT_SECONDS):
+            self._lost += 1
+
+    def close(self) -> None:
+        if self._lost:
+            words = f"\nthe trace to standard error ended early: nobody read it, {self._lost} events are lost\n"
+            with suppress(OSError, ValueError):
+                self._write(words.encode("ascii"), 0)
+            self._lost = 0
+
+    def _write(self, octets: bytes, wait_seconds: float) -> bool:
+        """Whether all of it was taken in time. In pieces that a pipe takes whole, without waiting, once it is ready."""
+        until = time.monotonic() + wait_seconds
+        while octets:
+            left = max(0.0, until - time.monotonic())
+            if not select.select([], [self._descriptor], [], left)[1]:
+                return False
+            octets = octets[os.write(self._descriptor, octets[: select.PIPE_BUF]) :]
+        return True
 
 
 class Pcapng(Sink):
@@ -109,10 +145,12 @@ def _open(target: str) -> Sink:
     if target == STANDARD_ERROR:
         if sys.stderr is None:
             raise TraceTargetError("standard error is closed: no trace can be written there")
-        return JsonLines(sys.stderr, "standard error", closes=False)
+        return _to_standard_error(sys.stderr)
     path = Path(target)
     if path.suffix not in (".jsonl", ".pcapng"):
         raise TraceTargetError(f"expected FILE.jsonl, FILE.pcapng or -; got {target!r}")
+    if path.exists() and not path.is_file():
+        raise TraceTargetError(f"cannot write {target}: it is no regular file")  # a pipe may keep a delivery waiting
     try:
         if path.suffix == ".jsonl":
             return JsonLines(open(path, "w", encoding="ascii", opener=_for_owner_only), target)
@@ -121,9 +159,16 @@ def _open(target: str) -> Sink:
         raise TraceTargetError(f"cannot write {target}: {error.strerror}") from None
 
 
+def _to_standard_error(stream: TextIO) -> Sink:
+    try:
+        return StandardError(stream.fileno())
+    except (OSError, ValueError):  # replaced by something that has no descriptor
+        return JsonLines(stream, "standard error", closes=False)
+
+
 def _for_owner_only(path: str, flags: int) -> int:
-    """Even a masked trace tells who was spoken to, and when."""
-    return os.open(path, flags, 0o600)
+    """Even a masked trace tells who was spoken to, and when. No pipe that has taken the file's place is waited for."""
+    return os.open(path, flags | os.O_NONBLOCK, 0o600)
 
 
 def _now() -> datetime:

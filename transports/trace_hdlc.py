@@ -122,7 +122,7 @@ class HdlcObserver(Observer):
         flow = self._flow(pair, event.direction)
         number = frame.send_number
         if flow.expected not in (None, number):
-            self._see_unexpected(flow.recent.get(number), frame, event)
+            self._see_unexpected(pair, flow.recent.get(number), frame, event)
             return
         segment = flow.recent[number] = _Segment(frame.information)
         segment.add(frame, event)
@@ -132,14 +132,15 @@ class HdlcObserver(Observer):
             segments, flow.pending = flow.pending, []
             self._see_whole(pair, segments, event)
 
-    def _see_unexpected(self, segment: _Segment | None, frame: Frame, event: Held) -> None:
-        """It was sent again, or one before it was lost."""
+    def _see_unexpected(self, pair: Pair, segment: _Segment | None, frame: Frame, event: Held) -> None:
+        """It was sent again, or one before it was lost: then a question was missed, or its answer."""
         if segment is not None and segment.information == frame.information:
             event.details["repeated"] = True
             segment.add(frame, event)
         else:
             event.details["out_of_order"] = True
             event.octets = replace(frame, information=self.hidden(frame.information)).encode()
+            self.forget(pair)
 
     def _see_whole(self, pair: Pair, segments: list[_Segment], last: Held) -> None:
         whole = b"".join(segment.information for segment in segments)

@@ -69,8 +69,8 @@ _ASSOCIATION_ADVICE: dict[int, str] = {
     UserDiagnostic.AUTHENTICATION_REQUIRED: "the meter wants high level security (hls-gmac or hls-sha256)",
 }
 _CONTEXT_ADVICE = {
-    ApplicationContext.LOGICAL_NAME: "we offered no ciphering, the meter may want it: give --ek and --ak",
-    ApplicationContext.LOGICAL_NAME_CIPHERED: "we offered ciphering, the meter may want none: give --ciphering none",
+    ApplicationContext.LOGICAL_NAME: "the meter wants ciphering, or none: we offered none (no --ek, --ak)",
+    ApplicationContext.LOGICAL_NAME_CIPHERED: "the meter wants ciphering, or none: we offered it (--ciphering)",
 }
 _EXCEPTION_ADVICE: dict[int, str] = {
     ServiceError.DECIPHERING_ERROR: "check the keys",

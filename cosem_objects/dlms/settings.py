@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -93,8 +93,8 @@ class SecuritySettings:
                     f"security setting {key!r} does not exist" + (f"; did you mean {near[0]}?" if near else "")
                 )
         mechanism = _mechanism(mapping.get("mechanism") or "none")
-        if (suite := mapping.get("suite") or 0) not in (0, "0"):
-            raise SettingError(f"suite {suite}: only suite 0 is supported so far")
+        if (mapping.get("suite") or 0) not in (0, "0"):
+            raise SettingError(f"suite{_repeated(mapping['suite'], '12')}: only suite 0 is supported so far")
         ek, ak = _hex(mapping, "ek", 16), _hex(mapping, "ak", 16)
         password = str(mapping.get("password") or "").encode("utf-8", "surrogateescape")
         settings = cls(
@@ -167,7 +167,14 @@ def _mechanism(name: str) -> Mechanism:
     try:
         return _MECHANISMS[name]
     except (KeyError, TypeError):
-        raise SettingError(f"security {name!r}: expected one of {', '.join(_MECHANISMS)}") from None
+        raise SettingError(
+            f"security{_repeated(name, _MECHANISMS)}: expected one of {', '.join(_MECHANISMS)}"
+        ) from None
+
+
+def _repeated(word: object, known: Iterable[str]) -> str:
+    """An unknown word, if it is a misspelt one: anything else may be a secret that was given to the wrong option."""
+    return f" {word!r}" if difflib.get_close_matches(str(word), list(known), 1) else ""
 
 
 def _ciphering(name: str | None, *, has_keys: bool) -> Ciphering:
@@ -176,14 +183,16 @@ def _ciphering(name: str | None, *, has_keys: bool) -> Ciphering:
     try:
         return Ciphering(name)
     except ValueError:
-        raise SettingError(f"ciphering {name!r}: expected one of {', '.join(Ciphering)}") from None
+        raise SettingError(f"ciphering{_repeated(name, Ciphering)}: expected one of {', '.join(Ciphering)}") from None
 
 
 def _protection(name: str) -> Protection:
     try:
         return Protection(name)
     except ValueError:
-        raise SettingError(f"protection {name!r}: expected one of {', '.join(Protection)}") from None
+        raise SettingError(
+            f"protection{_repeated(name, Protection)}: expected one of {', '.join(Protection)}"
+        ) from None
 
 
 def _hex(mapping: Mapping[str, Any], name: str, size: int) -> bytes:

@@ -134,6 +134,8 @@ def _from_file(path: str | None) -> list[Token]:
     """The tokens of a file, blank lines left out."""
     if path is None:
         return []
+    if path == "-" and sys.stdin is None:
+        raise SettingError("token-file: standard input is closed")
     try:
         text = sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

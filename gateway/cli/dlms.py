@@ -14,6 +14,7 @@ from cosem_objects.dlms.settings import TITLE_SIZE
 from cosem_objects.errors import SettingError
 from gateway.cli.meter_options import secret_from
 from gateway.cli.parser import whole_number
+from gateway.cli.traced_frames import traced_frames
 from gateway.cli.transfer_key import add_transfer_key
 from gateway.translator import INPUT_SIZE_MAX, Form, Translation, translate
 
@@ -58,7 +59,11 @@ def _add_decode(subcommands: argparse._SubParsersAction[argparse.ArgumentParser]
         metavar="HEX",
         help="octets in hex; blanks, colons, hyphens and 0x do not count; - is standard input",
     )
-    what.add_argument("--file", metavar="PATH", help="read the hex from a file; - is standard input")
+    what.add_argument(
+        "--file",
+        metavar="PATH",
+        help="read the hex from a file, or the frames of a trace (.jsonl, .pcapng); - is standard input",
+    )
     what.add_argument("--binary", action="store_true", help="the file holds the octets themselves, not hex")
     what.add_argument(
         "--as",
@@ -95,6 +100,8 @@ def _add_decode(subcommands: argparse._SubParsersAction[argparse.ArgumentParser]
 
 def decode(args: argparse.Namespace) -> int:
     """Read, translate, print. Raises ``SettingError``."""
+    if sys.stdout is None:
+        raise SettingError("standard output is closed: nothing can be shown there")
     form, place = _form(args), _place(args)
     keys = _keys(args)
     octets, complaint = _octets(args)
@@ -175,10 +182,17 @@ def _octets(args: argparse.Namespace) -> tuple[bytes, str]:
     if path is None and not args.hex:
         raise SettingError("hex: nothing to decode; give HEX, or - or --file PATH")
     raw = " ".join(args.hex).encode("utf-8", "replace") if path is None else _read(path)
-    return (raw, "") if args.binary else parse_hex(raw.decode("utf-8", "replace"))
+    frames = traced_frames(raw)
+    if args.binary or frames is not None:
+        is_cut = frames is not None and len(raw) == _TEXT_SIZE_MAX
+        complaint = f"only the first {_TEXT_SIZE_MAX} octets of the trace were read" if is_cut else ""
+        return (raw if frames is None else frames), complaint
+    return parse_hex(raw.decode("utf-8", "replace"))
 
 
 def _read(path: str) -> bytes:
+    if path == "-" and sys.stdin is None:
+        raise SettingError("file: standard input is closed")
     try:
         if path == "-":
             return sys.stdin.buffer.read(_TEXT_SIZE_MAX)

@@ -39,7 +39,7 @@ def printable(text: str) -> str:
 
 
 _TOKEN = re.compile(r"\d(?:[ -]?\d){19,}")
-_LONG_DIGITS = re.compile(r"[0-9A-Fa-f](?:[ -]?[0-9A-Fa-f]){14,}")
+_LONG_DIGITS = re.compile(r"[0-9A-Fa-f](?:[ ._-]?[0-9A-Fa-f]){14,}")
 
 
 def name_of(argument: str) -> str:

@@ -110,7 +110,7 @@ class PendingKeys:
         content = {
             "format": _FORMAT,
             "endpoint": self.endpoint,
-            "system_title": self.system_title.hex(),
+            "system_title": self.system_title.hex().upper(),
             "old_keys_sha256": self.old_keys_digest,
             "new_ek": self.new_keys.ek.hex(),
             "new_ak": self.new_keys.ak.hex(),

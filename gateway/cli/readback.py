@@ -81,6 +81,8 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 
 def run(args: argparse.Namespace) -> int:
     """Check everything, read, print. Raises ``SettingError``, ``EndpointError``."""
+    if sys.stdout is None:
+        raise SettingError("standard output is closed: nothing can be shown there")
     meter = meter_from(args)
     choice = _choice(args, meter)
     trace = trace_from(args, meter.security)

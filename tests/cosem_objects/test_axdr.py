@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cosem_objects import axdr
-from cosem_objects.axdr import DEPTH_MAX, CompactArray, Data, DataType, TypeDescription
+from cosem_objects.axdr import DEPTH_MAX, VALUES_MAX, CompactArray, Data, DataType, TypeDescription
 from cosem_objects.errors import LocalProtocolError, RemoteProtocolError
 from cosem_objects.octets import encode_length
 from tests.cosem_objects.strategies import compact_arrays, damaged, data_objects, understood
@@ -309,6 +309,22 @@ def test_honest_large_values_cost_memory_in_proportion() -> None:
     tracemalloc.stop()
     assert len(data.elements) == 65_536
     assert peak < 500 * len(octets)
+
+
+@pytest.mark.parametrize(
+    "octets",
+    [
+        b"\x01\x83" + (VALUES_MAX + 1).to_bytes(3, "big") + bytes(VALUES_MAX + 1),
+        b"\x02\x02" + 2 * (b"\x01\x83" + (VALUES_MAX // 2).to_bytes(3, "big") + bytes(VALUES_MAX // 2)),
+        b"\x13\x11\x83" + (VALUES_MAX + 1).to_bytes(3, "big") + bytes(VALUES_MAX + 1),
+        b"\x13\x01\xff\xff\x11\x83" + (4 * 0xFFFF).to_bytes(3, "big") + bytes(4 * 0xFFFF),
+        b"\x01\x05" + 5 * (b"\x13\x11\x82\xea\x60" + bytes(60_000)),
+    ],
+    ids=["array", "arrays", "compact-array", "compact-array-of-arrays", "compact-arrays"],
+)
+def test_more_values_than_any_object_has_are_refused(octets: bytes) -> None:
+    with pytest.raises(RemoteProtocolError, match=f"more than {VALUES_MAX} values"):
+        axdr.decode(octets)
 
 
 # What we write.

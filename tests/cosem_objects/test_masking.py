@@ -14,6 +14,7 @@ from cosem_objects.dlms.apdu import (
     GetRequest,
     GetRequestWithList,
     GetResponse,
+    GetResponseWithDataBlock,
     GetResponseWithList,
     MethodDescriptor,
     PrefixedRequest,
@@ -119,6 +120,40 @@ def test_an_answer_is_shown_as_its_question_deserves() -> None:
     assert masked(asked, apdu=listed) == listed[:-20] + MASK * 20
 
 
+@pytest.mark.parametrize("digits", [DIGITS, b"4864 3202 7813 1401 0686", b"4864-3202-7813-1401-0686"], ids=str)
+def test_a_token_that_the_meter_repeats_somewhere_else_is_hidden(digits: bytes) -> None:
+    asked = GetRequest(VENDORS_DATA).encode()
+    for value in (axdr.octet_string, lambda octets: axdr.visible_string(octets.decode("ascii"))):
+        answer = GetResponse(axdr.structure(value(b"entered: " + digits + b" ok"), axdr.unsigned(7))).encode()
+        assert masked(asked, apdu=answer) == answer.replace(digits, MASK * len(digits))
+
+
+@pytest.mark.parametrize("size", [1, 3, 8, 15, 30])
+def test_a_token_that_is_repeated_across_blocks_is_hidden(size: int) -> None:
+    octets = axdr.encode(axdr.structure(axdr.octet_string(b"entered: " + DIGITS + b" ok"), axdr.long_unsigned(4711)))
+    parts = [octets[start : start + size] for start in range(0, len(octets), size)]
+    masker, shown = Masker(), b""
+    masker.mask(GetRequest(VENDORS_DATA).encode())
+    for number, part in enumerate(parts, 1):
+        block = GetResponseWithDataBlock(number, part, number == len(parts)).encode()
+        shown += masker.mask(block)[-len(part) :]
+    digits_shown = bytes(octet for octet in shown if octet in b"0123456789")
+    assert len(digits_shown) <= 6
+    assert b"entered:" in shown
+    assert shown.endswith(b"ok" + octets[-3:])
+
+
+def test_18_digits_and_other_text_can_be_seen() -> None:
+    for value in (axdr.octet_string(b"000000000000000001"), axdr.visible_string("2026-11-21 12:30:45 alarm 17")):
+        answer = GetResponse(value).encode()
+        assert masked(GetRequest(VENDORS_DATA).encode(), apdu=answer) == answer
+
+
+def test_more_values_than_anybody_can_read_are_hidden_at_once() -> None:
+    answer = GetResponse(axdr.NULL).encode()[:-1] + bytes((1, 0x83)) + (300_000).to_bytes(3, "big") + bytes(300_000)
+    assert masked(GetRequest(VENDORS_DATA).encode(), apdu=answer) == answer[:1] + MASK * (len(answer) - 1)
+
+
 def test_all_attributes_at_once_hold_the_token() -> None:
     everything = GetResponse(axdr.structure(axdr.octet_string(GATEWAY.octets), STRING)).encode()
     shown = masked(GetRequest(AttributeDescriptor(115, GATEWAY, 0)).encode(), apdu=everything)
@@ -180,10 +215,11 @@ def test_devices_behind_one_prefix_are_told_apart() -> None:
     masker = Masker()
     masker.mask(PrefixedRequest(0, b"one", GetRequest(TOKEN).encode()).encode())
     masker.mask(PrefixedRequest(0, b"two", GetRequest(VENDORS_DATA).encode()).encode())
-    two = PrefixedResponse(0, b"two", GetResponse(STRING).encode()).encode()
+    answer = GetResponse(axdr.octet_string(b"SIM00000001")).encode()
+    two = PrefixedResponse(0, b"two", answer).encode()
     assert masker.mask(two) == two
-    one = PrefixedResponse(0, b"one", GetResponse(STRING).encode()).encode()
-    assert masker.mask(one) == one[:-20] + MASK * 20
+    one = PrefixedResponse(0, b"one", answer).encode()
+    assert masker.mask(one) == one[:-11] + MASK * 11
 
 
 def test_objects_of_a_vendor_can_be_secrets_too() -> None:

@@ -216,7 +216,13 @@ def test_a_buffer_that_does_not_fit_its_columns_is_refused(buffer: Data) -> None
         read_buffer(buffer, [TIME, CREDIT])
 
 
-@given(data_objects, st.integers(0, 2**32 - 1))
+@pytest.mark.parametrize("period", [2**64 - 1, 10**14])
+def test_a_capture_period_that_no_calendar_has_is_refused(period: int) -> None:
+    with pytest.raises(RemoteProtocolError, match="capture_period"):
+        read_buffer(rows((AT[0],), (NULL,)), [TIME], capture_period_seconds=period)
+
+
+@given(data_objects, st.integers(0, 2**32 - 1) | st.integers())
 def test_no_buffer_raises_anything_else(data: Data, period: int) -> None:
     for buffer in (data, rows((data,), (NULL,), (data,), (NULL,))):
         try:

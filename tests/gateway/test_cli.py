@@ -124,6 +124,7 @@ FILES: dict[str, bytes] = {
     "latin.txt": "Schlüssel".encode("latin-1"),
     "empty.txt": b"",
     "short.txt": ONE.digits[:-1].encode(),
+    "third.txt": f"{TWO.digits}\n\n{TWO.digits[:-1]}\n".encode(),
     "same.txt": ONE.digits.encode(),
 }
 
@@ -170,7 +171,8 @@ WRONG: list[tuple[str, list[str]]] = [
     ("token-file", ["--token-file", "FILES/nowhere.txt"]),
     ("token-file", ["--token-file", "FILES"]),
     ("token-file", ["--token-file", "FILES/latin.txt"]),
-    ("19", ["--token-file", "FILES/short.txt"]),
+    ("token-file: line 1: ", ["--token-file", "FILES/short.txt"]),
+    ("token-file: line 3: ", ["--token-file", "FILES/third.txt"]),
     ("twice", ["--token-file", "FILES/same.txt"]),
     # amounts
     ("unit", AMOUNT),
@@ -203,11 +205,18 @@ WRONG: list[tuple[str, list[str]]] = [
     ("server SAP", ["--endpoint", "HDLC", "--server-sap", "16384"]),
     ("client-sap", ["--endpoint", "HDLC", "--client-sap", "128"]),
     # security
-    *((name, ["--security", name]) for name in ("hls-sha256", "hls-ecdsa", "gmac", "NONE")),
+    *((name, ["--security", name]) for name in ("hls-sha256", "hls-ecdsa", "gmac")),
+    ("security", ["--security", "NONE"]),
     *(("suite", [*KEYS, "--suite", suite]) for suite in ("1", "2", "3", "x", "-1")),
     ("glo", [*KEYS, "--ciphering", "glo"]),
     *(("both keys", ["--ciphering", form]) for form in ("general-ded", "service-ded")),
     ("protection", [*KEYS, "--protection", "weak"]),
+    ("with a point, not a comma", ["--amount", "5,0", *KWH]),
+    ("not used with security none; give --security lls", ["--password", PASSWORD]),
+    ("not used with security none", ["--ek", EK, "--ak", AK, "--password", PASSWORD]),
+    ("ciphering service-glo: both keys", ["--ciphering", "service-glo"]),
+    ("hdlc-window: tcp has no windows", ["--hdlc-window", "3"]),
+    ("tcp://host:port, hdlc+tcp://host:port; and, not supported yet: ", ["--endpoint", "http://127.0.0.1:1"]),
     ("password", ["--security", "lls"]),
     ("password", ["--security", "lls", "--password", ""]),
     ("password", ["--security", "lls", "--password-file", "FILES/empty.txt"]),
@@ -263,7 +272,7 @@ def test_wrong_input_is_one_line_and_nothing_is_sent(
 @pytest.mark.parametrize(
     ("named", "arguments"),
     [
-        ("COMMAND", []),
+        ("expected a COMMAND: demo, deliver, readback, dlms; see stsgate --help", []),
         ("push", ["push", "meter"]),
         ("--token", ["deliver", "--endpoint", "tcp://127.0.0.1:1"]),
         ("--token", ["deliver", "--endpoint", "tcp://127.0.0.1:1", "--token-file", "/dev/null"]),
@@ -289,6 +298,7 @@ MISPLACED = [
     *([option, secret] for option, secret in MISSPELT),
     *([f"{option}={secret}"] for option, secret in MISSPELT),
     *([secret] for secret in (ONE.digits, TWICE, EK, AK, PASSWORD)),
+    *([f"--{option}", PASSWORD] for option in ("security", "suite", "ciphering", "protection")),
 ]  # fmt: skip
 
 
@@ -304,6 +314,16 @@ def test_a_secret_in_the_wrong_place_is_not_repeated(
     calls(nobody)
     assert said.code in {2, 3}  # some are odd, but right: a device name may look like a key
     assert len(said.err.splitlines()) <= 1
+
+
+@pytest.mark.parametrize("separator", ["", " ", "-", ".", "_"])
+@pytest.mark.parametrize("option", ["--token-file", "--trace"])
+def test_a_token_in_the_place_of_a_file_is_not_repeated(stsgate: Stsgate, option: str, separator: str) -> None:
+    digits = separator.join(ONE.digits)
+    said = stsgate("deliver", "--endpoint", "tcp://127.0.0.1:1", "--token", TWO.digits, option, digits)
+    assert said.code == 2
+    assert digits not in said.err
+    assert f"…{digits[-4:]}" in said.err
 
 
 # Against meters.
@@ -619,6 +639,15 @@ async def start_and_stop(url: str, meter: WatchedMeter, stop: signal.Signals, *o
     return await end(process)
 
 
+async def test_the_members_of_the_json_are_those_of_its_documentation(stsgate: Stsgate) -> None:
+    text = (ROOT / "docs" / "deliver.md").read_text(encoding="utf-8")
+    documented = re.findall(r"^\| `(\w+)` \|", text.partition("## JSON")[2], re.MULTILINE)
+    async with meter_at() as (url, _):
+        (told,) = (await stsgate.beside(*deliver_to(url, ONE), "--json")).objects
+        (untold,) = (await stsgate.beside(*deliver_to(url, ONE), "--json", "--pan", "0" * 18)).objects
+    assert list(told) == list(untold) == documented
+
+
 SIGNALS = pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "sigterm"])
 SLOW = replace(CONFIG, status_delay_seconds=3600)
 
@@ -630,6 +659,9 @@ async def test_who_is_stopped_says_what_is_in_doubt_and_what_was_not_sent(stop: 
     assert (said.code, said.err) == (3, "")
     first, second = said.out.splitlines()[-2:]
     assert first.startswith(f"{ONE.masked} IN DOUBT (interrupted)")
+    took = re.fullmatch(r".*; (\d+) ms", first)
+    assert took is not None
+    assert int(took[1]) > 0
     assert second.startswith(f"{TWO.masked} UNREACHED (interrupted)")
 
 

@@ -10,8 +10,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as some
 
+from cosem_objects.errors import SettingError
 from gateway.__main__ import main
+from gateway.cli.traced_frames import traced_frames
+from tests.gateway.test_cli import ONE, Stsgate, deliver_to, meter_at, secured
 
 ROOT = Path(__file__).parents[2]
 GET, ANSWER = "C001C1000100002B0100FF0200", "C401C1000600001391"
@@ -34,6 +39,11 @@ def decode(capsys: pytest.CaptureFixture[str]) -> Decode:
         return code, *capsys.readouterr()
 
     return run
+
+
+@pytest.fixture
+def stsgate(capsys: pytest.CaptureFixture[str]) -> Stsgate:
+    return Stsgate(capsys)
 
 
 def test_a_request_and_its_answer_are_printed_as_a_tree(decode: Decode) -> None:
@@ -169,7 +179,7 @@ def test_the_error_stands_in_the_json_too(decode: Decode) -> None:
     [
         ((), "nothing to decode"),
         (("--file", "x", GET), "either --file or HEX"),
-        (("--file", "/does/not/exist"), "cannot be read"),
+        (("--file", "/does/not/exist"), "stsgate dlms decode: file: /does/not/exist cannot be read"),
         (("--binary", GET), "it goes with --file"),
         (("--class", "115", "--data", STATUS), "class and attribute go together"),
         (("--class", "115", "--attribute", "6", STATUS), "they go with --data"),
@@ -193,7 +203,73 @@ def test_dlms_without_a_command_says_what_there_is(capsys: pytest.CaptureFixture
     with pytest.raises(SystemExit) as end:
         main(["dlms"])
     assert end.value.code == 2
-    assert "COMMAND" in capsys.readouterr().err
+    said = "stsgate dlms: expected a COMMAND: decode, transfer-key; see stsgate dlms --help\n"
+    assert capsys.readouterr().err == said
+
+
+# Traces.
+
+
+@pytest.mark.parametrize("wire", ["tcp", "hdlc+tcp"])
+async def test_a_trace_is_read_as_the_frames_that_it_holds(
+    stsgate: Stsgate, decode: Decode, tmp_path: Path, wire: str
+) -> None:
+    paths = [tmp_path / "trace.jsonl", tmp_path / "trace.pcapng"]
+    files = [option for path in paths for option in ("--trace", str(path))]
+    async with meter_at(wire, secured(mechanism="hls-gmac", ek=EK, ak=AK)) as (url, _):
+        options = ["--security", "hls-gmac", "--ek", EK, "--ak", AK]
+        assert (await stsgate.beside(*deliver_to(url, ONE), *options, *files)).code == 0
+    (code, out, err), of_packets = (decode("--file", str(path), "--ek", EK, "--ak", AK) for path in paths)
+    assert (code, err) == (0, "")
+    assert of_packets == (code, out, err)
+    assert len([line for line in out.splitlines() if line.endswith(" AARQ")]) == 2
+    assert ("HDLC SNRM" in out) is (wire == "hdlc+tcp")
+    assert f"method-invocation-parameters: octet-string (token {ONE.masked}, 20 octets)" in out
+    frames = [json.loads(line) for line in paths[0].read_text().splitlines()]
+    hexes = [one["hex"] for one in frames if one["layer"] == "frame"]
+    assert decode("--ek", EK, "--ak", AK, *hexes) == (code, out, err)
+
+
+def test_two_links_of_one_trace_are_two_conversations(decode: Decode, tmp_path: Path) -> None:
+    """Both ask with the same invoke-id, for other things."""
+    other = GET.replace("002B0100FF02", "002A0000FF02")
+    wrapped = {hexes: f"000100010001{len(hexes) // 2:04X}{hexes}" for hexes in (GET, other, ANSWER)}
+    trace = tmp_path / "trace.jsonl"
+    rows = [(1, GET), (2, other), (1, ANSWER), (2, ANSWER)]
+    lines = [json.dumps({"layer": "frame", "link": link, "hex": wrapped[hexes]}) for link, hexes in rows]
+    trace.write_text("\n".join(['{"layer": "note", "link": 1, "note": "link opened"}', "", *lines, '{"layer": "fra']))
+    code, out, _ = decode("--file", str(trace))
+    assert code == 0
+    answers = [line.partition("answers:")[2].strip() for line in out.splitlines() if "answers:" in line]
+    assert [answer.split()[1] for answer in answers] == ["0-0:43.1.0.255", "0-0:42.0.0.255"]
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b'{"layer": "frame", "link": 1, "hex": "C0"}\n{"layer"}\n', "line 2 is not one of a trace"),
+        (b'{"layer": "frame", "link": 1, "hex": "C"}\n', "line 1 is not one of a trace"),
+        (b'{"hex": "C001"}', "line 1 is not one of a trace"),
+        (b"\x0a\x0d\x0d\x0a\x07\0\0\0" + bytes(20), "the pcapng is damaged"),
+        (b"\x0a\x0d\x0d\x0a\xff\xff\0\0" + bytes(20), "the pcapng is damaged"),
+        (b"\x0a\x0d\x0d\x0a\x0c\0\0\0\x0c\0\0\0\x06\0\0\0\x0c\0\0\0\x0c\0\0\0", "the pcapng is not of --trace"),
+    ],
+)
+def test_a_damaged_trace_is_one_line(decode: Decode, tmp_path: Path, content: bytes, words: str) -> None:
+    (tmp_path / "trace").write_bytes(content)
+    code, out, err = decode("--file", str(tmp_path / "trace"))
+    assert (code, out) == (2, "")
+    assert words in err
+    assert err.count("\n") == 1
+
+
+@given(some.binary(max_size=60), some.sampled_from([b"\x0a\x0d\x0d\x0a", b"{", b'{"layer": "frame"', b""]))
+def test_whatever_a_file_holds_it_is_a_trace_or_none_or_refused(content: bytes, beginning: bytes) -> None:
+    try:
+        frames = traced_frames(beginning + content)
+    except SettingError:
+        return
+    assert frames is None or len(frames) <= len(content)
 
 
 def test_a_reader_that_has_seen_enough_is_no_error() -> None:

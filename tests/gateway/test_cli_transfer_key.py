@@ -25,7 +25,7 @@ from cosem_objects.dlms.apdu import ExceptionResponse, ServiceError, StateError
 from cosem_objects.dlms.security import COUNTER_MAX, InvocationCounters
 from cosem_objects.errors import SettingError
 from gateway.cli.pending_keys import PendingKeys
-from gateway.key_transfer import NewKeys
+from gateway.key_transfer import KeysHeld, NewKeys
 from sim_meters.lab import LAB_MASTER_KEY
 from sim_meters.records import digest_of_key
 from tests.gateway.test_cli import AK, EK, ROOT, TIMEOUT_SECONDS, Said, Stsgate, end, start
@@ -133,6 +133,20 @@ async def test_a_program_reads_one_object_and_the_story_is_on_standard_error(cha
     assert shown.pop("detail") == "the meter opened an association under the new keys"
     assert shown == {**expected, "sent": False}
     assert len(said.err.splitlines()) == 2
+
+
+def documented(heading: str, column: int = 1) -> list[str]:
+    text = (ROOT / "docs" / "transfer-key.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| .*$", text.partition(f"## {heading}\n")[2].partition("\n## ")[0], re.MULTILINE)
+    return [name for row in rows[1:] for name in re.findall(r"`?([\w-]+)`?", row.split(" | ")[column - 1])]
+
+
+async def test_verdicts_json_and_file_are_documented(change: Change) -> None:
+    async with meter_at() as place:
+        (shown,) = (await at(change, place).transfer(place, "--json")).objects
+    assert sorted(documented("JSON")) == sorted(shown)
+    assert documented("The pending file") == list(json.loads(change.pending.read_text()))
+    assert documented("Verdicts", 2) == [held.value for held in KeysHeld]
 
 
 async def test_the_pending_file_is_its_owners_alone_and_nothing_is_left_beside_it(change: Change) -> None:

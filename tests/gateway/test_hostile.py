@@ -143,6 +143,49 @@ class TalkativeChannel(ApduChannel):
     def hang_up(self) -> None: ...
 
 
+class ChattyChannel(TalkativeChannel):
+    """A meter that has notifications ready, and no answer."""
+
+    async def receive(self, timeout_seconds: float | None) -> bytes:
+        return DataNotification(1, b"", axdr.NULL).encode()
+
+
+async def test_notifications_without_end_are_no_answer() -> None:
+    association = ClientAssociation(SecuritySettings(), InvocationCounters(), b"")
+    session = Session(None, ChattyChannel(), association, 10, says_goodbye=False, use_lists=False)  # type: ignore[arg-type]
+    with pytest.raises(RemoteProtocolError, match="without end"):
+        await asyncio.wait_for(session._associate(), 30)
+
+
+class SlowBlocks(TalkativeChannel):
+    """A meter that sends a block of its answer every nine seconds."""
+
+    def __init__(self) -> None:
+        self._server = MeterOfBlocks(10_000)
+
+    async def send(self, apdu: bytes) -> None:
+        await self._server.send(apdu)
+
+    async def receive(self, timeout_seconds: float | None) -> bytes:
+        wait = 9.0 if timeout_seconds is None else min(9.0, timeout_seconds)
+        await asyncio.sleep(wait)
+        if wait < 9:
+            raise ChannelTimeout("nothing arrived")
+        return await self._server.receive(None)
+
+
+def test_all_blocks_together_may_take_their_time_and_no_more() -> None:
+    async def ask() -> float:
+        association = ClientAssociation(SecuritySettings(), InvocationCounters(), b"", pdu_size_max=114)
+        session = Session(None, SlowBlocks(), association, 10, says_goodbye=False, use_lists=False)  # type: ignore[arg-type]
+        await session._associate()
+        with pytest.raises(ChannelTimeout):
+            await session.get(1, ObisCode.parse("0-0:42.0.0.255"), 2)
+        return asyncio.get_running_loop().time()
+
+    assert 600 < run_in_virtual_time(ask()) <= 9 + 10 + 600
+
+
 class MeterOfBlocks(TalkativeChannel):
     """A meter whose only value comes in so many blocks."""
 

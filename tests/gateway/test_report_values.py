@@ -55,8 +55,10 @@ CASES: list[tuple[str, int, Data, str, object]] = [
             }
         ],
     ),
-    ("sts", 5, axdr.unsigned(7), "07", 7),
-    ("sts", 6, axdr.double_long_unsigned(1457), "001457", 1457),
+    ("sts", 5, axdr.unsigned(7), "07", "07"),
+    ("sts", 6, axdr.double_long_unsigned(1457), "001457", "001457"),
+    ("sts", 9, axdr.unsigned(0), "0 (initialisation)", 0),
+    ("sts", 9, axdr.unsigned(4), "4 (unknown)", 4),
     ("credits", 8, axdr.enum(3), "in use", "in-use"),
     ("credits", 8, axdr.enum(9), "unknown (9)", "unknown (9)"),
     (

@@ -6,6 +6,7 @@ import asyncio
 import io
 import json
 import logging
+import os
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -27,7 +28,7 @@ from transports.memory_stream import stream_pair
 from transports.registry import TRANSPORTS, open_link
 from transports.stream import ByteStream, OnBytes, OnClosed
 from transports.trace import Direction, Knowledge, Layer, LinkName, Ring, Sink, Trace, TraceEvent
-from transports.trace_files import JsonLines, Pcapng, TraceTargetError, open_trace
+from transports.trace_files import JsonLines, Pcapng, StandardError, TraceTargetError, open_trace
 from transports.trace_hdlc import HdlcObserver
 from transports.trace_observer import HELD_BYTES_MAX, Observer
 from transports.trace_stream import TracedStream
@@ -340,9 +341,9 @@ def test_a_ring_keeps_the_last_events_within_both_limits() -> None:
 
 
 def test_a_full_disk_ends_its_file_and_nothing_else(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    full, good = tmp_path / "full.jsonl", tmp_path / "good.jsonl"
-    full.symlink_to("/dev/full")
-    trace = open_trace([str(full), str(good)], MASKED, now=Clock())
+    good = tmp_path / "good.jsonl"
+    full = JsonLines(Path("/dev/full").open("w", encoding="ascii"), "full.jsonl")  # noqa: SIM115 - the trace closes it
+    trace = open_trace([str(good)], MASKED, now=Clock(), more=[full])
     for number in range(3):
         trace.tell(event(f"{number}"))
     trace.close()
@@ -351,6 +352,37 @@ def test_a_full_disk_ends_its_file_and_nothing_else(tmp_path: Path, caplog: pyte
     (record,) = caplog.records
     assert "No space left" in record.getMessage()
     assert "full.jsonl" in record.getMessage()
+
+
+def test_who_stops_reading_standard_error_ends_the_trace_there_and_stops_nothing() -> None:
+    reader, writer = os.pipe()
+    try:
+        sink = StandardError(writer)
+        trace = Trace(MASKED, Clock(), [sink])
+        trace.tell(event("first"))
+        trace.tell(event("x" * 200_000))
+        trace.tell(event("never"))
+        told = os.read(reader, 1 << 20)
+        trace.tell(event("never either"))
+        trace.close()
+        trace.close()
+        told += os.read(reader, 1 << 20)
+    finally:
+        os.close(reader)
+        os.close(writer)
+    lines = told.decode().splitlines()
+    assert json.loads(lines[0])["note"] == "first"
+    assert "never" not in told.decode()
+    assert lines[-1] == "the trace to standard error ended early: nobody read it, 3 events are lost"
+
+
+def test_standard_error_is_written_in_order_and_whole_while_somebody_reads(capfd: pytest.CaptureFixture[str]) -> None:
+    trace = open_trace(["-"], MASKED, now=Clock())
+    for number in range(3):
+        trace.tell(event(f"{number}" * 30_000))
+    trace.close()
+    notes = [json.loads(line)["note"] for line in capfd.readouterr().err.splitlines()]
+    assert notes == [f"{number}" * 30_000 for number in range(3)]
 
 
 def test_standard_error_is_a_target_and_stays_open(capsys: pytest.CaptureFixture[str]) -> None:
@@ -370,6 +402,8 @@ def test_standard_error_is_a_target_and_stays_open(capsys: pytest.CaptureFixture
 @pytest.mark.parametrize(
     ("target", "words"),
     [
+        ("pipe.jsonl", "cannot write .*pipe.jsonl: it is no regular file"),
+        ("pipe.pcapng", "cannot write .*pipe.pcapng: it is no regular file"),
         ("a.txt", "expected FILE.jsonl"),
         ("", "expected FILE"),
         ("nowhere/a.jsonl", "No such file"),
@@ -378,6 +412,8 @@ def test_standard_error_is_a_target_and_stays_open(capsys: pytest.CaptureFixture
 )
 def test_a_target_that_cannot_be_is_refused(tmp_path: Path, target: str, words: str) -> None:
     good = tmp_path / "good.pcapng"
+    for pipe in ("pipe.jsonl", "pipe.pcapng"):
+        os.mkfifo(tmp_path / pipe)
     with pytest.raises(TraceTargetError, match=words):
         open_trace([str(good), str(tmp_path / target) if target else ""], MASKED)
     assert good.exists()

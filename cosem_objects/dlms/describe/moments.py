@@ -1,4 +1,7 @@
-"""COSEM date-times, dates and times as ISO text (IEC 62056-6-2 clause 4.1.6.1). Fields left open are stars."""
+"""COSEM date-times, dates and times as ISO text (IEC 62056-6-2 clause 4.1.6.1).
+
+Fields left open are lines, ``2026-11-__``: stars would look like something that is hidden.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ _STATUS_BITS = {
 
 
 def date_time_words(octets: bytes) -> str:
-    """``2026-11-21T14:50:46+01:00 (deviation -60)`` for 12 octets."""
+    """``2026-11-21T14:50:46+01:00 (deviation -60)`` for 12 octets; ``not specified`` where date and time are open."""
     moment = CosemDateTime.from_octets(octets)
     notes = []
     zone = ""
@@ -31,8 +34,9 @@ def date_time_words(octets: bytes) -> str:
         notes.append(f"deviation {moment.deviation}")
     if moment.clock_status != _OPEN:
         notes += [words for bit, words in _STATUS_BITS.items() if moment.clock_status & bit]
-    date = date_words(octets[:5])
-    return f"{date}T{time_words(octets[5:9])}{zone}" + (f" ({', '.join(notes)})" if notes else "")
+    is_open = set(octets[:9]) == {_OPEN}
+    shown = "not specified" if is_open else f"{date_words(octets[:5])}T{time_words(octets[5:9])}{zone}"
+    return shown + (f" ({', '.join(notes)})" if notes else "")
 
 
 def date_words(octets: bytes) -> str:
@@ -42,7 +46,7 @@ def date_words(octets: bytes) -> str:
     special = [words for words in (_SPECIAL_MONTHS.get(month), _SPECIAL_DAYS.get(day)) if words]
     is_open = day == _OPEN and weekday != _OPEN
     special += [f"weekday {weekday}"] if is_open else []
-    shown_year = "****" if year == 0xFFFF else f"{year:04d}"
+    shown_year = "____" if year == 0xFFFF else f"{year:04d}"
     shown = f"{shown_year}-{_field(month)}-{_field(day)}"
     return f"{shown} [{', '.join(special)}]" if special else shown
 
@@ -55,7 +59,7 @@ def time_words(octets: bytes) -> str:
 
 
 def _field(field: int) -> str:
-    return "**" if field >= 0xFD else f"{field:02d}"
+    return "__" if field >= 0xFD else f"{field:02d}"
 
 
 def is_date_time(octets: bytes) -> bool:

@@ -57,6 +57,8 @@ class Scribe:
         """Which form of a service it is, such as ``with-list``."""
         self.is_cut_short = False
         """An error ended the reading: where this ends is not known."""
+        self.values_shown = 0
+        """COSEM values inside others that have become nodes."""
         self._groups = [Group("")]
 
     @property

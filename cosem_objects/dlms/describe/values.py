@@ -14,6 +14,8 @@ from cosem_objects.errors import RemoteProtocolError
 from cosem_objects.obis import ObisCode
 
 _OCTETS_SHOWN_MAX = 64
+_VALUES_SHOWN_MAX = 50_000
+"""Of one APDU: a tree takes fifty times the memory of its octets, and nobody reads so many lines."""
 _HLS_GMAC_SIZE = HEADER_SIZE + TAG_SIZE
 _CONTAINERS = (DataType.ARRAY, DataType.STRUCTURE)
 
@@ -28,7 +30,7 @@ def write_data(scribe: Scribe, name: str, place: Place, depth: int = 0) -> None:
     data = axdr.read(reader, depth)
     if isinstance(data.value, CompactArray):
         offset = scribe.source.offset(start)
-        children = _element_nodes(data, place, offset, show_secrets=scribe.context.show_secrets)
+        children = _element_nodes(data, place, offset, scribe)
         scribe.put(Node(name, data_words(data, place), offset, scribe.position - start, children=children))
         return
     hidden = "" if scribe.context.show_secrets else secret_kind(data, place)
@@ -45,20 +47,38 @@ def _write_elements(scribe: Scribe, name: str, place: Place, depth: int) -> None
             raise RemoteProtocolError(f"COSEM data nested deeper than {DEPTH_MAX} levels")
         if count > reader.remaining:
             raise RemoteProtocolError(f"{count} elements announced, {reader.remaining} octets are left")
+        axdr.count_values(reader, count)
         for index in range(count):
+            if scribe.values_shown >= _VALUES_SHOWN_MAX:
+                _skip_elements(scribe, count - index, depth + 1)
+                return
+            scribe.values_shown += 1
             element = place.element_name(index, of_array=is_array)
             write_data(scribe, element, place.inside(index, of_array=is_array), depth + 1)
 
 
-def _element_nodes(data: Data, place: Place, offset: int, *, show_secrets: bool) -> tuple[Node, ...]:
+def _skip_elements(scribe: Scribe, count: int, depth: int) -> None:
+    """Read and not shown: what comes after them has to be found."""
+    start, offset = scribe.position, scribe.source.offset(scribe.position)
+    for _ in range(count):
+        axdr.read(scribe.reader, depth)
+    scribe.put(Node(f"… {count} more", "not shown", offset, scribe.position - start))
+
+
+def _element_nodes(data: Data, place: Place, offset: int, scribe: Scribe) -> tuple[Node, ...]:
     """The elements of a compact-array, which have no tags of their own to point at."""
     is_array = data.type is not DataType.STRUCTURE
+    show_secrets = scribe.context.show_secrets
     nodes = []
     for index, element in enumerate(data.elements):
+        if scribe.values_shown >= _VALUES_SHOWN_MAX:
+            nodes.append(Node(f"… {len(data.elements) - index} more", "not shown", offset))
+            break
+        scribe.values_shown += 1
         inside = place.inside(index, of_array=is_array)
         name = place.element_name(index, of_array=is_array)
         if isinstance(element.value, tuple):
-            children = _element_nodes(element, inside, offset, show_secrets=show_secrets)
+            children = _element_nodes(element, inside, offset, scribe)
             nodes.append(Node(name, data_words(element, inside), offset, children=children))
         else:
             hidden = "" if show_secrets else secret_kind(element, inside)

@@ -19,8 +19,8 @@ _TOKEN_SIZE_MIN = 8
 _DATE_TIME_SIZE = 12
 
 _DIGITS = re.compile(rb"(?<!\d)\d(?:[ -]?\d){19,}")
-# Of a piece: what another piece may make 20 digits of.
-_DIGITS_AT_END = re.compile(rb"\A[ -]?\d(?:[ -]?\d)*|\d(?:[ -]?\d)*[ -]?\Z")
+# Of a piece: what the piece before or after may make 20 digits of. Fewer than four may as well be a number.
+_DIGITS_AT_END = re.compile(rb"\A[ -]?\d(?:[ -]?\d){3,}|\d(?:[ -]?\d){3,18}[ -]?\Z|\A[ -]*\d[\d -]*\Z")
 
 _STRINGS = frozenset({DataType.OCTET_STRING, DataType.VISIBLE_STRING, DataType.UTF8_STRING, DataType.BIT_STRING})
 _TREES = frozenset({DataType.ARRAY, DataType.STRUCTURE})

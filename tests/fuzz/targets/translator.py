@@ -39,7 +39,8 @@ def one_input(octets: bytes) -> None:
     assert count <= 20 + NODES_PER_OCTET_MAX * len(message), "few octets made many lines"
     for problem in translation.problems:
         assert problem.value
-    if form is Form.AUTO and not translation.problems and SECRET[:16] not in message:
+    has_damaged_secret = SECRET[:16] in message or bytes.fromhex(SECRET[:16].decode()) in message
+    if form is Form.AUTO and not translation.problems and not has_damaged_secret:
         # A conversation so far, without a loose end that would swallow the beginning of what comes next. (Damaged
         # digits are no token, and may be shown.)
         with_secret = translate(message + WITH_SECRETS[(how >> 4) % len(WITH_SECRETS)], keys)
