@@ -11,7 +11,7 @@ FUZZ_SECONDS ?= 600
 demo: .venv/run.stamp
 	$(RUN)/stsgate demo --exit
 
-test: .venv/dev.stamp .venv-peers/stamp tshark
+test: tshark .venv/dev.stamp .venv-peers/stamp
 	$(RUN)/python -m pytest
 
 # Wireshark's command: opens the traces that the tests write.

@@ -93,8 +93,9 @@ class SecuritySettings:
                     f"security setting {key!r} does not exist" + (f"; did you mean {near[0]}?" if near else "")
                 )
         mechanism = _mechanism(mapping.get("mechanism") or "none")
-        if (mapping.get("suite") or 0) not in (0, "0"):
-            raise SettingError(f"suite{_repeated(mapping['suite'], '12')}: only suite 0 is supported so far")
+        if (suite := mapping.get("suite") or 0) not in (0, "0"):
+            shown = f" {suite}" if len(str(suite)) == 1 else ""  # anything longer may be a secret
+            raise SettingError(f"suite{shown}: only suite 0 is supported so far")
         ek, ak = _hex(mapping, "ek", 16), _hex(mapping, "ak", 16)
         password = str(mapping.get("password") or "").encode("utf-8", "surrogateescape")
         settings = cls(

@@ -24,6 +24,8 @@ from cosem_objects.dlms.apdu import (
 from cosem_objects.dlms.describe import Keys
 from cosem_objects.dlms.masking import MASK, Masker, TraceDescriber, apdu_name
 from cosem_objects.obis import ObisCode
+from cosem_objects.sts_token import Token
+from cosem_objects.token_gateway import TokenEncoding
 from tests.cosem_objects.secret_conversations import (
     CLOCK,
     ENTER,
@@ -308,3 +310,17 @@ def test_the_search_for_remains_finds_them() -> None:
     assert remains(b"4864 3202 7813 1401 0686".replace(b" ", b""))
     assert not remains(Masker().mask(ActionRequest(ENTER, STRING).encode()))
     assert ObisCode.parse("0-0:19.40.0.255") == GATEWAY
+
+
+@pytest.mark.parametrize("encoding", TokenEncoding)
+def test_a_token_is_hidden_wherever_it_is_read_and_however_it_is_coded(encoding: TokenEncoding) -> None:
+    """A vendor's object may show the last token, too."""
+    token = encoding.to_octets(Token.parse("48643202781314010686"))
+    answer = GetResponse(axdr.structure(axdr.octet_string(b"before"), axdr.octet_string(token))).encode()
+    shown = masked(GetRequest(VENDORS_DATA).encode(), apdu=answer)
+    assert shown == answer[: -len(token)] + MASK * len(token)
+
+
+def test_a_serial_number_of_ten_digits_can_be_read() -> None:
+    answer = GetResponse(axdr.octet_string(b"1234567890")).encode()
+    assert masked(GetRequest(VENDORS_DATA).encode(), apdu=answer) == answer

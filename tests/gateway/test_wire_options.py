@@ -436,7 +436,7 @@ async def test_a_debt_in_money(stsgate: Stsgate) -> None:
     ("wire", "more", "given"),
     [
         ("tcp", ["--ciphering", "general-glo"], False),
-        ("tcp", ["--security", "none"], True),
+        ("tcp", ["--security", "hls-sha256", "--password", PASSWORD], True),
         ("hdlc+tcp", ["--behind", "1:AA", "--hdlc-window", "3"], True),
         ("hdlc+tcp", ["--ciphering", "service-ded"], False),
     ],

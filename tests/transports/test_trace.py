@@ -189,6 +189,13 @@ def test_what_comes_out_of_order_is_hidden() -> None:
     assert "out_of_order" not in first
 
 
+def test_after_a_frame_that_was_not_heard_an_answer_is_one_to_something_unknown() -> None:
+    probe = Probe(HdlcObserver)
+    probe.sent(information(True, 0, LLC_REQUEST + GET), information(True, 2, LLC_REQUEST + GET))
+    probe.received(information(False, 0, LLC_RESPONSE + bytes.fromhex("C401C10009034F4B21")))
+    assert probe.told("apdu")[-1]["hex"] == "C401C10009032A2A2A"
+
+
 @pytest.mark.parametrize("how", ["end", "SNRM", "too much"])
 def test_an_apdu_that_stays_incomplete_is_hidden(how: str) -> None:
     probe = Probe(HdlcObserver)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 
 from cosem_objects import axdr
 from cosem_objects.axdr import DEPTH_MAX, DataType
 from cosem_objects.dlms.apdu.descriptors import read_count
 from cosem_objects.dlms.masking.places import Cover
-from cosem_objects.errors import RemoteProtocolError
+from cosem_objects.errors import RemoteProtocolError, TokenFormatError
 from cosem_objects.octets import OctetReader
+from cosem_objects.token_gateway import TokenEncoding
 
 MASK = b"*"
 
@@ -24,6 +26,17 @@ _DIGITS_AT_END = re.compile(rb"\A[ -]?\d(?:[ -]?\d){3,}|\d(?:[ -]?\d){3,18}[ -]?
 
 _STRINGS = frozenset({DataType.OCTET_STRING, DataType.VISIBLE_STRING, DataType.UTF8_STRING, DataType.BIT_STRING})
 _TREES = frozenset({DataType.ARRAY, DataType.STRUCTURE})
+
+
+def _is_coded_token(octets: bytes) -> bool:
+    """Whether these octets are a token in one of its codings. Ten ASCII digits are rather a serial number than BCD."""
+    if len(octets) not in (9, 10, 20) or octets.isdigit():
+        return False
+    for encoding in TokenEncoding:
+        with suppress(TokenFormatError):
+            encoding.from_octets(octets)
+            return True
+    return False
 
 
 class Walk:
@@ -64,6 +77,11 @@ class Walk:
             cover is Cover.ALL
             or (cover is Cover.STRINGS and (tag in _STRINGS or size >= _TOKEN_SIZE_MIN))
             or (cover is Cover.TOKENS and may_be_token)
+            or (
+                cover is Cover.DIGITS
+                and tag == DataType.OCTET_STRING
+                and _is_coded_token(self.apdu[start : start + size])
+            )
         )
         if is_hidden:
             self.hide(start, reader.position)
