@@ -271,7 +271,7 @@ class ClientAssociation:
             raise RemoteProtocolError("an AARE was expected")
         if aare.result != AssociationResult.ACCEPTED:
             self.state = State.ENDED
-            raise AssociationRefused.by(aare, self._error_inside(aare))
+            raise AssociationRefused.by(aare, self._error_inside(aare), self._settings.application_context)
         expected = self._settings.application_context
         if aare.context != expected:
             raise RemoteProtocolError(f"the meter agreed to application context {aare.context}, not {expected}")

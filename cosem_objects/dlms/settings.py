@@ -114,8 +114,6 @@ class SecuritySettings:
     def _check(self) -> None:
         if self.mechanism in (Mechanism.LLS, Mechanism.HLS_SHA256) and not self.password:
             raise SettingError(f"security {_MECHANISM_NAMES[self.mechanism]}: a password is needed")
-        if self.mechanism is Mechanism.NONE and self.password:
-            raise SettingError("password: not used with security none; give --security lls or hls-sha256")
         if self.needs_keys and not (self.ek and self.ak):
             why = "security hls-gmac" if self.mechanism is Mechanism.HLS_GMAC else f"ciphering {self.ciphering}"
             raise SettingError(f"{why}: both keys are needed, the encryption key (ek) and the authentication key (ak)")

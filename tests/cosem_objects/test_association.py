@@ -214,7 +214,7 @@ def test_another_meter_than_expected_is_refused_before_anything_is_said_to_it(se
 @pytest.mark.parametrize(
     ("settings", "meter", "message"),
     [
-        (CLEAR, LLS, "mechanism-name-required.*lls or hls-gmac"),
+        (CLEAR, LLS, "mechanism-name-required.*lls, hls-gmac or hls-sha256"),
         (CLEAR, HLS_IN_CLEAR, "mechanism-name-required"),
         (LLS, CLEAR, "not-recognised.*another security mechanism"),
         (LLS, HLS_IN_CLEAR, "not-recognised"),

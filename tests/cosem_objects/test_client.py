@@ -188,7 +188,7 @@ def test_a_used_up_counter_ends_what_can_be_sent() -> None:
         (3, "calling-ap-title-not-recognized (3)", "check the client's own system title"),
         (4, "calling-ap-invocation-identifier-not-recognized (4)", ""),
         (11, "authentication-mechanism-name-not-recognised (11)", "another security mechanism"),
-        (12, "authentication-mechanism-name-required (12)", "lls or hls-gmac"),
+        (12, "authentication-mechanism-name-required (12)", "lls, hls-gmac or hls-sha256"),
         (13, "authentication-failure (13)", "check password or keys, protection, and the system titles"),
         (14, "authentication-required (14)", "high level security"),
         (99, "unknown (99)", ""),

@@ -212,8 +212,6 @@ WRONG: list[tuple[str, list[str]]] = [
     *(("both keys", ["--ciphering", form]) for form in ("general-ded", "service-ded")),
     ("protection", [*KEYS, "--protection", "weak"]),
     ("with a point, not a comma", ["--amount", "5,0", *KWH]),
-    ("not used with security none; give --security lls", ["--password", PASSWORD]),
-    ("not used with security none", ["--ek", EK, "--ak", AK, "--password", PASSWORD]),
     ("ciphering service-glo: both keys", ["--ciphering", "service-glo"]),
     ("hdlc-window: tcp has no windows", ["--hdlc-window", "3"]),
     ("tcp://host:port, hdlc+tcp://host:port; and, not supported yet: ", ["--endpoint", "http://127.0.0.1:1"]),
