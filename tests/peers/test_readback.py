@@ -41,7 +41,7 @@ def test_a_foreign_meter_is_read_and_what_it_lacks_is_said(peers_python: str, fr
     done = readback(peers_python, "--json", framing=framing, security=security, available_credit=256)
     shown = json.loads(done.stdout)
     assert shown["identity"]["meter_pan"] == "600727000000000009"
-    assert shown["sts"]["supply_group_code"] == 123456
+    assert shown["sts"]["supply_group_code"] == "123456"
     assert shown["account"]["available_credit"] == "25.6"
     assert shown["account"]["account_mode_and_status"] == {"payment_mode": "prepayment", "account_status": "active"}
     assert [credit["credit_type"] for credit in shown["credits"]] == ["token-credit"]
