@@ -386,3 +386,13 @@ def test_nothing_that_holds_the_dedicated_key_shows_it() -> None:
         assert DEDICATED_KEY.hex() not in shown
         assert repr(DEDICATED_KEY)[2:-1].lower() not in shown
         assert EK.hex() not in shown
+
+
+def test_without_a_challenge_an_answer_under_the_global_key_is_refused() -> None:
+    """It may be one of another day; the dedicated key alone is fresh."""
+    settings = replace(DEDICATED, mechanism=Mechanism.NONE)
+    meter = replace(settings, ciphering=Ciphering.SERVICE_GLO, meter_system_title=METER_TITLE)
+    conversation = Conversation(settings, meter, mirror_form=False)
+    conversation.associate()
+    with pytest.raises(DecipheringError, match="under the global key"):
+        conversation.ask(GET, ANSWERS[GET])

@@ -645,3 +645,11 @@ def test_the_counters_of_a_key_are_not_touched_by_blocks_around_an_apdu() -> Non
     before = counters.next_own
     conversation.ask(replace(ACTION, data=octets(300)), ActionResponse(0, octets(300)))
     assert counters.next_own == before + 1
+
+
+def test_a_block_that_is_sent_again_is_counted() -> None:
+    """The other side may have the whole APDU twice, and whoever judges what came of it has to know."""
+    transfer = GeneralTransfer()
+    first = transfer.send(bytes(10), 60)
+    again = transfer.receive(GeneralBlockTransfer(1, 0, b""))
+    assert (again, transfer.repeats) == (first, 1)
