@@ -19,7 +19,6 @@ from cosem_objects.errors import LocalProtocolError, RemoteProtocolError
 from cosem_objects.profile import HiddenTokenProof, MeterProfile
 from cosem_objects.sts_token import Token, TokenClass
 from gateway.events import (
-    Amount,
     DoubtArisen,
     Judged,
     Reached,
@@ -29,6 +28,7 @@ from gateway.events import (
 )
 from gateway.meters import Meter
 from gateway.obstacles import WrongMeter, obstacle_of, unit_misfit
+from gateway.orders import Amount
 from gateway.readback import NO_ACCOUNT, AccountReading, MeterState, Readback
 from gateway.session import (
     Connect,

@@ -5,22 +5,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
 from typing import TypeAlias
 
 from cosem_objects.sts_token import Token
 from cosem_objects.token_gateway import TokenStatus
 from gateway.readback import NO_ACCOUNT, AccountReading
 from gateway.verdict import Reading, Verdict
-
-
-@dataclass(frozen=True, slots=True)
-class Amount:
-    """What the caller says that the tokens are worth."""
-
-    value: Decimal
-    unit: str
-    """``kWh``, ``m3``, ``min``, or an ISO currency code."""
 
 
 @dataclass(frozen=True, slots=True)

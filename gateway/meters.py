@@ -12,6 +12,8 @@ from transports.endpoint import Endpoint
 from transports.hdlc import HdlcSettings
 
 HDLC_CLIENT_SAP_MAX = 0x7F
+DEFAULT_CLIENT_SYSTEM_TITLE = "5354534741544501"
+"""``STSGATE`` and 01: used when a client title is needed and none was given."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,8 +20,9 @@ from gateway.cli.parser import unexpected
 from gateway.cli.story import Teller
 from gateway.cli.trace_option import add_trace_options, trace_from
 from gateway.delivery import Delivery
-from gateway.events import Amount, Judged
+from gateway.events import Judged
 from gateway.meters import Meter
+from gateway.orders import Amount
 from gateway.session import connect
 from gateway.verdict import Outcome
 from transports.trace import Trace

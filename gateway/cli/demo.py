@@ -17,8 +17,9 @@ from gateway.cli.meter_options import add_meter_options, meter_from
 from gateway.cli.parser import OneLineParser
 from gateway.cli.story import Teller
 from gateway.delivery import Delivery
-from gateway.events import Amount, Judged
+from gateway.events import Judged
 from gateway.meters import Meter
+from gateway.orders import Amount
 from gateway.verdict import Credited, Outcome
 
 DESCRIPTION = """\

@@ -11,17 +11,13 @@ from cosem_objects.dlms.apdu import NetworkAddress
 from cosem_objects.dlms.security import COUNTER_MAX
 from cosem_objects.dlms.settings import Ciphering, SecuritySettings
 from cosem_objects.errors import SettingError
-from cosem_objects.profile import MeterProfile
 from cosem_objects.token_gateway import TokenEncoding
 from gateway.cli.parser import whole_number
-from gateway.meters import Meter
+from gateway.meters import DEFAULT_CLIENT_SYSTEM_TITLE, Meter
+from gateway.profiles import load_profile
 from transports.endpoint import Endpoint
 from transports.hdlc import ADDRESS_BYTES, HdlcSettings
 from transports.registry import check_callable
-
-PROFILES = Path(__file__).parents[2] / "config" / "meter_profiles"
-DEFAULT_SYSTEM_TITLE = "5354534741544501"
-"""``STSGATE`` and 01: used when a client title is needed and none was given."""
 
 
 def add_meter_options(parser: argparse.ArgumentParser, *, is_for_tokens: bool = True) -> None:
@@ -91,7 +87,9 @@ def add_meter_options(parser: argparse.ArgumentParser, *, is_for_tokens: bool = 
         one = how.add_mutually_exclusive_group()
         one.add_argument(option, metavar=metavar, help=text)
         one.add_argument(f"{option}-file", metavar="PATH", help="the same, read from a file")
-    how.add_argument("--system-title", metavar="HEX", help=f"our own, 16 hex digits (default {DEFAULT_SYSTEM_TITLE})")
+    how.add_argument(
+        "--system-title", metavar="HEX", help=f"our own, 16 hex digits (default {DEFAULT_CLIENT_SYSTEM_TITLE})"
+    )
     how.add_argument(
         "--invocation-counter",
         default="read",
@@ -149,27 +147,13 @@ def meter_from(args: argparse.Namespace) -> Meter:
     return meter
 
 
-def load_profile(name: str) -> MeterProfile:
-    """A profile by its name in ``config/meter_profiles``, or by the path of a file. Raises ``SettingError``."""
-    is_path = "/" in name or name.endswith(".toml")
-    path = Path(name) if is_path else PROFILES / f"{name}.toml"
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        known = ", ".join(sorted(file.stem for file in PROFILES.glob("*.toml")))
-        raise SettingError(f"profile {name!r}: no such file; known names: {known}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingError(f"profile {name!r}: cannot be read ({error})") from None
-    return MeterProfile.parse_toml(text, str(path))
-
-
 def _security_from(args: argparse.Namespace) -> SecuritySettings:
     mapping: dict[str, Any] = {
         "mechanism": args.security,
         "suite": args.suite,
         "ciphering": args.ciphering,
         "protection": args.protection,
-        "client_system_title": args.system_title or DEFAULT_SYSTEM_TITLE,
+        "client_system_title": args.system_title or DEFAULT_CLIENT_SYSTEM_TITLE,
         "meter_system_title": args.meter_system_title,
     }
     for secret in ("password", "ek", "ak"):

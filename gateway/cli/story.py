@@ -11,7 +11,8 @@ from typing import Any, TextIO
 from cosem_objects import disconnect_control
 from cosem_objects.sts_token import Token
 from gateway.cli.parser import printable
-from gateway.events import Amount, DoubtArisen, Event, Judged, Reached, SendStarted, StatusRead
+from gateway.events import DoubtArisen, Event, Judged, Reached, SendStarted, StatusRead
+from gateway.orders import Amount
 from gateway.readback import AccountReading
 from gateway.verdict import Credited, Outcome, Verdict
 

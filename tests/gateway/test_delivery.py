@@ -30,8 +30,9 @@ from cosem_objects.profile import HiddenTokenProof, MeterProfile, TokenReadback
 from cosem_objects.sts_token import Token, TokenClass
 from cosem_objects.token_gateway import DataValueMap, TokenEncoding, TokenStatus, onehot16
 from gateway.delivery import Delivery
-from gateway.events import Amount, DoubtArisen, Event, Judged, Reached, SendStarted, StatusRead
+from gateway.events import DoubtArisen, Event, Judged, Reached, SendStarted, StatusRead
 from gateway.meters import Meter
+from gateway.orders import Amount
 from gateway.session import open_session
 from gateway.verdict import Credited
 from sim_meters.account import AccountUnit

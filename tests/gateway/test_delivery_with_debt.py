@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from decimal import Decimal
 
-from gateway.events import Amount
+from gateway.orders import Amount
 from sim_meters.debt import DebtRecovery
 from sim_meters.meter_config import lab_config
 from tests.gateway.test_delivery import ACCEPTED, ONE, TWO, deliver, meter_at
