@@ -12,7 +12,8 @@ from typing import Any, TypeVar
 from cosem_objects.errors import SettingError, TokenFormatError
 from gateway import __version__
 from gateway.cli import deliver, demo, dlms, readback
-from gateway.cli.parser import OneLineParser, name_of, unexpected, without_secrets
+from gateway.cli.parser import OneLineParser, name_of, unexpected
+from gateway.shown import without_secrets
 from transports.endpoint import EndpointError
 from transports.standard_descriptors import fill_standard_descriptors
 

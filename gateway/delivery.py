@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Protocol
 
 from cosem_objects import axdr, token_gateway
 from cosem_objects.clock import CosemDateTime
@@ -59,8 +61,53 @@ _ENTERS_MAX = 2
 """In one association: a token that is still not shown then needs a new one."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Undelivered:
+    """A token to deliver, and what is remembered of earlier tries."""
+
+    token: Token
+    amount: Amount | None = None
+    tries: int = 0
+    """Enters of which a byte may have left."""
+    before: Reading | None = None
+    """Read before the last of them; None = nobody remembers."""
+    account_before: AccountReading = NO_ACCOUNT
+    may_be_repeated: bool = True
+    """The data link may have sent a frame of the last of them twice."""
+    may_enter: bool = True
+    """False: its time is over, it is only read back."""
+
+
+class CounterKeeper(Protocol):
+    """Where our invocation counters for one meter come from, and where they are kept."""
+
+    async def open(self) -> InvocationCounters:
+        """Raises ``ChannelError``, ``RemoteProtocolError``: the meter may have to be asked."""
+
+    async def ensure(self, counters: InvocationCounters) -> None:
+        """Enough of them may be used for what comes next."""
+
+
+class AskedCounters:
+    """Counters as configured or as the meter says, kept nowhere."""
+
+    def __init__(self, meter: Meter, connect: Connect) -> None:
+        self._meter = meter
+        self._connect = connect
+
+    async def open(self) -> InvocationCounters:
+        return await read_counters(self._meter, self._connect)
+
+    async def ensure(self, counters: InvocationCounters) -> None:
+        """All of them may be used."""
+
+
 class Delivery:
-    """Delivers tokens, in their order, to one meter. One use, one task."""
+    """Delivers tokens to one meter, one after the other, over one association as long as it holds. One task.
+
+    ``run`` is for who has nothing but the tokens; who keeps orders calls ``deliver`` for each, then ``release``, and
+    ``close`` in any case.
+    """
 
     def __init__(
         self,
@@ -70,13 +117,18 @@ class Delivery:
         amount: Amount | None = None,
         after_doubt: bool = False,
         connect: Connect = connect,
+        keeper: CounterKeeper | None = None,
+        doubt_rounds_max: int | None = None,
     ) -> None:
+        """``doubt_rounds_max``: associations anew, one after the other, for a token in doubt, if not the profile's."""
         self._meter = meter
         self._profile = meter.profile
         self._record = record
         self._amount = amount
         self._after_doubt = after_doubt
         self._connect = connect
+        self._keeper = keeper or AskedCounters(meter, connect)
+        self._doubt_rounds_max = meter.profile.doubt_rounds_max if doubt_rounds_max is None else doubt_rounds_max
         self._counters: InvocationCounters | None = None
         self._session: Session | None = None
         self._readback = Readback(meter.profile)
@@ -92,20 +144,30 @@ class Delivery:
         stopped = False
         try:
             for token in await self._shown_first(tokens):
-                story = _Story(token, self._profile, tries=int(self._after_doubt))
+                undelivered = Undelivered(token=token, amount=self._amount, tries=int(self._after_doubt))
                 if stopped:
+                    story = _Story(undelivered, self._profile)
                     story.obstacle = Obstacle("not-tried", "an earlier token of this order has to be settled first")
                     result = story.judged(judge(story.evidence(), self._profile))
                 else:
-                    result = await self._deliver(story)
+                    result = await self.deliver(undelivered)
                 await self._record(result)
                 judged.append(result)
                 stopped = not result.verdict.lets_the_next_one_go
-            if self._session is not None:
-                await self._session.release()
+            await self.release()
         finally:
-            await self._drop_session()
+            await self.close()
         return judged
+
+    async def release(self) -> None:
+        """Say good-bye to the meter, if it is associated."""
+        session, self._session = self._session, None
+        if session is not None:
+            await session.release()
+
+    async def close(self) -> None:
+        """Let go of the link, whatever state it is in."""
+        await self._drop_session()
 
     async def _shown_first(self, tokens: Sequence[Token]) -> Sequence[Token]:
         """After a doubt about several tokens: the one that the meter shows goes first, before another ``enter``
@@ -120,8 +182,10 @@ class Delivery:
         encoding = self._profile.token_encoding
         return sorted(tokens, key=lambda token: not stands_in_meter(reading, encoding.to_octets(token), self._profile))
 
-    async def _deliver(self, story: _Story) -> Judged:
-        """One token, over as many associations as its doubts need and the profile allows."""
+    async def deliver(self, undelivered: Undelivered) -> Judged:
+        """One token, over as many associations as its doubts need and are allowed. The verdict is not recorded: who
+        calls decides what it means."""
+        story = _Story(undelivered, self._profile)
         rounds = 0
         is_reused = self._session is not None
         while True:
@@ -131,7 +195,7 @@ class Delivery:
                 is_reused = False
                 story.forget_association()
                 continue
-            if verdict.next_step is NextStep.STOP or rounds >= self._profile.doubt_rounds_max:
+            if verdict.next_step is NextStep.STOP or rounds >= self._doubt_rounds_max:
                 return story.judged(verdict)
             await self._record(DoubtArisen(story.token, verdict))
             await self._drop_session()
@@ -150,7 +214,7 @@ class Delivery:
 
     async def _serve(self, session: Session, story: _Story) -> Verdict:
         story.see(await self._read_state(session))
-        story.obstacle = self._misfit(story.account)
+        story.obstacle = self._misfit(story.amount, story.account)
         # After a doubt, what the meter shows may settle it without another enter.
         verdict = await self._settle(session, story) if story.tries else judge(story.evidence(), self._profile)
         for _ in range(_ENTERS_MAX):
@@ -164,6 +228,7 @@ class Delivery:
         profile = self._profile
         before_last_try = story.before
         story.begin_try(before)
+        await self._ensure_counters()
         await self._record(SendStarted(story.token, story.tries, before, story.account))
         repeats = session.frame_repeats
         try:
@@ -203,8 +268,8 @@ class Delivery:
         if self._session is not None:
             return self._session
         if self._counters is None:
-            self._counters = await read_counters(self._meter, self._connect)
-        session = await open_session(self._meter, self._counters, self._connect)
+            self._counters = await self._keeper.open()
+        session = await open_session(self._meter, self._counters, self._connect, self._keeper.ensure)
         self._session = session
         serial, pan = self._meter.serial, self._meter.pan
         identity, state = await self._readback.identity_and_state(session, serial=bool(serial), pan=bool(pan))
@@ -216,13 +281,20 @@ class Delivery:
     async def _read_state(self, session: Session) -> MeterState:
         """What the meter shows now; the first time, what was read together with who it is."""
         state, self._fresh_state = self._fresh_state, None
-        return state or await self._readback.state(session)
+        if state is not None:
+            return state
+        await self._ensure_counters()
+        return await self._readback.state(session)
 
-    def _misfit(self, account: AccountReading) -> Obstacle | None:
+    async def _ensure_counters(self) -> None:
+        if self._counters is not None:
+            await self._keeper.ensure(self._counters)
+
+    def _misfit(self, amount: Amount | None, account: AccountReading) -> Obstacle | None:
         """Why this token must not be sent to this account, if so."""
-        if self._amount is None or account.currency is None:
+        if amount is None or account.currency is None:
             return None
-        return unit_misfit(self._amount.unit, account.currency, self._profile)
+        return unit_misfit(amount.unit, account.currency, self._profile)
 
     async def _drop_session(self) -> None:
         session, self._session, self._fresh_state = self._session, None, None
@@ -233,19 +305,21 @@ class Delivery:
 class _Story:
     """What is known about one token while it is being delivered; becomes ``Evidence``."""
 
-    def __init__(self, token: Token, profile: MeterProfile, tries: int) -> None:
-        self.token = token
+    def __init__(self, undelivered: Undelivered, profile: MeterProfile) -> None:
+        self.token = undelivered.token
+        self.amount = undelivered.amount
         self._profile = profile
-        self.octets = profile.token_encoding.to_octets(token)
-        self.tries = tries
-        self.before: Reading | None = None
+        self.octets = profile.token_encoding.to_octets(self.token)
+        self.tries = undelivered.tries
+        self.before: Reading | None = undelivered.before
         self.after: Reading | None = None
         self.action_result: int | None = None
         self.balance_rose: bool | None = None
-        self.frame_repeated = False
+        self.frame_repeated = undelivered.tries > 0 and undelivered.may_be_repeated
         self.obstacle: Obstacle | None = None
         self.account = NO_ACCOUNT
-        self.account_before = NO_ACCOUNT
+        self.account_before = undelivered.account_before
+        self._is_for_reading = not undelivered.may_enter
         self.control_state: int | None = None
         self._enters = 0
         self._started = self._poll_from = asyncio.get_running_loop().time()
@@ -253,7 +327,7 @@ class _Story:
     @property
     def may_enter(self) -> bool:
         """Each doubt is worth one more ``enter``, and there are as many doubts as rounds."""
-        return self._enters <= self._profile.doubt_rounds_max
+        return self._enters <= self._profile.doubt_rounds_max and not self._is_for_reading
 
     @property
     def poll_seconds_left(self) -> float:

@@ -1,11 +1,13 @@
 """A meter as a person or a program describes it: the body of ``PUT /v1/meters/{id}``, a line of a CSV, a stored row.
 
-One description, read in one place, whichever way it comes in; what is wrong is named by its field.
+One description, read in one place, whichever way it comes in; what is wrong is named by its field. No message repeats
+what was given: in the wrong field it may be a key.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Annotated, Any, Self
 from zoneinfo import ZoneInfo
@@ -18,26 +20,30 @@ from cosem_objects.dlms.settings import SecuritySettings
 from cosem_objects.errors import SettingError
 from cosem_objects.obis import ObisCode
 from cosem_objects.token_gateway import TokenEncoding
+from gateway.meter_fields import MeterFieldError, field_of_message, without_quotations
 from gateway.meters import DEFAULT_CLIENT_SYSTEM_TITLE, Meter
 from gateway.profiles import load_named_profile
 from gateway.schedule import Window
 from gateway.store.records import MeterRecord
-from transports.endpoint import Endpoint
+from transports.endpoint import Endpoint, EndpointError
 from transports.hdlc import ADDRESS_BYTES, HdlcSettings
 from transports.registry import check_callable
 
 METER_ID = r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$"
+LINK_ID = r"^[A-Za-z0-9][!-~]{0,199}$"
+"""Also ``scheme://host:port``, as links without a name are called."""
 SECRETS = ("password", "ek", "ak")
 
-Text = Annotated[str, Field(max_length=200)]
+Text = Annotated[str, Field(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
+"""No control characters: it is shown on screens."""
 
 
 class _Body(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
-class SecurityBody(_Body):
-    """How the meter's association is secured. Secrets can be written, and are never shown."""
+class OpenSecurity(_Body):
+    """How the meter's association is secured, as far as it may be shown."""
 
     mechanism: Text = Field(default="none", description="none, lls, hls-gmac or hls-sha256")
     suite: int = Field(default=0, description="security suite; only 0 so far")
@@ -46,13 +52,6 @@ class SecurityBody(_Body):
         description="service-glo, general-glo, service-ded, general-ded or none; default service-glo with keys",
     )
     protection: Text = Field(default="both", description="auth, enc or both")
-    password: SecretStr | None = Field(
-        default=None, description="LLS password, or the secret of hls-sha256", max_length=200
-    )
-    ek: SecretStr | None = Field(
-        default=None, description="global unicast encryption key, 32 hex digits", max_length=64
-    )
-    ak: SecretStr | None = Field(default=None, description="authentication key, 32 hex digits", max_length=64)
     client_system_title: Text | None = Field(default=None, description="ours, 16 hex digits")
     meter_system_title: Text | None = Field(default=None, description="the meter's, 16 hex digits; checked when given")
     invocation_counter: int | None = Field(
@@ -60,26 +59,51 @@ class SecurityBody(_Body):
     )
 
 
+class SecurityBody(OpenSecurity):
+    """How the meter's association is secured. Secrets can be written, and are never shown; one that is not given stays
+    as it was, an empty one is removed."""
+
+    password: SecretStr | None = Field(
+        default=None, description="LLS password, or the secret of hls-sha256", max_length=200
+    )
+    ek: SecretStr | None = Field(
+        default=None, description="global unicast encryption key, 32 hex digits", max_length=64
+    )
+    ak: SecretStr | None = Field(default=None, description="authentication key, 32 hex digits", max_length=64)
+
+    def given_secrets(self) -> dict[str, str]:
+        """Those that were given, and be it as empty."""
+        values: dict[str, SecretStr | None] = {name: getattr(self, name) for name in SECRETS}
+        return {name: value.get_secret_value() for name, value in values.items() if value is not None}
+
+    def settings(self) -> SecuritySettings:
+        """Raises ``SettingError``."""
+        body: dict[str, Any] = self.model_dump(exclude={"invocation_counter", *SECRETS})
+        body |= self.given_secrets()
+        body["client_system_title"] = body["client_system_title"] or DEFAULT_CLIENT_SYSTEM_TITLE
+        return SecuritySettings.parse(body)
+
+
 class StsBody(_Body):
     """What is known of the meter's STS identity. The head-end checks ``pan``; the rest is for people."""
 
-    pan: str | None = Field(default=None, pattern=r"^\d{18}$", description="MeterPAN, 18 digits; checked when given")
-    sgc: str | None = Field(default=None, pattern=r"^\d{6}$", description="supply group code, 6 digits")
+    pan: str | None = Field(default=None, pattern=r"^[0-9]{18}$", description="MeterPAN, 18 digits; checked when given")
+    sgc: str | None = Field(default=None, pattern=r"^[0-9]{6}$", description="supply group code, 6 digits")
     krn: int | None = Field(default=None, ge=1, le=9, description="key revision number")
-    ti: str | None = Field(default=None, pattern=r"^\d{2}$", description="tariff index, 2 digits")
-    ea: str | None = Field(default=None, pattern=r"^\d{2}$", description="encryption algorithm, 07 or 11")
-    base_date: int | None = Field(default=None, description="1993, 2014 or 2035")
+    ti: str | None = Field(default=None, pattern=r"^[0-9]{2}$", description="tariff index, 2 digits")
+    ea: str | None = Field(default=None, pattern=r"^[0-9]{2}$", description="encryption algorithm, 07 or 11")
+    base_date: int | None = Field(default=None, ge=1993, le=2035, description="1993, 2014 or 2035")
 
 
-class MeterBody(_Body):
-    """One meter: where it is, who it must be, how it wants to be spoken to."""
+class OpenMeter(_Body):
+    """One meter, as far as it may be shown: where it is, who it must be, how it wants to be spoken to."""
 
     endpoint: Text = Field(description="tcp://host:port (wrapper) or hdlc+tcp://host:port")
     profile: str = Field(
         default="default", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", description="a name among the meter profiles"
     )
     link: str | None = Field(
-        default=None, pattern=METER_ID, description="what it shares with other meters; default scheme://host:port"
+        default=None, pattern=LINK_ID, description="what it shares with other meters; default scheme://host:port"
     )
     client_sap: int = Field(default=1, ge=1, le=0xFFFF, description="our SAP")
     server_sap: int = Field(default=1, ge=0, le=0xFFFF, description="the meter's logical device")
@@ -95,20 +119,30 @@ class MeterBody(_Body):
     token_encoding: Text | None = Field(
         default=None, description="ascii20, bcd10, digits20 or binary9, if not the profile's"
     )
-    serial: Text = Field("", description="its device name, 0-0:42.0.0.255; checked when given")
+    serial: Text = Field(default="", description="its device name, 0-0:42.0.0.255; checked when given")
     windows: tuple[Text, ...] = Field(
         default=(), max_length=10, description="hours for retries and campaigns, such as 22:00-06:00; empty = always"
     )
-    time_zone: Text = Field("UTC", description="of the windows, such as Africa/Johannesburg")
+    time_zone: Text = Field(default="UTC", description="of the windows, such as Africa/Johannesburg")
     description: Text = ""
-    security: SecurityBody = SecurityBody()
+    security: OpenSecurity = OpenSecurity()
     sts: StsBody = StsBody()
+
+
+class MeterBody(OpenMeter):
+    """One meter: where it is, who it must be, how it wants to be spoken to."""
+
+    security: SecurityBody = SecurityBody()
 
     @classmethod
     def of_record(cls, record: MeterRecord) -> Self:
         """What was stored, with its secrets as far as the record has them."""
-        security = {**record.settings.get("security", {}), **record.secrets}
-        return cls.model_validate({**record.settings, "security": security})
+        return cls.model_validate(record.settings).with_secrets(record.secrets)
+
+    def with_secrets(self, secrets: Mapping[str, str]) -> Self:
+        """With these secrets wherever the body itself gives none."""
+        merged = {name: SecretStr(value) for name, value in {**secrets, **self.security.given_secrets()}.items()}
+        return self.model_copy(update={"security": self.security.model_copy(update=merged)})
 
     @property
     def link_name(self) -> str:
@@ -119,32 +153,36 @@ class MeterBody(_Body):
         return f"{endpoint.scheme}://{endpoint.authority}" if endpoint.host else str(endpoint)
 
     def record(self, meter_id: str) -> MeterRecord:
-        """For the store: settings that may be shown, and secrets apart. Raises ``EndpointError``."""
+        """For the store: settings that may be shown, and the given secrets apart. Raises ``EndpointError``."""
         settings = self.model_dump(mode="json", exclude={"security": set(SECRETS)}, exclude_defaults=True)
-        secrets: dict[str, str] = {}
-        for name in SECRETS:
-            value: SecretStr | None = getattr(self.security, name)
-            if value is not None:
-                secrets[name] = value.get_secret_value()
-        return MeterRecord(id=meter_id, link=self.link_name, settings=settings, secrets=secrets)
+        return MeterRecord(id=meter_id, link=self.link_name, settings=settings, secrets=self.security.given_secrets())
 
     def meter(self) -> Meter:
-        """For a delivery. Raises ``SettingError``, ``EndpointError``."""
-        profile = load_named_profile(self.profile)
-        changes: dict[str, Any] = {}
+        """For a delivery. Raises ``MeterFieldError``, which is a ``SettingError``."""
+        with _named("profile"):
+            profile = load_named_profile(self.profile)
         if self.gateway_obis is not None:
-            changes["gateway_obis"] = ObisCode.parse(self.gateway_obis)
+            with _named("gateway_obis"):
+                profile = replace(profile, gateway_obis=ObisCode.parse(self.gateway_obis))
         if self.token_encoding is not None:
-            changes["token_encoding"] = _token_encoding(self.token_encoding)
+            with _named("token_encoding"):
+                profile = replace(profile, token_encoding=_token_encoding(self.token_encoding))
         self.retry_windows()
+        with _named("endpoint"):
+            endpoint = Endpoint.parse(self.endpoint)
+            check_callable(endpoint)
+        with _named("behind"):
+            behind = None if self.behind is None else NetworkAddress.parse(self.behind)
+        with _named("security"):
+            security = self.security.settings()
         meter = Meter(
-            endpoint=Endpoint.parse(self.endpoint),
-            profile=replace(profile, **changes),
-            security=SecuritySettings.parse(self._security()),
+            endpoint=endpoint,
+            profile=profile,
+            security=security,
             client_sap=self.client_sap,
             server_sap=self.server_sap,
             physical=self.physical,
-            behind=None if self.behind is None else NetworkAddress.parse(self.behind),
+            behind=behind,
             hdlc=HdlcSettings(
                 address_bytes=ADDRESS_BYTES[self.address_bytes],
                 info_max=profile.hdlc_info_max,
@@ -155,29 +193,38 @@ class MeterBody(_Body):
             serial=self.serial,
             pan=self.sts.pan or "",
         )
-        check_callable(meter.endpoint)
-        meter.check()
+        with _named(""):
+            meter.check()
         return meter
 
     def retry_windows(self) -> tuple[tuple[Window, ...], ZoneInfo]:
-        """When it may be called again, and for campaigns. Raises ``SettingError``."""
-        try:
-            zone = ZoneInfo(self.time_zone)
-        except (OSError, ValueError):
-            raise SettingError(f"time_zone {self.time_zone[:40]!r}: no such time zone") from None
-        return tuple(map(Window.parse, self.windows)), zone
+        """When it may be called again, and for campaigns. Raises ``MeterFieldError``."""
+        with _named("time_zone"):
+            zone = _time_zone(self.time_zone)
+        with _named("windows"):
+            windows = tuple(map(Window.parse, self.windows))
+        return windows, zone
 
-    def _security(self) -> Mapping[str, Any]:
-        body = self.security.model_dump(exclude={"invocation_counter", *SECRETS})
-        for name in SECRETS:
-            value: SecretStr | None = getattr(self.security, name)
-            body[name] = value.get_secret_value() if value else None
-        body["client_system_title"] = body["client_system_title"] or DEFAULT_CLIENT_SYSTEM_TITLE
-        return body
+
+@contextmanager
+def _named(field: str) -> Iterator[None]:
+    """Errors in here are about this field, unless their words name another one."""
+    try:
+        yield
+    except (SettingError, EndpointError) as error:
+        message = without_quotations(str(error))
+        raise MeterFieldError(field_of_message(message) or field, message) from None
 
 
 def _token_encoding(name: str) -> TokenEncoding:
     try:
         return TokenEncoding(name)
     except ValueError:
-        raise SettingError(f"token_encoding {name[:20]!r}: expected one of {', '.join(TokenEncoding)}") from None
+        raise SettingError(f"expected one of {', '.join(TokenEncoding)}") from None
+
+
+def _time_zone(name: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(name)
+    except (KeyError, OSError, ValueError):  # unknown, a directory, a path
+        raise SettingError("there is no such time zone") from None

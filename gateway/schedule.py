@@ -6,7 +6,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta, tzinfo
-from random import Random
 
 from cosem_objects.errors import SettingError
 
@@ -61,7 +60,7 @@ class Backoff:
     first_seconds: float = 60.0
     longest_seconds: float = 6 * 3600.0
 
-    def wait(self, failures: int, rng: Random) -> timedelta:
-        """How long to wait after this many failures in a row, from 1 on."""
+    def wait(self, failures: int, chance: float) -> timedelta:
+        """How long to wait after this many failures in a row, from 1 on; ``chance`` is drawn from 0 to below 1."""
         full = min(self.longest_seconds, self.first_seconds * 2.0 ** min(failures - 1, 40))
-        return timedelta(seconds=full * (0.5 + rng.random() / 2))
+        return timedelta(seconds=full * (0.5 + chance / 2))

@@ -221,11 +221,22 @@ class Session:
         raise RemoteProtocolError("the meter sends blocks or notifications without end instead of an answer")
 
 
-async def open_session(meter: Meter, counters: InvocationCounters, connect: Connect = connect) -> Session:
+async def _all_may_be_used(counters: InvocationCounters) -> None:
+    """For counters that are kept nowhere."""
+
+
+async def open_session(
+    meter: Meter,
+    counters: InvocationCounters,
+    connect: Connect = connect,
+    ensure: Callable[[InvocationCounters], Awaitable[None]] = _all_may_be_used,
+) -> Session:
     """Associate with a meter. Raises ``ChannelError``, ``RemoteProtocolError``.
 
-    If the meter says that our counter is behind, ours jumps forward once, within the profile's limit.
+    If the meter says that our counter is behind, ours jumps forward once, within the profile's limit. ``ensure`` is
+    called before counters are used: whoever keeps them on disk reserves enough of them there.
     """
+    await ensure(counters)
     try:
         return await _open(meter, meter.security, meter.client_sap, counters, connect)
     except ServiceRefused as refused:
@@ -234,6 +245,7 @@ async def open_session(meter: Meter, counters: InvocationCounters, connect: Conn
             raise
         if not counters.jump_to(expected, meter.profile.counter_jump_max):
             raise
+    await ensure(counters)
     await asyncio.sleep(meter.profile.wait_between_associations_seconds)
     return await _open(meter, meter.security, meter.client_sap, counters, connect)
 

@@ -42,11 +42,19 @@ PURE = {
     "transports/trace_observer.py",
     "transports/trace_wrapper.py",
     "gateway/captured_frames.py",
+    "gateway/consequence.py",
+    "gateway/links.py",
     "gateway/meters.py",
+    "gateway/orders.py",
+    "gateway/schedule.py",
+    "gateway/shown.py",
+    "gateway/store/records.py",
+    "gateway/timeline.py",
     "gateway/translator.py",
     "gateway/verdict.py",
+    "gateway/verdict_words.py",
 }
-PURE_ONCE_WRITTEN = {"gateway/orders.py", "gateway/campaigns.py"}
+PURE_ONCE_WRITTEN = {"gateway/campaigns.py"}
 NOT_PURE = {
     "asyncio",
     "contextvars",

@@ -39,12 +39,14 @@ class WrongSystemTitleError(RemoteProtocolError):
 class InvocationCounters:
     """The counters of one key, both directions. Forward only."""
 
-    __slots__ = ("_jumped", "_last_received", "_next")
+    __slots__ = ("_jumped", "_last_received", "_next", "_reserved")
 
-    def __init__(self, next_own: int = 1, last_received: int = -1) -> None:
+    def __init__(self, next_own: int = 1, last_received: int = -1, *, reserved: int = COUNTER_MAX) -> None:
+        """``reserved``: the highest that may be used. Whoever keeps counters on disk reserves them there first."""
         self._next = next_own
         self._jumped = 0
         self._last_received = last_received
+        self._reserved = reserved
 
     @property
     def next_own(self) -> int:
@@ -57,12 +59,26 @@ class InvocationCounters:
         return self._last_received
 
     def take(self) -> int:
-        """Use up one of our own. Raises ``LocalProtocolError`` when none is left: then the key must be changed."""
+        """Use up one of our own. Raises ``LocalProtocolError`` when none is left: then the key must be changed, or
+        more of them reserved."""
         counter = self._next
-        if counter > COUNTER_MAX:
-            raise LocalProtocolError("the invocation counter is used up; the meter needs a new key")
+        if counter > self._reserved:
+            if counter > COUNTER_MAX:
+                raise LocalProtocolError("the invocation counter is used up; the meter needs a new key")
+            raise LocalProtocolError("no invocation counter is reserved")
         self._next = counter + 1
         return counter
+
+    @property
+    def left(self) -> int:
+        """How many may still be used; not above 0 when none is reserved."""
+        return self._reserved - self._next + 1
+
+    def refill(self, block: range) -> None:
+        """These were reserved; what is left below them is let go. Never back."""
+        if block:
+            self._next = max(self._next, block.start)
+            self._reserved = max(self._reserved, block[-1])
 
     def jump_to(self, counter: int, jump_max: int) -> bool:
         """Move our own forward to what an unauthenticated answer claims; False if that is too far, or too far

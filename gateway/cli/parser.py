@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import re
 from collections.abc import Callable
 from typing import Any, NoReturn
+
+from gateway.shown import without_secrets
 
 
 class OneLineParser(argparse.ArgumentParser):
@@ -23,23 +24,9 @@ class OneLineParser(argparse.ArgumentParser):
         return [name for action in self._actions if isinstance(action.choices, dict) for name in action.choices]
 
 
-def without_secrets(message: str) -> str:
-    """A message that may repeat what was typed: a token or key in the wrong place is cut down to its end."""
-    return _LONG_DIGITS.sub(lambda digits: f"…{digits[0][-4:]}", message)
-
-
 def unexpected(error: Exception) -> str:
     """What is said of a bug."""
     return f"unexpected error, please report it: {type(error).__name__}: {without_secrets(str(error))}"
-
-
-def printable(text: str) -> str:
-    """Text that a meter may have had a hand in: without control characters, and without a whole token."""
-    return _TOKEN.sub(lambda digits: f"…{digits[0][-4:]}", "".join(c if c.isprintable() else "?" for c in text))
-
-
-_TOKEN = re.compile(r"\d(?:[ -]?\d){19,}")
-_LONG_DIGITS = re.compile(r"[0-9A-Fa-f](?:[ ._-]?[0-9A-Fa-f]){14,}")
 
 
 def name_of(argument: str) -> str:

@@ -3,29 +3,25 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
+import json
 import os
 import re
 import sys
-from datetime import UTC, datetime, time
+from datetime import datetime, time
 from functools import partial
 
 from cosem_objects.dlms.apdu import AttributeDescriptor
-from cosem_objects.errors import LocalProtocolError, RemoteProtocolError, SettingError
+from cosem_objects.errors import SettingError
 from cosem_objects.obis import ObisCode
 from gateway.cli.meter_options import add_meter_options, meter_from
-from gateway.cli.parser import printable, whole_number
-from gateway.cli.readback_screen import Choice, Findings, ReadAttribute, as_json, screen
+from gateway.cli.parser import whole_number
+from gateway.cli.readback_screen import screen
 from gateway.cli.trace_option import add_trace_options, trace_from
-from gateway.meter_log import Between, Last, LogUnreadable, Wanted, read_log
+from gateway.meter_log import Between, Last, Wanted
+from gateway.meter_reading import Choice, Findings, read_meter, to_json
 from gateway.meters import Meter
-from gateway.object_list import ListUnreadable, read_object_list
-from gateway.obstacles import obstacle_of
-from gateway.report_reader import ReportReader
-from gateway.session import Connect, Session, connect, open_session, read_counters
-from gateway.verdict import Obstacle
-from transports.channel import ChannelError
-from transports.endpoint import EndpointError
+from gateway.session import connect
+from gateway.shown import printable
 
 DESCRIPTION = """\
 Reads one meter and says in words what it is and what it shows: identity, clock, last token, account, credits, charges,
@@ -87,11 +83,11 @@ def run(args: argparse.Namespace) -> int:
     choice = _choice(args, meter)
     trace = trace_from(args, meter.security)
     try:
-        findings: Findings = args.run_async(_read(meter, choice, partial(connect, trace=trace)))
+        findings: Findings = args.run_async(read_meter(meter, choice, partial(connect, trace=trace)))
     finally:
         if trace is not None:
             trace.close()
-    lines = [as_json(meter, choice, findings)] if args.json else screen(meter, findings)
+    lines = [_as_json(meter, choice, findings)] if args.json else screen(meter, findings)
     try:
         for line in lines:
             print(line)
@@ -103,6 +99,10 @@ def run(args: argparse.Namespace) -> int:
         print(printable(f"stsgate readback: {meter.endpoint}: {told}"), file=sys.stderr)
         return 3
     return 3 if any(one.refusal for one in findings.attributes) else 0
+
+
+def _as_json(meter: Meter, choice: Choice, findings: Findings) -> str:
+    return json.dumps(to_json(meter, choice, findings), ensure_ascii=False, indent=2)
 
 
 def _choice(args: argparse.Namespace, meter: Meter) -> Choice:
@@ -152,48 +152,3 @@ def _moment(name: str, text: str | None) -> datetime | None:
         raise SettingError(f"{name} {text[:40]!r}: expected a time such as 2026-11-21 or 2026-11-21T14:00") from None
     is_day = match is not None and not match[2]
     return datetime.combine(moment, time(23, 59, 59)) if is_day and name == "to" else moment
-
-
-async def _read(meter: Meter, choice: Choice, links: Connect) -> Findings:
-    findings = Findings()
-    try:
-        await _read_into(findings, meter, choice, links)
-    except (LogUnreadable, ListUnreadable) as refusal:
-        findings.obstacle = Obstacle("refused", str(refusal))
-    except (ChannelError, RemoteProtocolError, LocalProtocolError, EndpointError) as error:
-        findings.obstacle = obstacle_of(error)
-    return findings
-
-
-async def _read_into(findings: Findings, meter: Meter, choice: Choice, links: Connect) -> None:
-    counters = await read_counters(meter, links)
-
-    async def reopen() -> Session:
-        await asyncio.sleep(meter.profile.wait_between_associations_seconds)
-        return await open_session(meter, counters, links)
-
-    session = await open_session(meter, counters, links)
-    findings.system_title = session.meter_system_title.hex().upper()
-    reader = ReportReader(session, meter, lambda: datetime.now(UTC), findings.report)
-    try:
-        if choice.is_report:
-            broken = await reader.read(reopen)
-            findings.obstacle = None if broken is None else obstacle_of(broken)
-        else:
-            await _read_chosen(findings, meter, choice, reader)
-        await reader.session.release()
-    finally:
-        await reader.session.close()
-
-
-async def _read_chosen(findings: Findings, meter: Meter, choice: Choice, reader: ReportReader) -> None:
-    session = reader.session
-    if meter.serial or meter.pan:
-        await reader.read_identity()
-    if choice.objects:
-        findings.objects = await read_object_list(session)
-    if choice.attributes:
-        results = await session.get_many(choice.attributes)
-        findings.attributes = list(map(ReadAttribute, choice.attributes, results))
-    if choice.log is not None:
-        findings.log = await read_log(session, meter.profile, choice.log, choice.wanted)

@@ -17,11 +17,11 @@ from cosem_objects.dlms.security import InvocationCounters
 from cosem_objects.errors import LocalProtocolError, RemoteProtocolError, SettingError
 from cosem_objects.security_setup import KEY_SIZE
 from gateway.cli.meter_options import add_meter_options, meter_from, secret_from
-from gateway.cli.parser import printable
 from gateway.cli.pending_keys import PendingKeys
 from gateway.key_transfer import KeyChange, KeysHeld, KeyTransfer, NewKeys, prove_keys, transfer_keys
 from gateway.meters import Meter
 from gateway.session import CounterUnreadable, open_session, read_counters
+from gateway.shown import printable
 from transports.channel import ChannelError
 
 DESCRIPTION = """\

@@ -195,6 +195,7 @@ class OrderWork:
 
     number: int
     id: str
+    meter: str
     state: OrderState
     maybe_delivered: bool
     priority: Priority

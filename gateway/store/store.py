@@ -161,7 +161,7 @@ class Lanes(ABC):
     async def claim(self, quotas: Sequence[Quota], *, limit: int, ranks: Sequence[int]) -> Claimed:
         """Take up to ``limit`` due lanes: priorities in the sequence of ``ranks``, links within their quotas, the
         longest due first. An order in doubt is the head of its lane whatever its priority, and so is found under the
-        best rank of its lane's due orders."""
+        best rank of its lane's due orders; so is one of which a part was delivered."""
 
     @abstractmethod
     async def claim_meter(self, meter_id: str) -> LaneClaim | None:
@@ -169,9 +169,12 @@ class Lanes(ABC):
         ``LookupError`` for no such meter."""
 
     @abstractmethod
-    async def begin_send(self, claim: LaneClaim, order: int, started: SendStarted, events: Sequence[NewEvent]) -> None:
-        """The intent, on disk when this returns: only then may ``enter`` leave. SEND; the token counts one more try
-        and is maybe delivered. Raises ``LaneLost``, ``IllegalChange``."""
+    async def begin_send(
+        self, claim: LaneClaim, order: int, position: int, started: SendStarted, events: Sequence[NewEvent]
+    ) -> None:
+        """The intent to send the token at ``position``, on disk when this returns: only then may ``enter`` leave. SEND;
+        the token has been tried ``started.tries`` times by it, and is maybe delivered. Raises ``LaneLost``,
+        ``IllegalChange``."""
 
     @abstractmethod
     async def step(self, claim: LaneClaim, order: int, step: Step, then: NextHead) -> OrderWork | None:
@@ -307,6 +310,10 @@ class Store(ABC):
     @abstractmethod
     def on_events(self, ring: Callable[[], None]) -> None:
         """``ring`` is called on the event loop after each commit that appended events."""
+
+    @abstractmethod
+    def on_links(self, ring: Callable[[], None]) -> None:
+        """``ring`` is called on the event loop after each commit that changed limits, or which links are shared."""
 
     @abstractmethod
     async def figures(self) -> Figures: ...

@@ -35,11 +35,12 @@ from cosem_objects.profile import MeterProfile
 from cosem_objects.sts_token import Token
 from cosem_objects.token_gateway import StatusCode, TokenStatus
 from gateway.__main__ import main
-from gateway.cli.story import Teller, as_json
+from gateway.cli.story import Teller
 from gateway.events import Judged, Reached
 from gateway.readback import AccountReading, GatewayUnreadable, Readback
 from gateway.session import Session
 from gateway.verdict import Credited, Outcome, Verdict
+from gateway.verdict_words import as_json
 from tests.scenarios.virtual_clock import run_in_virtual_time
 from transports.channel import Address, ApduChannel, ChannelTimeout
 from transports.endpoint import Endpoint, EndpointError

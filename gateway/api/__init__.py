@@ -1,0 +1,1 @@
+"""The head-end's HTTP API: one file per resource, one table of routes, one family of problems."""

@@ -1,0 +1,79 @@
+"""``stsgate api-keys``: who may ask the service."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import TextIO
+
+from cosem_objects.errors import SettingError
+from gateway.api_keys import Scope
+from gateway.cli.service.group import Group
+from gateway.cli.service.listing import add_limit_option, as_line, show_answer, show_list
+from gateway.cli.service.moments import local_time, moment_from
+from gateway.cli.service.tables import cell, say
+from gateway.client import Json, ServiceClient
+
+
+def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    group = Group(
+        commands, "api-keys", summary="who may ask the service", add_list_options=add_limit_option, list_work=_list
+    )
+    make = group.add("make", "make an API key; it is shown once, now", work=_make, check=_check)
+    make.add_argument("name", metavar="NAME", help="whose it is; the audit shows it")
+    make.add_argument("--scope", action="append", choices=tuple(Scope), help="what it may do; may be repeated")
+    make.add_argument("--expires-at", metavar="TIME", help="such as 2027-11-21T00:00 (default: never)")
+    make.add_argument("--key-file", metavar="PATH", help="write the key to a new file, and do not show it")
+    group.add("remove", "an API key that is not taken any more, from now on", work=_remove).add_argument(
+        "id", metavar="ID"
+    )
+
+
+async def _list(args: argparse.Namespace, client: ServiceClient) -> int:
+    heads = ("id", "name", "scopes", "created", "last used", "expires", "revoked")
+    return await show_list(args, client, "api-keys", heads, _row)
+
+
+def _row(key: Json) -> tuple[object, ...]:
+    times = ("created_at", "last_used_at", "expires_at", "revoked_at")
+    return (key.get("id"), key.get("name"), key.get("scopes"), *(local_time(key.get(name)) for name in times))
+
+
+def _check(args: argparse.Namespace) -> None:
+    if not args.scope:
+        raise SettingError("scope: at least one --scope is needed")
+    moment_from("expires-at", args.expires_at)
+
+
+async def _make(args: argparse.Namespace, client: ServiceClient) -> int:
+    expires_at = moment_from("expires-at", args.expires_at)
+    body = {"name": args.name, "scopes": args.scope}
+    if expires_at is not None:
+        body["expires_at"] = expires_at.isoformat()
+    if args.key_file is None:
+        made = await client.call("POST", "api-keys", json=body)
+        say(as_line(made) if args.json else f"{cell(made.get('id'))}\n{made.get('key')}", sys.stdout)
+        return 0
+    path = Path(args.key_file)
+    with _new_file(path) as file:  # before the key is made: it is shown once
+        try:
+            made = await client.call("POST", "api-keys", json=body)
+        except BaseException:
+            path.unlink()
+            raise
+        file.write(f"{made.pop('key', '')}\n")
+    return show_answer(args, made)
+
+
+async def _remove(args: argparse.Namespace, client: ServiceClient) -> int:
+    return show_answer(args, await client.call("DELETE", "api-keys", args.id), "removed")
+
+
+def _new_file(path: Path) -> TextIO:
+    """For the owner's eyes. Raises ``SettingError``; nothing is written over."""
+    try:
+        return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8")
+    except OSError as error:
+        raise SettingError(f"key-file: {path} cannot be made ({error.strerror})") from None

@@ -1,0 +1,67 @@
+"""How answers are shown: lists as tables, one thing as facts, and everything as the API said it with ``--json``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import aclosing
+from typing import Any
+
+from gateway.cli.parser import whole_number
+from gateway.cli.service.tables import facts, say, show, table, terminal_width
+from gateway.client import Json, ServiceClient
+
+LIMIT_DEFAULT = 100
+LIMIT_MAX = 1_000_000
+Row = Callable[[Json], Sequence[Any]]
+
+
+def add_limit_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--limit",
+        dest="list_limit",
+        type=whole_number(1, LIMIT_MAX),
+        metavar="N",
+        help=f"how many at most (default {LIMIT_DEFAULT})",
+    )
+
+
+async def show_list(
+    args: argparse.Namespace, client: ServiceClient, name: str, heads: Sequence[str], row: Row, **query: str | None
+) -> int:
+    """A table, or a line of JSON for each as soon as it is there."""
+    limit = args.list_limit or LIMIT_DEFAULT
+    rows = []
+    async with aclosing(client.pages(name, limit=limit + 1, **query)) as items:
+        shown = 0
+        async for item in items:
+            shown += 1
+            if shown > limit:
+                break
+            if args.json:
+                say(as_line(item), sys.stdout)
+            else:
+                rows.append(row(item))
+    if not args.json:
+        show(table(heads, rows, terminal_width()) if rows else [f"no {name}"])
+    if shown > limit:
+        print(f"there are more than {limit}: --limit N shows them", file=sys.stderr)
+    return 0
+
+
+def show_answer(args: argparse.Namespace, answer: Mapping[str, Any], done: str = "done") -> int:
+    """One thing; ``done`` stands for an answer without content."""
+    if args.json:
+        say(as_line(answer), sys.stdout)
+    elif answer:
+        show(facts(answer))
+    else:
+        say(done, sys.stdout)
+    return 0
+
+
+def as_line(answer: Mapping[str, Any]) -> str:
+    """Exactly what the API said, in one line of ASCII."""
+    return json.dumps(answer)

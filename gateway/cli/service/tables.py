@@ -1,0 +1,90 @@
+"""Tables and facts for people: aligned, no wider than the terminal, and nothing in them that moves a cursor."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, TextIO
+
+from gateway.shown import printable
+
+_NARROWEST = 8
+"""A column is not cut shorter."""
+
+
+def say(line: str, out: TextIO) -> None:
+    """Print a line now; that nobody reads it any more (``head`` has seen enough) is no error."""
+    try:
+        print(line, file=out, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())
+
+
+def show(lines: Iterable[str]) -> None:
+    """Print all of them on standard output."""
+    say("\n".join(lines), sys.stdout)
+
+
+def terminal_width() -> int | None:
+    """None: standard output is a file or a pipe, which has room for everything."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def table(heads: Sequence[str], rows: Sequence[Sequence[Any]], width: int | None = None) -> Iterator[str]:
+    """Numbers stand right, text left. What is too wide for ``width`` is cut in the widest columns."""
+    cells = [[cell(value) for value in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(heads, *cells, strict=True)]
+    if width is not None:
+        widths = _narrowed(widths, width - 2 * (len(widths) - 1))
+    is_number = [
+        all(isinstance(value, int | float | None) for value in column) for column in zip(*rows, strict=True)
+    ] or [False] * len(heads)
+    for line in (list(heads), *cells):
+        fitted = (_fitted(text, room, right) for text, room, right in zip(line, widths, is_number, strict=True))
+        yield "  ".join(fitted).rstrip()
+
+
+def facts(values: Mapping[str, Any]) -> Iterator[str]:
+    """One fact a line; nothing is left out, and what is inside of another has its name before it."""
+    named = list(_flat("", values))
+    width = max((len(name) for name, _ in named), default=0)
+    for name, value in named:
+        yield f"{name:<{width}}  {cell(value)}".rstrip()
+
+
+def cell(value: Any) -> str:
+    """A value of the API in one line."""
+    if value is None or (isinstance(value, list | dict) and not value):
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return ", ".join(cell(one) for one in value)
+    return printable(str(value))
+
+
+def _flat(prefix: str, value: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, Mapping) and value:
+        for name, inner in value.items():
+            yield from _flat(f"{prefix}.{name}" if prefix else str(name), inner)
+    elif isinstance(value, list) and any(isinstance(one, Mapping) for one in value):
+        for number, inner in enumerate(value):
+            yield from _flat(f"{prefix}[{number}]", inner)
+    else:
+        yield printable(prefix), value
+
+
+def _narrowed(widths: list[int], room: int) -> list[int]:
+    """Take from the widest, as long as it helps."""
+    widths = list(widths)
+    while sum(widths) > room and max(widths, default=0) > _NARROWEST:
+        widths[widths.index(max(widths))] -= 1
+    return widths
+
+
+def _fitted(text: str, room: int, is_right: bool) -> str:
+    if len(text) > room:
+        return f"{text[: room - 1]}…"
+    return f"{text:>{room}}" if is_right else f"{text:<{room}}"

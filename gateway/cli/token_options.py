@@ -1,0 +1,93 @@
+"""Tokens and what they are worth, as a command takes them. Nothing here repeats a token whole."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Iterable
+from decimal import Decimal
+from pathlib import Path
+
+from cosem_objects.errors import SettingError, TokenFormatError
+from cosem_objects.sts_token import Token
+from gateway.orders import TOKENS_MAX, Amount, Order, OrderedToken, OrderKind, OrderRefused, kind_of
+
+STANDARD_INPUT = "-"
+_LINE_MAX = 200
+_AMOUNT = re.compile(r"-?\d{1,15}(\.\d{1,9})?", re.ASCII)
+_UNITS = {"kwh": "kWh", "m3": "m3", "min": "min"}
+
+
+def tokens_from(args: argparse.Namespace) -> list[Token]:
+    """Those on the command line, and those of a file behind them. Raises ``SettingError``, ``TokenFormatError``."""
+    tokens: list[Token] = []
+    if args.tokens.count(STANDARD_INPUT) + (args.token_file == STANDARD_INPUT) > 1:
+        raise SettingError("token: standard input can be read once")
+    for text in args.tokens:
+        tokens += _from_file("token", text) if text == STANDARD_INPUT else [Token.parse(text)]
+    if args.token_file is not None:
+        tokens += _from_file("token-file", args.token_file)
+    if not 1 <= len(tokens) <= TOKENS_MAX:
+        raise SettingError(f"token: expected 1 to {TOKENS_MAX} tokens, as arguments, in a --token-file, or - for input")
+    return tokens
+
+
+def check_tokens(meter: str, tokens: Iterable[Token], kind: str | None) -> None:
+    """What the service would refuse whatever its store says. Raises ``SettingError``."""
+    meant = None if kind is None else OrderKind(kind)
+    ordered = tuple(OrderedToken(token, meant or kind_of(token) or OrderKind.CREDIT) for token in tokens)
+    try:
+        Order(id="", meter=meter, tokens=ordered).check()
+    except OrderRefused as error:
+        raise SettingError(error.message) from None
+
+
+def amount_from(value: str | None, unit: str | None, count: int) -> Amount | None:
+    """Raises ``SettingError``."""
+    if value is None and unit is None:
+        return None
+    if value is None or unit is None:
+        raise SettingError("amount and unit go together: --amount 25.6 --unit kWh")
+    if count > 1:
+        raise SettingError("amount: it can be given for one token only")
+    number = Decimal(value) if _AMOUNT.fullmatch(value) else Decimal(0)
+    if not number:
+        point = ", with a point, not a comma" if "," in value else ", not 0"
+        raise SettingError(f"amount {value[:20]!r}: expected a number like 25.6{point}")
+    known = _UNITS.get(unit.casefold())
+    if known is None and not (len(unit) == 3 and unit.isascii() and unit.isalpha()):
+        raise SettingError(f"unit {unit[:20]!r}: expected kWh, m3, min or an ISO currency code of three letters")
+    if known and number < 0:
+        raise SettingError(f"amount {value!r}: only an amount of money can be negative")
+    return Amount(number, known or unit.upper())
+
+
+def _from_file(name: str, path: str) -> list[Token]:
+    """The tokens of a file, blank lines left out."""
+    tokens = []
+    for number, line in enumerate(_lines(name, path), 1):
+        try:
+            tokens += [Token.parse(line)] if line.strip() else []
+        except TokenFormatError as error:
+            raise TokenFormatError(f"{name}: line {number}: {error}") from None
+    return tokens
+
+
+def _lines(name: str, path: str) -> list[str]:
+    size_max = _LINE_MAX * TOKENS_MAX
+    try:
+        if path == STANDARD_INPUT:
+            if sys.stdin is None:
+                raise SettingError(f"{name}: standard input is closed")
+            text = sys.stdin.read(size_max + 1)
+        else:
+            with Path(path).open(encoding="utf-8") as file:
+                text = file.read(size_max + 1)
+    except OSError as error:
+        raise SettingError(f"{name}: {path} cannot be read ({error.strerror})") from None
+    except UnicodeDecodeError:
+        raise SettingError(f"{name}: {path} cannot be read (no text)") from None
+    if len(text) > size_max:
+        raise SettingError(f"{name}: {path} is too long for up to {TOKENS_MAX} tokens")
+    return text.splitlines()

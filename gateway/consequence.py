@@ -1,0 +1,124 @@
+"""What a verdict on one token means for its order: which change, when again, and whether its meter is worth going on
+with. Pure; the counterpart of ``verdict``, which decides what became of the token itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, tzinfo
+
+from gateway import timeline
+from gateway.events import Judged
+from gateway.orders import Change, OrderState
+from gateway.schedule import Backoff, Window, in_window
+from gateway.store.records import NextHead, OrderWork, Step, TokenWork
+from gateway.verdict import NextStep, Outcome
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryRules:
+    """When an order is tried again, and when it is given to a person."""
+
+    backoff: Backoff = field(default_factory=Backoff)
+    """After a try that reached nobody."""
+    doubt_backoff: Backoff = field(default_factory=lambda: Backoff(first_seconds=10.0, longest_seconds=3600.0))
+    """Between rounds of reading a token back that is in doubt."""
+    doubt_rounds_max: int = 100
+    """Rounds that settle nothing, before a person has to decide. guess: four days, once the waits have grown."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeterHours:
+    """When the meter may be called again."""
+
+    windows: Sequence[Window] = ()
+    zone: tzinfo = UTC
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Consequence:
+    """What is written, and what comes next in this lane."""
+
+    step: Step
+    then: NextHead
+
+
+def consequence(
+    work: OrderWork,
+    judged: Judged,
+    *,
+    has_sent: bool,
+    now: datetime,
+    rules: RetryRules,
+    hours: MeterHours,
+    chance: float,
+) -> Consequence:
+    """What follows for an order whose first open token was judged. ``has_sent``: an intent was written in this try;
+    ``chance``: drawn from 0 to below 1, for the waits. Every verdict has exactly one consequence."""
+    token, outcome = work.tokens[0], judged.verdict.outcome
+    if outcome is Outcome.ACCEPTED and len(work.tokens) > 1:
+        return _consequence(Change.CONTINUE, NextHead.STAY, token, judged, OrderState.QUEUED)
+    if outcome is Outcome.ACCEPTED:
+        return _consequence(Change.ACCEPT, NextHead.NEXT, token, judged, OrderState.ACCEPTED)
+    if outcome is Outcome.REJECTED:
+        return _consequence(Change.REJECT, NextHead.NEXT, token, judged, OrderState.REJECTED)
+    if outcome is Outcome.UNREACHED:
+        due_at = in_window(now + rules.backoff.wait(work.attempts + 1, chance), hours.windows, hours.zone)
+        change = Change.TAKE_BACK if has_sent else Change.POSTPONE
+        verdict = judged.verdict
+        event = timeline.postponed(verdict.reason or "", verdict.detail, due_at)
+        step = Step(
+            change=change, outcomes=((token.position, judged),), reason=verdict.reason, due_at=due_at, events=(event,)
+        )
+        return Consequence(step=step, then=NextHead.LEAVE)
+    if outcome is Outcome.HELD:
+        return _consequence(Change.HOLD, NextHead.NEXT, token, judged, OrderState.HELD)
+    return _doubt(work, judged, now, rules, chance)
+
+
+def _doubt(work: OrderWork, judged: Judged, now: datetime, rules: RetryRules, chance: float) -> Consequence:
+    """It may have arrived. The meter is read again, whatever the hours, until it says so or somebody gives up."""
+    token = work.tokens[0]
+    was_read = judged.verdict.next_step is NextStep.ENTER
+    if was_read and is_over(work, now):
+        return _consequence(Change.HOLD, NextHead.NEXT, token, judged, OrderState.HELD, reason="expired")
+    if work.doubts + 1 >= rules.doubt_rounds_max:
+        return _consequence(Change.HOLD, NextHead.NEXT, token, judged, OrderState.HELD, reason="doubt")
+    due_at = now + rules.doubt_backoff.wait(work.doubts + 1, chance)
+    return _consequence(Change.DOUBT, NextHead.LEAVE, token, judged, OrderState.IN_DOUBT, due_at=due_at)
+
+
+def is_over(work: OrderWork, now: datetime) -> bool:
+    """Whether nothing more may be sent for it."""
+    return work.expires_at is not None and now >= work.expires_at
+
+
+def internal_error(token: TokenWork, judged: Judged, *, words: str) -> Step:
+    """Something of ours broke while this meter was served: a person has to look, and the service goes on."""
+    return Step(
+        change=Change.HOLD,
+        outcomes=((token.position, judged),),
+        reason="internal-error",
+        events=(timeline.held("internal-error", words),),
+    )
+
+
+def _consequence(
+    change: Change,
+    then: NextHead,
+    token: TokenWork,
+    judged: Judged,
+    state: OrderState,
+    *,
+    reason: str | None = None,
+    due_at: datetime | None = None,
+) -> Consequence:
+    event = timeline.settled(judged, token.position, state, token.amount, due_at)
+    step = Step(
+        change=change,
+        outcomes=((token.position, judged),),
+        reason=reason or judged.verdict.reason,
+        due_at=due_at,
+        events=(event,),
+    )
+    return Consequence(step=step, then=then)

@@ -1,0 +1,240 @@
+"""Who is next: claims due lanes within the limits of links, and runs each in a task of its own.
+
+One loop decides, and decides without waiting: how many places are free, on which links, for which priorities. The store
+gives lanes for them in one transaction. It is asked again when somebody rings (a new order, a lane that ended), or when
+the earliest order it knows of falls due. Nothing is kept here that the store does not know: after a crash the next
+process finds every claimed lane, and frees it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from gateway.links import LinkUse
+from gateway.meters import Meter
+from gateway.orders import Priority
+from gateway.session import Connect
+from gateway.store.records import LaneClaim, LinkRecord
+from gateway.store.store import Lanes, StoreBroken, StoreError
+from transports.channel import Link, NotSentError
+
+logger = logging.getLogger(__name__)
+
+_ASK_AGAIN_SECONDS = 1.0
+"""The store is asked at least so often, so that a bell that nobody heard is no order that nobody sends."""
+_GATHER_SECONDS = 0.002
+"""Claims are gathered for so long while most places are taken: one transaction for several."""
+
+_URGENT_RANKS = (Priority.CREDIT.rank, Priority.OPERATOR.rank)
+_ALL_RANKS = (*_URGENT_RANKS, Priority.CAMPAIGN.rank)
+
+RunLane = Callable[[LaneClaim, Connect], Coroutine[Any, Any, None]]
+
+
+class MeterBusy(Exception):
+    """The meter's lane, or its link, stayed busy with others for as long as one was willing to wait."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DispatchLimits:
+    """How much is done at a time."""
+
+    in_flight_max: int = 1000
+    """Lanes, over all links."""
+    campaign_share: float = 0.8
+    """Of these places, how many campaigns may take."""
+
+    @property
+    def campaign_max(self) -> int:
+        return max(1, int(self.in_flight_max * self.campaign_share))
+
+
+class Dispatcher:
+    """Claims and runs lanes until it is told to drain. ``run`` in one task."""
+
+    def __init__(
+        self,
+        lanes: Lanes,
+        run_lane: RunLane,
+        connect: Connect,
+        limits: DispatchLimits,
+        *,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._lanes = lanes
+        self._run_lane = run_lane
+        self._connect = connect
+        self.limits = limits
+        self._now = now
+        self.links = LinkUse()
+        self._running: dict[asyncio.Task[None], LaneClaim] = {}
+        self._campaigns = 0
+        self._bell = asyncio.Event()
+        self._ended = asyncio.Event()
+        """Set each time that a lane ends; for who waits for a place."""
+        self._next_due: dict[str | None, datetime | None] = {}
+        """When a link has work again, as far as the store told; a link that is not here has to be asked."""
+        self.is_draining = False
+        self.last_claim_at: datetime | None = None
+        """When the store was last asked for work: the sign that this loop lives."""
+
+    def ring(self) -> None:
+        """There may be work that is due."""
+        self._next_due.clear()
+        self._bell.set()
+
+    def set_links(self, links: Iterable[LinkRecord]) -> None:
+        """Limits as they are from now on."""
+        self.links.set_limits(links, asyncio.get_running_loop().time())
+        self.ring()
+
+    @property
+    def in_flight(self) -> int:
+        return len(self._running)
+
+    def must_stop(self, link: str) -> bool:
+        """Asked by lanes between two orders."""
+        return self.is_draining or self.links.is_paused(link)
+
+    async def run(self) -> None:
+        """Until ``drain``. Raises whatever must end the process; then no lane is left running."""
+        async with asyncio.TaskGroup() as group:
+            while not self.is_draining:
+                self._bell.clear()
+                try:
+                    wait_seconds = await self._claim(group)
+                except StoreBroken:
+                    raise
+                except StoreError as error:
+                    logger.error("no lane can be claimed, trying again: %s", error)
+                    wait_seconds = _ASK_AGAIN_SECONDS
+                await self._rest(wait_seconds)
+
+    def drain(self) -> None:
+        """Claim nothing more; ``run`` ends when the lanes that run have come to the end of their orders."""
+        self.is_draining = True
+        self._bell.set()
+
+    async def _claim(self, group: asyncio.TaskGroup) -> float:
+        """Fill the free places; gives for how long there is nothing to do, if nobody rings."""
+        now = self._now()
+        asked = [name for name in (None, *self.links.shared) if self._may_have_work(name, now)]
+        for ranks, places in ((_ALL_RANKS, self._campaign_places), (_URGENT_RANKS, self._places)):
+            most = min(places, self._places)
+            quotas = self.links.quotas(most, asked) if most > 0 else ()
+            if quotas:
+                claimed = await self._lanes.claim(quotas, limit=most, ranks=ranks)
+                self._next_due.update(claimed.next_due)
+                for claim in claimed.claims:
+                    self._start(group, claim)
+                asked = [name for name in asked if self._may_have_work(name, now)]
+        self.last_claim_at = now
+        return self._seconds_to_next(now)
+
+    def _may_have_work(self, name: str | None, now: datetime) -> bool:
+        if name not in self._next_due:
+            return True
+        due = self._next_due[name]
+        return due is not None and due <= now
+
+    @property
+    def _places(self) -> int:
+        return self.limits.in_flight_max - len(self._running)
+
+    @property
+    def _campaign_places(self) -> int:
+        return self.limits.campaign_max - self._campaigns
+
+    def _seconds_to_next(self, now: datetime) -> float:
+        upcoming = [due for due in self._next_due.values() if due is not None]
+        if not upcoming or self._places <= 0:
+            return _ASK_AGAIN_SECONDS  # a lane that ends rings
+        # What is due already waits for a place on its link, or for one of the campaigns': such a lane rings, too.
+        later = [due for due in upcoming if due > now]
+        return min(_ASK_AGAIN_SECONDS, (min(later) - now).total_seconds()) if later else _ASK_AGAIN_SECONDS
+
+    async def _rest(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._bell.wait()
+        except TimeoutError:
+            self._next_due.clear()
+        if self._places < self.limits.in_flight_max // 2:
+            await asyncio.sleep(_GATHER_SECONDS)
+
+    # Lanes.
+
+    def _start(self, group: asyncio.TaskGroup, claim: LaneClaim) -> None:
+        is_campaign = claim.work is not None and claim.work.priority is Priority.CAMPAIGN
+        task = group.create_task(self._run_lane(claim, self._limited_connect(claim.link)))
+        self._running[task] = claim
+        self._campaigns += is_campaign
+        self.links.enter(claim.link)
+
+        def ended(task: asyncio.Task[None]) -> None:
+            del self._running[task]
+            self._campaigns -= is_campaign
+            self._leave(claim.link)
+
+        task.add_done_callback(ended)
+
+    def _leave(self, link: str) -> None:
+        was_full = self._places <= 1
+        self.links.leave(link)
+        if was_full:
+            self._next_due.clear()
+        else:
+            self._next_due.pop(link if self.links.is_shared(link) else None, None)
+        self._bell.set()
+        self._ended.set()
+
+    def _limited_connect(self, link: str) -> Connect:
+        """``connect`` that waits for its turn on the link, and begins nothing where it is paused."""
+
+        async def connect(meter: Meter) -> Link:
+            if self.links.is_paused(link):
+                raise NotSentError(f"link {link} is paused")
+            wait = self.links.seconds_to_turn(link, asyncio.get_running_loop().time())
+            if wait:
+                try:
+                    await asyncio.sleep(wait)
+                except asyncio.CancelledError:
+                    self.links.give_back_turn(link)
+                    raise
+            return await self._connect(meter)
+
+        return connect
+
+    @asynccontextmanager
+    async def meter_alone(self, meter_id: str, wait_seconds: float) -> AsyncIterator[tuple[LaneClaim, Connect]]:
+        """A meter's lane for something else than its orders, within its link's limits. Raises ``MeterBusy``,
+        ``LookupError``, ``StoreError``."""
+        claim = await self._claim_meter(meter_id, wait_seconds)
+        try:
+            yield claim, self._limited_connect(claim.link)
+        finally:
+            self._leave(claim.link)
+            await self._lanes.release(claim)
+
+    async def _claim_meter(self, meter_id: str, wait_seconds: float) -> LaneClaim:
+        deadline = asyncio.get_running_loop().time() + wait_seconds
+        while True:
+            self._ended.clear()
+            claim = await self._lanes.claim_meter(meter_id)
+            if claim is not None and not self.links.is_full(claim.link):
+                self.links.enter(claim.link)
+                return claim
+            if claim is not None:
+                await self._lanes.release(claim)
+            left = deadline - asyncio.get_running_loop().time()
+            if left <= 0:
+                raise MeterBusy(f"meter {meter_id} is busy; try again later")
+            with suppress(TimeoutError):
+                async with asyncio.timeout(min(left, _ASK_AGAIN_SECONDS)):
+                    await self._ended.wait()

@@ -1,0 +1,234 @@
+"""One meter's lane, drained over one association: order after order, each step on disk before the next.
+
+The holder of a claim works here. ``record`` writes the intent before ``enter`` leaves; when that write is refused (the
+lane is somebody else's by now, the order was cancelled meanwhile, the disk is full), nothing leaves. What a token came
+to is written, whatever the disk says, before anything else is done with this meter: it is tried again until it is
+there, or the process ends; then the intent stands alone, and that *is* doubt.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from random import Random
+from typing import TypeVar
+
+from gateway import timeline
+from gateway.consequence import Consequence, MeterHours, RetryRules, consequence, internal_error, is_over
+from gateway.delivery import CounterKeeper, Delivery, Undelivered
+from gateway.events import DoubtArisen, Event, Judged, Reached, SendStarted, StatusRead
+from gateway.meters import Meter
+from gateway.orders import Change, IllegalChange
+from gateway.session import Connect
+from gateway.shown import without_secrets
+from gateway.store.records import LaneClaim, NewEvent, NextHead, OrderWork, Step, TokenWork
+from gateway.store.store import LaneLost, Lanes, StoreError
+from gateway.verdict import Credited, Outcome, Verdict
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+_STORE_RETRY_SECONDS = 1.0
+"""Between two tries to write what is known and must not be forgotten."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaneTools:
+    """What every lane needs, handed in by the dispatcher."""
+
+    lanes: Lanes
+    now: Callable[[], datetime]
+    rng: Random
+    rules: RetryRules
+    connect: Connect
+    doubt_rounds_max: int = 1
+    """Associations anew at once for a token in doubt; later ones come with the store's waits between them."""
+    must_stop: Callable[[], bool] = lambda: False
+    """Asked between orders: the service is stopping, or the link is paused."""
+    on_settled: Callable[[OrderWork, Change, Judged], None] = lambda _work, _change, _judged: None
+    """Told what a try came to, before it is written: for metrics and the log."""
+
+
+@dataclass(slots=True)
+class _Current:
+    """The order that is being worked on."""
+
+    work: OrderWork
+    events: list[NewEvent] = field(default_factory=list)
+    """Lines of its story that go with the next write."""
+    has_sent: bool = False
+    is_pending: bool = False
+
+    @property
+    def token(self) -> TokenWork:
+        """The one that has its turn."""
+        return self.work.tokens[0]
+
+
+class LaneRun:
+    """Works on one claim until its lane has nothing more that is due. One use, one task."""
+
+    def __init__(
+        self, claim: LaneClaim, meter: Meter, hours: MeterHours, keeper: CounterKeeper, tools: LaneTools
+    ) -> None:
+        self._claim = claim
+        self._meter = meter
+        self._hours = hours
+        self._tools = tools
+        self._lanes = tools.lanes
+        self._current: _Current | None = None
+        self._delivery = Delivery(
+            meter, self._record, connect=tools.connect, keeper=keeper, doubt_rounds_max=tools.doubt_rounds_max
+        )
+
+    async def run(self) -> None:
+        """Raises nothing but what ends the process: every trouble with this meter is written, or said in the log."""
+        work = self._claim.work
+        try:
+            while work is not None:
+                if self._tools.must_stop():
+                    await self._give_back()
+                    break
+                work = await self._order(work)
+            await self._delivery.release()
+        except LaneLost:
+            logger.warning("lane lost, link closed", extra={"meter": self._claim.meter})
+        except IllegalChange as error:
+            # Cancelled, or resolved, between the claim and the intent: nothing was sent.
+            logger.info("order changed meanwhile: %s", error, extra={"meter": self._claim.meter})
+            await self._give_back()
+        except StoreError as error:
+            # The intent could not be written, so nothing was sent.
+            logger.error("the store fails, nothing is sent: %s", error, extra={"meter": self._claim.meter})
+            await self._give_back()
+        finally:
+            await self._delivery.close()
+
+    async def _order(self, work: OrderWork) -> OrderWork | None:
+        """All tokens of one order, as far as they go; gives the lane's next order."""
+        while True:
+            current = self._current = _Current(work)
+            if is_over(work, self._tools.now()) and not work.tokens[0].tries:
+                change = Change.HOLD if work.maybe_delivered else Change.EXPIRE
+                event = timeline.order_held_expired() if work.maybe_delivered else timeline.order_expired()
+                return await self._write(Step(change=change, reason="expired", events=(event,)), NextHead.NEXT)
+            result = await self._token(current)
+            following = await self._write(result.step, result.then)
+            if result.then is not NextHead.STAY or following is None:
+                return following
+            work = following  # what is left of the same order
+
+    async def _token(self, current: _Current) -> Consequence:
+        """The order's first open token: delivered as far as this try goes."""
+        work, token, tools = current.work, current.token, self._tools
+        undelivered = Undelivered(
+            token=token.token,
+            amount=token.amount,
+            tries=token.tries,
+            before=token.before,
+            account_before=token.account_before,
+            may_be_repeated=self._meter.endpoint.scheme != "tcp",
+            may_enter=not is_over(work, tools.now()),
+        )
+        try:
+            judged = await self._delivery.deliver(undelivered)
+        except (LaneLost, IllegalChange, StoreError, asyncio.CancelledError):
+            raise
+        except Exception as error:  # the door: a bug costs one order, and is said
+            logger.exception("internal error", extra={"meter": self._claim.meter, "order": work.id})
+            await self._delivery.close()
+            return self._internal_error(current, error)
+        result = consequence(
+            work,
+            judged,
+            has_sent=current.has_sent,
+            now=tools.now(),
+            rules=tools.rules,
+            hours=self._hours,
+            chance=tools.rng.random(),
+        )
+        tools.on_settled(work, result.step.change, judged)
+        return result
+
+    def _internal_error(self, current: _Current, error: Exception) -> Consequence:
+        may_have_left = current.has_sent or current.token.tries
+        words = without_secrets(f"{type(error).__name__}: {error}")
+        verdict = Verdict(
+            Outcome.HELD, Credited.UNKNOWN if may_have_left else Credited.NO, "internal-error", "1", detail=words
+        )
+        step = internal_error(current.token, Judged(current.token.token, verdict), words=words)
+        return Consequence(step=step, then=NextHead.LEAVE)
+
+    # What the delivery says as it goes on.
+
+    async def _record(self, event: Event) -> None:
+        current = self._current
+        assert current is not None
+        position = current.token.position
+        match event:
+            case Reached():
+                current.events.append(timeline.reached(event))
+            case SendStarted():
+                events = (*current.events, timeline.sending(event, position))
+                await self._lanes.begin_send(self._claim, current.work.number, position, event, events)
+                current.events.clear()
+                current.has_sent, current.is_pending = True, False
+            case StatusRead() if not current.is_pending:
+                current.is_pending = True
+                await self._write(Step(change=Change.PEND, events=(timeline.pending(event, position),)), NextHead.STAY)
+            case DoubtArisen():
+                current.is_pending = False
+                step = Step(change=Change.RECONCILE, events=(timeline.in_doubt(event, position),))
+                await self._write(step, NextHead.STAY)
+            case _:
+                pass  # another reading of the same: the story has it already
+
+    # What must not be forgotten.
+
+    async def _write(self, step: Step, then: NextHead) -> OrderWork | None:
+        current = self._current
+        assert current is not None
+        step = Step(
+            change=step.change,
+            outcomes=step.outcomes,
+            reason=step.reason,
+            due_at=step.due_at,
+            events=(*current.events, *step.events),
+        )
+        current.events.clear()
+        return await self._until_written(lambda: self._lanes.step(self._claim, current.work.number, step, then))
+
+    async def _give_back(self) -> None:
+        await self._until_written(lambda: self._lanes.release(self._claim))
+
+    async def _until_written(self, write: Callable[[], Awaitable[T]]) -> T:
+        while True:
+            try:
+                return await write()
+            except StoreError as error:
+                logger.error("the store fails, trying again: %s", error, extra={"meter": self._claim.meter})
+            await asyncio.sleep(_STORE_RETRY_SECONDS)
+
+
+async def hold_unusable(claim: LaneClaim, tools: LaneTools, error: Exception) -> None:
+    """The meter's settings cannot be used any more, such as a profile that was removed: its orders are held."""
+    work = claim.work
+    words = without_secrets(str(error))
+    try:
+        while work is not None:
+            token = work.tokens[0]
+            credited = Credited.UNKNOWN if token.tries else Credited.NO
+            judged = Judged(token.token, Verdict(Outcome.HELD, credited, "config", "1", detail=words))
+            step = Step(
+                change=Change.HOLD,
+                outcomes=((token.position, judged),),
+                reason="config",
+                events=(timeline.held("config", words),),
+            )
+            work = await tools.lanes.step(claim, work.number, step, NextHead.NEXT)
+    except (LaneLost, StoreError) as failure:
+        logger.warning("orders not held: %s", failure, extra={"meter": claim.meter})

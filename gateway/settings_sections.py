@@ -1,0 +1,284 @@
+"""Every setting of the service: its name, its default, its limits, and what it is for.
+
+``config/gateway.toml`` holds the same, section by section, for people; ``tests/gateway/test_settings.py`` compares the
+two in both directions. A text that is empty stands for "not set": TOML has no word for nothing.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from gateway.webhook_message import check_installation
+
+HttpAddress = tuple[str, int]
+_HTTP_FORM = "HOST:PORT, such as 127.0.0.1:8321 or [::1]:8321"
+_INSTALLATION_FORM = "1 to 64 letters, digits, dots, dashes or underscores"
+_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
+
+
+def split_http_address(text: str) -> HttpAddress:
+    """Host and port of ``127.0.0.1:8321`` or ``[::1]:8321``. Raises ``ValueError``, which says what was expected."""
+    host, colon, port = text.rpartition(":")
+    is_bracketed = host.startswith("[") and host.endswith("]")
+    bare = host[1:-1] if is_bracketed else host
+    is_host = _is_ip_address(bare, 6) if is_bracketed else _HOST.fullmatch(bare)
+    if not (colon and is_host and port.isascii() and port.isdigit() and len(port) <= 5 and int(port) <= 0xFFFF):
+        raise ValueError(f"expected {_HTTP_FORM}")
+    return bare, int(port)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether nobody outside this machine can reach the address."""
+    return host == "localhost" or (_is_ip_address(host, 4, 6) and ipaddress.ip_address(host).is_loopback)
+
+
+def _is_ip_address(text: str, *versions: int) -> bool:
+    try:
+        return ipaddress.ip_address(text).version in versions
+    except ValueError:
+        return False
+
+
+def _http_address(text: str) -> str:
+    split_http_address(text)
+    return text
+
+
+def _installation(text: str) -> str:
+    check_installation(text)
+    return text
+
+
+def _not_empty(text: str) -> str:
+    if not text.strip():
+        raise ValueError("it is empty")
+    return text
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What a text must look like, in words."""
+
+    words: str
+
+
+Path = Annotated[str, Form("a path"), Field(max_length=4096)]
+Seconds = Annotated[float, Field(gt=0, le=30 * 86_400)]
+
+
+class Section(BaseModel):
+    """One table of the file. Values are taken as they are written: ``"5"`` is no number."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, hide_input_in_errors=True, allow_inf_nan=False)
+
+
+class ServiceSection(Section):
+    """The process: where it listens, what it keeps on disk, how it ends."""
+
+    http: Annotated[str, Form(_HTTP_FORM), AfterValidator(_http_address)] = Field(
+        default="127.0.0.1:8321",
+        description="Where the API listens. Any other than a loopback address needs TLS or insecure.",
+    )
+    data_dir: Annotated[str, Form("the path of a directory"), AfterValidator(_not_empty)] = Field(
+        default="stsgate-data",
+        description="What the service keeps; made with mode 0700. One process at a time works in it.",
+    )
+    key_file: Path = Field(
+        default="",
+        description="The key-encryption key, mode 0600. Empty: the file key-encryption.key in data_dir, made at the "
+        "first start. Keep a copy elsewhere: without it the store cannot be read.",
+    )
+    tls_certificate: Path = Field(
+        default="", description="PEM file with the certificate and its chain. Goes with tls_key."
+    )
+    tls_key: Path = Field(default="", description="PEM file with the private key, without a password.")
+    insecure: bool = Field(
+        default=False,
+        description="Allow plain HTTP on other than loopback addresses: API keys and tokens can be overheard.",
+    )
+    drain_seconds: Annotated[float, Field(ge=0, le=3600)] = Field(
+        default=45.0,
+        description="How long a stop waits for meters that are being spoken to. What is cut off is in doubt.",
+    )
+
+
+class DatabaseSection(Section):
+    """Where orders are kept."""
+
+    url: Annotated[str, Form("empty"), Field(max_length=1000)] = Field(
+        default="", description="Empty: SQLite in data_dir, the only one that is supported so far."
+    )
+
+
+class DeliverySection(Section):
+    """How orders are delivered."""
+
+    in_flight_max: Annotated[int, Field(ge=1, le=20_000)] = Field(
+        default=1000, description="Meters spoken to at a time, over all links."
+    )
+    campaign_share: Annotated[float, Field(gt=0, le=1)] = Field(
+        default=0.8, description="Part of in_flight_max, and of each link, that orders of priority campaign may fill."
+    )
+    first_wait_seconds: Seconds = Field(
+        default=60.0, description="Wait after the first try that reached nobody; it doubles from try to try."
+    )
+    longest_wait_seconds: Seconds = Field(default=6 * 3600.0, description="The longest wait between two tries.")
+    doubt_rounds: Annotated[int, Field(ge=1, le=1000)] = Field(
+        default=100,
+        description="Rounds of reading back after a doubt that settle nothing, before a person has to decide.",
+    )
+    doubt_first_wait_seconds: Seconds = Field(default=10.0, description="Wait before the second round of reading back.")
+    doubt_longest_wait_seconds: Seconds = Field(default=3600.0, description="The longest wait between two rounds.")
+    expire_interval_seconds: Seconds = Field(
+        default=5.0, description="How often orders are looked for whose time is over."
+    )
+    repair_interval_seconds: Seconds = Field(
+        default=60.0,
+        description="How often lanes are looked for that sleep though they have work. There should be none.",
+    )
+    counter_block: Annotated[int, Field(ge=400, le=1_000_000)] = Field(
+        default=1000, description="Invocation counters reserved on disk at a time, for each meter key."
+    )
+
+
+class LinksSection(Section):
+    """Links that nobody gave limits to: how many associations run at a time on one that meters share."""
+
+    tcp_concurrency: Annotated[int, Field(ge=1, le=20_000)] = Field(
+        default=10, description="On a host and port that several meters name with tcp://, such as a concentrator."
+    )
+    hdlc_tcp_concurrency: Annotated[int, Field(ge=1, le=20_000)] = Field(
+        default=1, description="The same for hdlc+tcp://: behind it usually is one serial line, for one at a time."
+    )
+
+
+class ApiSection(Section):
+    """Limits of the API."""
+
+    body_octets_max: Annotated[int, Field(ge=1024, le=1 << 30)] = Field(
+        default=1 << 20, description="Size of a request's body, bulk intake apart."
+    )
+    batch_octets_max: Annotated[int, Field(ge=1024, le=1 << 40)] = Field(
+        default=1 << 30, description="Size of one bulk intake; it is read as a stream."
+    )
+    batch_rows_max: Annotated[int, Field(ge=1, le=100_000_000)] = Field(
+        default=1_000_000, description="Rows of one bulk intake."
+    )
+    batch_rows: Annotated[int, Field(ge=1, le=10_000)] = Field(
+        default=500, description="Rows of a bulk intake that are committed at a time."
+    )
+    batches_max: Annotated[int, Field(ge=1, le=1000)] = Field(default=8, description="Bulk intakes at a time.")
+    requests_per_second: Annotated[float, Field(gt=0, le=1_000_000)] = Field(
+        default=5000.0, description="Requests of one API key, on average; more are answered with 429."
+    )
+    requests_burst: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
+        default=10_000, description="Requests of one API key at once after a quiet time."
+    )
+    failed_logins_per_minute: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
+        default=60, description="Requests with a wrong API key from one address, before all of its requests get 429."
+    )
+    event_streams_max: Annotated[int, Field(ge=0, le=100_000)] = Field(
+        default=200, description="Open streams of server-sent events."
+    )
+    event_ping_seconds: Annotated[float, Field(ge=1, le=3600)] = Field(
+        default=15.0,
+        description="A quiet stream of events gets a comment this often, so that nobody takes it for dead.",
+    )
+    request_timeout_seconds: Annotated[float, Field(gt=0, le=3600)] = Field(
+        default=30.0,
+        description="For one request with its body; of a bulk intake and a stream of events: for each wait.",
+    )
+    readback_timeout_seconds: Annotated[float, Field(gt=0, le=3600)] = Field(
+        default=120.0, description="For reading a meter while somebody waits."
+    )
+
+
+class WebhooksSection(Section):
+    """Who is told of events."""
+
+    installation: Annotated[str, Form(_INSTALLATION_FORM), AfterValidator(_installation)] = Field(
+        default="stsgate", description="The name under which receivers know this installation: part of every message."
+    )
+    attempts_max: Annotated[int, Field(ge=1, le=1000)] = Field(
+        default=15, description="Tries before an event is put aside as dead, until somebody replays it."
+    )
+    timeout_seconds: Annotated[float, Field(gt=0, le=300)] = Field(
+        default=10.0, description="How long one call of a webhook may take."
+    )
+    first_wait_seconds: Seconds = Field(default=30.0, description="Wait after the first failure; it doubles.")
+    longest_wait_seconds: Seconds = Field(default=43_200.0, description="The longest wait between two tries.")
+    retry_after_seconds_max: Seconds = Field(
+        default=3600.0, description="The longest pause that a receiver may ask for (Retry-After)."
+    )
+    in_flight_max: Annotated[int, Field(ge=1, le=1000)] = Field(
+        default=64, description="Calls of webhooks at a time, over all receivers."
+    )
+    in_flight_per_webhook_max: Annotated[int, Field(ge=1, le=1000)] = Field(
+        default=8, description="Calls of one webhook at a time."
+    )
+    allow_http: bool = Field(default=False, description="Let webhooks use plain HTTP to other machines.")
+    allow_private_addresses: bool = Field(default=False, description="Let webhooks point into private networks.")
+
+
+class RetentionSection(Section):
+    """How long finished orders are kept. That their tokens were used is never forgotten."""
+
+    days: Annotated[int, Field(ge=1, le=36_500)] = Field(default=730, description="Finished orders and their story.")
+    purge_interval_seconds: Seconds = Field(default=3600.0, description="How often older ones are removed.")
+    purge_batch: Annotated[int, Field(ge=1, le=100_000)] = Field(
+        default=500, description="Orders removed in one transaction."
+    )
+
+
+class HealthSection(Section):
+    """When /readyz says no."""
+
+    disk_free_mib_min: Annotated[int, Field(ge=0, le=1 << 30)] = Field(
+        default=200, description="Space that must be left on the disk of data_dir, in MiB."
+    )
+    loop_lag_seconds_max: Annotated[float, Field(gt=0, le=3600)] = Field(
+        default=5.0, description="How late the process may be with its own work."
+    )
+    claim_age_seconds_max: Annotated[float, Field(gt=0, le=3600)] = Field(
+        default=30.0, description="How long ago the dispatcher may have looked for work last."
+    )
+
+
+class MetricsSection(Section):
+    """Figures for Prometheus at /metrics."""
+
+    open: bool = Field(default=True, description="Show them without an API key.")
+    refresh_seconds: Annotated[float, Field(ge=0.1, le=3600)] = Field(
+        default=5.0, description="How often the figures are taken that are counted in the store."
+    )
+
+
+class LogSection(Section):
+    """What is written on standard error."""
+
+    level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="The least important that is shown."
+    )
+    format: Literal["text", "json"] = Field(
+        default="text", description="Lines for people, or one JSON object in each line."
+    )
+
+
+class Settings(Section):
+    """All of them."""
+
+    service: ServiceSection = ServiceSection()
+    database: DatabaseSection = DatabaseSection()
+    delivery: DeliverySection = DeliverySection()
+    links: LinksSection = LinksSection()
+    api: ApiSection = ApiSection()
+    webhooks: WebhooksSection = WebhooksSection()
+    retention: RetentionSection = RetentionSection()
+    health: HealthSection = HealthSection()
+    metrics: MetricsSection = MetricsSection()
+    log: LogSection = LogSection()

@@ -1,0 +1,19 @@
+"""Text that may be shown: what a caller typed or a meter said, without secrets and control characters. Pure."""
+
+from __future__ import annotations
+
+import re
+
+
+def without_secrets(message: str) -> str:
+    """A message that may repeat what was typed: a token or key in the wrong place is cut down to its end."""
+    return _LONG_DIGITS.sub(lambda digits: f"…{digits[0][-4:]}", message)
+
+
+def printable(text: str) -> str:
+    """Text that a meter may have had a hand in: without control characters, and without a whole token."""
+    return _TOKEN.sub(lambda digits: f"…{digits[0][-4:]}", "".join(c if c.isprintable() else "?" for c in text))
+
+
+_TOKEN = re.compile(r"\d(?:[ -]?\d){19,}")
+_LONG_DIGITS = re.compile(r"[0-9A-Fa-f](?:[ ._-]?[0-9A-Fa-f]){14,}")

@@ -1,0 +1,297 @@
+"""The file: one writer that commits for many at a time, and readers beside it.
+
+What wants to write is a plain function of a connection. The writer's thread takes all functions that are waiting into
+one transaction, each in a savepoint of its own, so that one that raises takes nothing of the others with it; then it
+commits once, and only then anybody hears of a result. The disk is waited for once per batch: that is what makes
+``synchronous=FULL`` affordable.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import threading
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from gateway.store.sqlite.failures import store_error
+from gateway.store.sqlite.lock import DirectoryLock
+from gateway.store.sqlite.migrations import migrate
+from gateway.store.store import StoreError
+
+BATCH_MAX = 500
+"""Works in one commit."""
+WAITING_MAX = 10_000
+"""Works that wait for the writer; who comes later waits before its door."""
+_BUSY_SECONDS = 30.0
+_STATEMENTS_MAX = 400
+_JOURNAL_OCTETS_MAX = 64 << 20
+_CACHE_KIBIBYTES = 64 << 10
+
+T = TypeVar("T")
+
+
+class VaultLike(Protocol):
+    """What the store needs of ``gateway.vault.Vault``."""
+
+    def seal(self, plain: bytes, identity: str) -> bytes: ...
+
+    def open(self, sealed: bytes, identity: str) -> bytes: ...
+
+    def digest(self, purpose: str, octets: bytes) -> bytes: ...
+
+
+class WriteConnection(sqlite3.Connection):
+    """The writer's connection. A work says here which bells its commit has to ring."""
+
+    work_rings = False
+    """A lane may have become due earlier."""
+    events_ring = False
+    """Events were appended."""
+
+
+@dataclass(slots=True)
+class _Work:
+    """One function that waits for the writer, and what came of it."""
+
+    function: Callable[[WriteConnection], Any]
+    answer: asyncio.Future[Any] | None
+    result: Any = None
+    error: BaseException | None = None
+
+
+def _nothing(_moment: str) -> None:
+    pass
+
+
+class Database:
+    """``write`` and ``read`` take a function of a connection, which runs in a thread; it must not keep what it was
+    given. With ``inline`` there are no threads: everything happens at once, in the calling task."""
+
+    def __init__(
+        self,
+        path: Path,
+        vault: VaultLike,
+        now: Callable[[], datetime],
+        *,
+        inline: bool = False,
+        at_commit: Callable[[str], None] = _nothing,
+    ) -> None:
+        self.path = path
+        self.vault = vault
+        self.now = now
+        self._inline = inline
+        self._at_commit = at_commit
+        self._lock = DirectoryLock(path.parent)
+        self._writer: WriteConnection | None = None
+        self._reader: sqlite3.Connection | None = None
+        self._thread: threading.Thread | None = None
+        self._read_threads: ThreadPoolExecutor | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._condition = threading.Condition()
+        self._waiting: deque[_Work] = deque()
+        self._places = asyncio.Semaphore(WAITING_MAX)
+        self._is_closing = False
+        self._ring_work: list[Callable[[], None]] = []
+        self._ring_events: list[Callable[[], None]] = []
+        self.batches = 0
+        """Commits since it was opened."""
+        self.works = 0
+        """What they held."""
+
+    async def open(self) -> None:
+        """Lock the directory, bring the schema up to date, and start. Raises ``StoreError``."""
+        self._loop = asyncio.get_running_loop()
+        self._lock.take()
+        try:
+            migrate(self.path)
+            self._writer = self._connect(WriteConnection)
+            self._reader = self._connect(sqlite3.Connection)
+            self._reader.execute("PRAGMA query_only = ON")
+        except sqlite3.Error as error:
+            self._let_go()
+            raise store_error(error, self.path) from error
+        except BaseException:
+            self._let_go()
+            raise
+        if not self._inline:
+            self._read_threads = ThreadPoolExecutor(1, thread_name_prefix="store-reader")
+            self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
+            self._thread.start()
+
+    async def close(self) -> None:
+        """Commit what is waiting, and let go of the file. Once more does no harm."""
+        with self._condition:
+            self._is_closing = True
+            self._condition.notify()
+        if self._thread is not None:
+            await asyncio.get_running_loop().run_in_executor(None, self._thread.join)
+            self._thread = None
+        if self._read_threads is not None:
+            self._read_threads.shutdown(wait=True)
+            self._read_threads = None
+        await asyncio.sleep(0)  # the last batch's answers are on their way
+        self._let_go()
+
+    def on_work(self, ring: Callable[[], None]) -> None:
+        self._ring_work.append(ring)
+
+    def on_events(self, ring: Callable[[], None]) -> None:
+        self._ring_events.append(ring)
+
+    async def write(self, function: Callable[[WriteConnection], T]) -> T:
+        """Run it in a transaction; its result once that is on disk. What it raises rolls back its own changes alone.
+
+        Raises ``StoreError`` when nothing was written, or, after a failed commit, when that is not known. A caller who
+        is cancelled while waiting does not stop it.
+        """
+        if self._is_closing or self._writer is None:
+            raise StoreError(f"{self.path}: it is closed")
+        if self._inline:
+            work = _Work(function, None)
+            self._ring(*self._commit(self._writer, [work]))
+            if work.error is not None:
+                raise work.error
+            return work.result  # type: ignore[no-any-return]
+        async with self._places:
+            answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+            with self._condition:
+                if self._is_closing:
+                    raise StoreError(f"{self.path}: it is closed")
+                self._waiting.append(_Work(function, answer))
+                self._condition.notify()
+            return await answer
+
+    async def read(self, function: Callable[[sqlite3.Connection], T]) -> T:
+        """Run it on one snapshot of all that is committed. Raises ``StoreError``."""
+        if self._is_closing or self._reader is None:
+            raise StoreError(f"{self.path}: it is closed")
+        if self._read_threads is None:
+            return self._snapshot(self._reader, function)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._read_threads, self._snapshot, self._reader, function)
+
+    # In the writer's thread.
+
+    def _run(self) -> None:
+        writer, loop = self._writer, self._loop
+        assert writer is not None
+        assert loop is not None
+        while True:
+            with self._condition:
+                while not self._waiting and not self._is_closing:
+                    self._condition.wait()
+                batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), BATCH_MAX))]
+            if not batch:
+                return
+            rings = self._commit(writer, batch)
+            with suppress(RuntimeError):  # the loop is closed: nobody waits for answers any more
+                loop.call_soon_threadsafe(self._hand_back, batch, rings)
+
+    def _commit(self, writer: WriteConnection, batch: list[_Work]) -> tuple[bool, bool]:
+        """One transaction. Every work has its result or its error afterwards; which bells ring."""
+        writer.work_rings = writer.events_ring = False
+        try:
+            writer.execute("BEGIN IMMEDIATE")
+            for work in batch:
+                self._try(writer, work)
+            self._at_commit("before-commit")
+            writer.execute("COMMIT")
+        except BaseException as error:
+            self._give_up(writer, batch, error)
+            return False, False
+        self.batches += 1
+        self.works += len(batch)
+        try:
+            self._at_commit("after-commit")
+        except BaseException as error:
+            for work in batch:
+                work.error = error
+        return writer.work_rings, writer.events_ring
+
+    def _try(self, writer: WriteConnection, work: _Work) -> None:
+        """One work in its savepoint. Raises only when the whole transaction is gone."""
+        writer.execute("SAVEPOINT work")
+        try:
+            work.result = work.function(writer)
+        except BaseException as error:
+            work.error = store_error(error, self.path) if isinstance(error, sqlite3.Error) else error
+            if not writer.in_transaction:  # SQLite gives up all of it when the disk fails
+                raise
+            writer.execute("ROLLBACK TO work")
+        writer.execute("RELEASE work")
+
+    def _give_up(self, writer: WriteConnection, batch: list[_Work], error: BaseException) -> None:
+        if writer.in_transaction:
+            with suppress(sqlite3.Error):
+                writer.execute("ROLLBACK")
+        told = store_error(error, self.path) if isinstance(error, sqlite3.Error) else error
+        for work in batch:
+            if work.error is None or isinstance(work.error, StoreError):
+                work.error = told
+
+    def _snapshot(self, reader: sqlite3.Connection, function: Callable[[sqlite3.Connection], T]) -> T:
+        try:
+            reader.execute("BEGIN")
+            try:
+                return function(reader)
+            finally:
+                reader.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise store_error(error, self.path) from error
+
+    # On the event loop.
+
+    def _hand_back(self, batch: list[_Work], rings: tuple[bool, bool]) -> None:
+        for work in batch:
+            answer = work.answer
+            if answer is None or answer.done():
+                continue
+            if work.error is not None:
+                answer.set_exception(work.error)
+            else:
+                answer.set_result(work.result)
+        self._ring(*rings)
+
+    def _ring(self, has_work: bool, has_events: bool) -> None:
+        for ring in (*(self._ring_work if has_work else ()), *(self._ring_events if has_events else ())):
+            ring()
+
+    # The file.
+
+    def _connect(self, kind: type[Connection]) -> Connection:
+        connection = sqlite3.connect(
+            self.path,
+            timeout=_BUSY_SECONDS,
+            isolation_level=None,
+            check_same_thread=False,
+            cached_statements=_STATEMENTS_MAX,
+            factory=kind,
+        )
+        for pragma in (
+            "journal_mode = WAL",
+            "synchronous = FULL",
+            "foreign_keys = ON",
+            "recursive_triggers = ON",
+            "temp_store = MEMORY",
+            f"journal_size_limit = {_JOURNAL_OCTETS_MAX}",
+            f"cache_size = -{_CACHE_KIBIBYTES}",
+        ):
+            connection.execute(f"PRAGMA {pragma}")
+        return connection
+
+    def _let_go(self) -> None:
+        for connection in (self._reader, self._writer):
+            if connection is not None:
+                connection.close()
+        self._reader = self._writer = None
+        self._lock.free()
+
+
+Connection = TypeVar("Connection", bound=sqlite3.Connection)

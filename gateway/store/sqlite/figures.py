@@ -1,0 +1,61 @@
+"""What metrics and health show, counted in SQLite. Nothing here walks over orders: triggers keep the counts, and the
+oldest of a kind is the first in an index (``migrations/0002_service.sql``)."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from gateway.orders import PRIORITY_OF_RANK, OrderState
+from gateway.store.records import Figures
+from gateway.store.sqlite.times import moment_or_none
+
+_NEAR_END = 0xC000_0000
+"""Three quarters of a counter's range; the index ``counter_near_end`` holds those above it."""
+
+# Lanes that are free, by (link, rank, due_at): one step in the index for each link that has any, instead of one for
+# each lane. A link is NULL where nobody shares it: the recursion ends on NULL, and looks there, too.
+_OLDEST_DUE = """
+WITH RECURSIVE
+    shared (link) AS (
+        SELECT min(link) FROM lane WHERE owner IS NULL AND due_at IS NOT NULL
+        UNION ALL
+        SELECT (SELECT min(link) FROM lane WHERE owner IS NULL AND due_at IS NOT NULL AND link > shared.link)
+        FROM shared WHERE shared.link IS NOT NULL
+    )
+SELECT min(due_at) FROM (
+    SELECT (
+        SELECT min(due_at) FROM lane WHERE owner IS NULL AND due_at IS NOT NULL AND link IS shared.link AND rank = ?1
+    ) AS due_at FROM shared
+)
+"""
+
+
+def figures(connection: sqlite3.Connection, path: Path) -> Figures:
+    """``path`` is the database's; its size counts with what is not yet moved into it from its log."""
+    waiting, dead = connection.execute("SELECT ifnull(sum(waiting), 0), ifnull(sum(dead), 0) FROM webhook").fetchone()
+    (near_end,) = connection.execute("SELECT count(*) FROM counter WHERE next_own > ?", (_NEAR_END,)).fetchone()
+    (doubt,) = connection.execute("SELECT min(since) FROM doubt").fetchone()
+    due = [connection.execute(_OLDEST_DUE, (rank,)).fetchone()[0] for rank in PRIORITY_OF_RANK]
+    return Figures(
+        orders=_orders(connection),
+        oldest_doubt_at=moment_or_none(doubt),
+        oldest_due_at=moment_or_none(min((at for at in due if at is not None), default=None)),
+        webhooks_waiting=waiting,
+        webhooks_dead=dead,
+        counters_near_end=near_end,
+        file_octets=_octets(path) + _octets(path.with_name(f"{path.name}-wal")),
+    )
+
+
+def _orders(connection: sqlite3.Connection) -> Mapping[tuple[OrderState, str | None], int]:
+    rows = connection.execute("SELECT state, reason, orders FROM order_count WHERE orders > 0")
+    return {(OrderState(state), reason or None): orders for state, reason, orders in rows}
+
+
+def _octets(path: Path) -> int:
+    with suppress(FileNotFoundError):
+        return path.stat().st_size
+    return 0

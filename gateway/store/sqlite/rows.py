@@ -1,0 +1,139 @@
+"""Orders and tokens, from rows to values."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from decimal import Decimal
+from typing import Any
+
+from gateway.orders import PRIORITY_OF_RANK, Amount, OrderKind, OrderState
+from gateway.store.records import OrderRecord, OrderWork, TokenRecord, TokenWork
+from gateway.store.sqlite.database import VaultLike
+from gateway.store.sqlite.sealed import open_before, open_token
+from gateway.store.sqlite.times import moment, moment_or_none
+from gateway.verdict import Credited, Outcome
+
+ORDER_COLUMNS = """
+    orders.number, orders.id, meter.id, orders.rank, orders.state, orders.reason, orders.maybe_delivered,
+    orders.created_at, orders.changed_at, orders.due_at, orders.not_before, orders.expires_at,
+    orders.attempts, orders.doubts, orders.key, orders.new_key
+"""
+SELECT_ORDER = f"SELECT {ORDER_COLUMNS} FROM orders JOIN meter ON meter.number = orders.meter"
+
+_SELECT_TOKENS = """
+    SELECT token.position, token.last_digits, token.kind, token.amount, token.unit, token.tries,
+        ifnull(outcome.verdict, token.verdict), ifnull(outcome.credited, token.credited),
+        CASE WHEN outcome.at IS NULL THEN token.status_code ELSE outcome.status_code END,
+        CASE WHEN outcome.at IS NULL THEN token.reason ELSE outcome.reason END,
+        CASE WHEN outcome.at IS NULL THEN token.evidence ELSE outcome.evidence END,
+        ifnull(outcome.details, token.details)
+    FROM token LEFT JOIN outcome USING (order_number, position)
+    WHERE token.order_number = ? ORDER BY token.position
+"""
+_SELECT_WORK = """
+    SELECT id, state, maybe_delivered, rank, attempts, doubts, not_before, expires_at FROM orders WHERE number = ?
+"""
+_SELECT_OPEN_TOKENS = """
+    SELECT token.position, token.sealed, token.kind, token.amount, token.unit, token.tries, token.before
+    FROM token LEFT JOIN outcome USING (order_number, position)
+    WHERE token.order_number = ? AND outcome.at IS NULL ORDER BY token.position
+"""
+
+
+def order_record(connection: sqlite3.Connection, row: tuple[Any, ...]) -> OrderRecord:
+    """From a row of ``SELECT_ORDER``; reads its tokens."""
+    tokens = tuple(_token_record(*found) for found in connection.execute(_SELECT_TOKENS, (row[0],)))
+    return OrderRecord(
+        number=row[0],
+        id=row[1],
+        meter=row[2],
+        priority=PRIORITY_OF_RANK[row[3]],
+        state=OrderState(row[4]),
+        reason=row[5],
+        maybe_delivered=bool(row[6]),
+        created_at=moment(row[7]),
+        changed_at=moment(row[8]),
+        due_at=moment_or_none(row[9]),
+        not_before=moment_or_none(row[10]),
+        expires_at=moment_or_none(row[11]),
+        attempts=row[12],
+        doubts=row[13],
+        key=None if row[14] is None else json.loads(row[14]),
+        new_key=None if row[15] is None else json.loads(row[15]),
+        tokens=tokens,
+    )
+
+
+def order_by_id(connection: sqlite3.Connection, order_id: str) -> OrderRecord | None:
+    row = connection.execute(f"{SELECT_ORDER} WHERE orders.id = ?", (order_id,)).fetchone()
+    return None if row is None else order_record(connection, row)
+
+
+def order_work(connection: sqlite3.Connection, vault: VaultLike, number: int) -> OrderWork:
+    """What a lane's holder needs of an open order, its tokens opened."""
+    order_id, state, mark, rank, attempts, doubts, not_before, expires_at = connection.execute(
+        _SELECT_WORK, (number,)
+    ).fetchone()
+    tokens = tuple(
+        _token_work(vault, order_id, row) for row in connection.execute(_SELECT_OPEN_TOKENS, (number,)).fetchall()
+    )
+    return OrderWork(
+        number=number,
+        id=order_id,
+        state=OrderState(state),
+        maybe_delivered=bool(mark),
+        priority=PRIORITY_OF_RANK[rank],
+        tokens=tokens,
+        attempts=attempts,
+        doubts=doubts,
+        not_before=moment_or_none(not_before),
+        expires_at=moment_or_none(expires_at),
+    )
+
+
+def _token_work(vault: VaultLike, order_id: str, row: tuple[Any, ...]) -> TokenWork:
+    position, sealed, kind, amount, unit, tries, sealed_before = row
+    before, account_before = open_before(vault, sealed_before, order_id, position)
+    return TokenWork(
+        position=position,
+        token=open_token(vault, sealed, order_id, position),
+        kind=OrderKind(kind),
+        amount=_amount(amount, unit),
+        tries=tries,
+        before=before,
+        account_before=account_before,
+    )
+
+
+def _token_record(
+    position: int,
+    last_digits: str,
+    kind: str,
+    amount: str | None,
+    unit: str | None,
+    tries: int,
+    verdict: str | None,
+    credited: str | None,
+    status_code: int | None,
+    reason: str | None,
+    evidence: str | None,
+    details: str | None,
+) -> TokenRecord:
+    return TokenRecord(
+        position=position,
+        masked=f"…{last_digits}",
+        kind=OrderKind(kind),
+        amount=_amount(amount, unit),
+        tries=tries,
+        verdict=None if verdict is None else Outcome(verdict),
+        credited=None if credited is None else Credited(credited),
+        status_code=status_code,
+        reason=reason,
+        evidence=evidence,
+        details={} if details is None else json.loads(details),
+    )
+
+
+def _amount(value: str | None, unit: str | None) -> Amount | None:
+    return None if value is None or unit is None else Amount(Decimal(value), unit)

@@ -1,0 +1,145 @@
+"""An order's story, line by line: what is appended to the store, streamed to who watches, and sent to webhooks. Pure.
+
+Every line has a name that programs know it by (``docs/api.md`` lists them) and a ``text`` that people read.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from gateway.events import DoubtArisen, Judged, Reached, SendStarted, StatusRead
+from gateway.orders import Amount, Order, OrderState
+from gateway.shown import printable
+from gateway.store.records import NewEvent, Resolution
+from gateway.verdict_words import account_words, as_json, verdict_line
+
+FINAL_OR_HELD = ("order.accepted", "order.rejected", "order.held", "order.expired", "order.cancelled")
+"""What a webhook is told of if it does not choose, and where somebody who watches an order stops."""
+
+
+def _event(name: str, text: str, position: int | None = None, **details: object) -> NewEvent:
+    return NewEvent(name=name, position=position, details={"text": printable(text), **details})
+
+
+# What callers and operators do.
+
+
+def order_created(order: Order) -> NewEvent:
+    tokens = ", ".join(ordered.token.masked for ordered in order.tokens)
+    waits = f", not before {_words(order.not_before)}" if order.not_before else ""
+    ends = f", expires at {_words(order.expires_at)}" if order.expires_at else ""
+    return _event("order.created", f"taken: {tokens} for meter {order.meter}, priority {order.priority}{waits}{ends}")
+
+
+def order_cancelled(who: str) -> NewEvent:
+    return _event("order.cancelled", f"cancelled by {who}; nothing was sent", who=who)
+
+
+def order_resolved(resolution: Resolution, who: str) -> NewEvent:
+    text = f"{who} decided: {resolution.credited}; {resolution.note}"
+    return _event("order.resolved", text, who=who, decision=resolution.credited.value, note=printable(resolution.note))
+
+
+def reconcile_requested(who: str) -> NewEvent:
+    return _event("order.reconcile_requested", f"{who} lets the meter be read again", who=who)
+
+
+def order_retried(who: str) -> NewEvent:
+    return _event("order.retried", f"{who} lets it be tried again; it cannot have arrived", who=who)
+
+
+def order_accepted_by(who: str) -> NewEvent:
+    return _event("order.accepted", f"accepted on the word of {who}", who=who)
+
+
+def order_rejected_by(who: str) -> NewEvent:
+    return _event("order.rejected", f"rejected on the word of {who}", who=who)
+
+
+# What time and the store do.
+
+
+def order_expired() -> NewEvent:
+    return _event("order.expired", "its time is over; nothing was sent")
+
+
+def order_held_expired() -> NewEvent:
+    text = "its time is over, and a part of it was delivered: a person has to decide about the rest"
+    return _event("order.held", text, reason="expired")
+
+
+def order_restored() -> NewEvent:
+    text = "the store was restored from a backup: the meter is read before anything is sent"
+    return _event("order.restored", text, reason="restored")
+
+
+def found_after_restart() -> NewEvent:
+    text = "in doubt: the service stopped while the token was on its way; the meter is read before anything is sent"
+    return _event("order.in_doubt", text, reason="restart")
+
+
+def reconciling() -> NewEvent:
+    return _event("order.reconciling", "reading the meter back")
+
+
+# What a delivery does.
+
+
+def reached(event: Reached) -> NewEvent:
+    title = f" {event.system_title.hex().upper()}" if event.system_title else ""
+    unchecked = "".join(f"; it has no {what} to check" for what in event.unchecked)
+    return _event("meter.reached", f"associated with the meter{title}; {account_words(event.account)}{unchecked}")
+
+
+def sending(event: SendStarted, position: int) -> NewEvent:
+    again = "" if event.tries == 1 else f", try {event.tries}"
+    return _event("order.sending", f"{event.token.masked} intent: entering it now{again}", position, tries=event.tries)
+
+
+def pending(event: StatusRead, position: int) -> NewEvent:
+    is_shown = event.status is not None and event.verdict.reason != "not-shown-yet"
+    words = event.status.words if event.status and is_shown else "the meter does not show it yet"
+    return _event("order.pending", f"{event.token.masked} pending: {words}; reading again", position)
+
+
+def in_doubt(event: DoubtArisen, position: int) -> NewEvent:
+    verdict = event.verdict
+    what = verdict.detail or verdict.reason
+    text = f"{event.token.masked} in doubt: {what}; associating anew to read it back"
+    return _event("order.in_doubt", text, position, reason=verdict.reason)
+
+
+_STATE_EVENTS = {
+    OrderState.ACCEPTED: "order.accepted",
+    OrderState.REJECTED: "order.rejected",
+    OrderState.HELD: "order.held",
+    OrderState.IN_DOUBT: "order.in_doubt",
+    OrderState.WAITING: "order.postponed",
+    OrderState.QUEUED: "order.token_accepted",
+}
+
+
+def settled(
+    judged: Judged, position: int, state: OrderState, amount: Amount | None = None, due_at: datetime | None = None
+) -> NewEvent:
+    """One try is over, and the order is in ``state`` by it."""
+    text = verdict_line(judged, amount)
+    if due_at is not None:
+        text += f"; {'reading' if state is OrderState.IN_DOUBT else 'trying'} again at {_words(due_at)}"
+    details = as_json(judged)
+    due = {} if due_at is None else {"due_at": due_at.isoformat()}
+    return _event(_STATE_EVENTS[state], text, position, **details, **due)
+
+
+def postponed(reason: str, detail: str, due_at: datetime) -> NewEvent:
+    """The meter was not reached; nothing was sent."""
+    text = f"not reached ({reason}): {detail}; trying again at {_words(due_at)}"
+    return _event("order.postponed", text, reason=reason, due_at=due_at.isoformat())
+
+
+def held(reason: str, detail: str) -> NewEvent:
+    return _event("order.held", f"held ({reason}): {detail}", reason=reason)
+
+
+def _words(moment: datetime) -> str:
+    return f"{moment + timedelta(microseconds=500_000):%Y-%m-%d %H:%M:%S} UTC"
