@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager
@@ -302,7 +303,8 @@ def _words(error: Exception) -> str:
         case aiohttp.ClientConnectorCertificateError():
             return f"its certificate is not trusted ({error.certificate_error}); --ca-file names who is"
         case aiohttp.ClientConnectorError():
-            return f"cannot be reached: {error.os_error.strerror or error.os_error}"
+            number = error.os_error.errno
+            return f"cannot be reached: {os.strerror(number) if number and number > 0 else error.os_error}"
         case aiohttp.ConnectionTimeoutError():
             return "cannot be reached: no answer to the connection"
         case TimeoutError():

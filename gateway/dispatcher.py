@@ -10,19 +10,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from gateway.links import LinkUse
-from gateway.meters import Meter
 from gateway.orders import Priority
-from gateway.session import Connect
 from gateway.store.records import LaneClaim, LinkRecord
 from gateway.store.store import Lanes, StoreBroken, StoreError
-from transports.channel import Link, NotSentError
+from transports.channel import NotSentError
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +32,9 @@ _GATHER_SECONDS = 0.002
 _URGENT_RANKS = (Priority.CREDIT.rank, Priority.OPERATOR.rank)
 _ALL_RANKS = (*_URGENT_RANKS, Priority.CAMPAIGN.rank)
 
-RunLane = Callable[[LaneClaim, Connect], Coroutine[Any, Any, None]]
+Turn = Callable[[], Awaitable[None]]
+"""Awaited before each association that is begun. Raises ``NotSentError``."""
+RunLane = Callable[[LaneClaim, Turn], Coroutine[Any, Any, None]]
 
 
 class MeterBusy(Exception):
@@ -62,18 +62,17 @@ class Dispatcher:
         self,
         lanes: Lanes,
         run_lane: RunLane,
-        connect: Connect,
         limits: DispatchLimits,
         *,
         now: Callable[[], datetime],
     ) -> None:
         self._lanes = lanes
         self._run_lane = run_lane
-        self._connect = connect
         self.limits = limits
         self._now = now
         self.links = LinkUse()
         self._running: dict[asyncio.Task[None], LaneClaim] = {}
+        self._by_meter: dict[str, asyncio.Task[None]] = {}
         self._campaigns = 0
         self._bell = asyncio.Event()
         self._ended = asyncio.Event()
@@ -172,17 +171,26 @@ class Dispatcher:
 
     def _start(self, group: asyncio.TaskGroup, claim: LaneClaim) -> None:
         is_campaign = claim.work is not None and claim.work.priority is Priority.CAMPAIGN
-        task = group.create_task(self._run_lane(claim, self._limited_connect(claim.link)))
+        task = group.create_task(self._run(claim, self._by_meter.get(claim.meter)))
         self._running[task] = claim
+        self._by_meter[claim.meter] = task
         self._campaigns += is_campaign
         self.links.enter(claim.link)
 
         def ended(task: asyncio.Task[None]) -> None:
             del self._running[task]
+            if self._by_meter.get(claim.meter) is task:
+                del self._by_meter[claim.meter]
             self._campaigns -= is_campaign
             self._leave(claim.link)
 
         task.add_done_callback(ended)
+
+    async def _run(self, claim: LaneClaim, previous: asyncio.Task[None] | None) -> None:
+        if previous is not None:
+            # The lane was given back in the commit of its last order; its association is still saying good-bye.
+            await asyncio.wait((previous,))
+        await self._run_lane(claim, self._turns(claim.link))
 
     def _leave(self, link: str) -> None:
         was_full = self._places <= 1
@@ -194,10 +202,10 @@ class Dispatcher:
         self._bell.set()
         self._ended.set()
 
-    def _limited_connect(self, link: str) -> Connect:
-        """``connect`` that waits for its turn on the link, and begins nothing where it is paused."""
+    def _turns(self, link: str) -> Turn:
+        """Waits for the next turn to begin an association on the link; where it is paused, there is none."""
 
-        async def connect(meter: Meter) -> Link:
+        async def turn() -> None:
             if self.links.is_paused(link):
                 raise NotSentError(f"link {link} is paused")
             wait = self.links.seconds_to_turn(link, asyncio.get_running_loop().time())
@@ -207,17 +215,18 @@ class Dispatcher:
                 except asyncio.CancelledError:
                     self.links.give_back_turn(link)
                     raise
-            return await self._connect(meter)
 
-        return connect
+        return turn
 
     @asynccontextmanager
-    async def meter_alone(self, meter_id: str, wait_seconds: float) -> AsyncIterator[tuple[LaneClaim, Connect]]:
+    async def meter_alone(self, meter_id: str, wait_seconds: float) -> AsyncIterator[tuple[LaneClaim, Turn]]:
         """A meter's lane for something else than its orders, within its link's limits. Raises ``MeterBusy``,
         ``LookupError``, ``StoreError``."""
         claim = await self._claim_meter(meter_id, wait_seconds)
         try:
-            yield claim, self._limited_connect(claim.link)
+            if previous := self._by_meter.get(meter_id):
+                await asyncio.wait((previous,))
+            yield claim, self._turns(claim.link)
         finally:
             self._leave(claim.link)
             await self._lanes.release(claim)

@@ -14,7 +14,7 @@ from pathlib import Path
 from gateway.vault import KEY_OCTETS, KeyEncryptionKey, VaultError
 
 VARIABLE = "STSGATE_KEY_ENCRYPTION_KEY"
-FILE_VARIABLE = "STSGATE_KEY_FILE"
+FILE_VARIABLE = "STSGATE_SERVICE_KEY_FILE"
 FILE_NAME = "key-encryption.key"
 _EXPECTED = f"expected {KEY_OCTETS} octets as base64, or as {2 * KEY_OCTETS} hexadecimal digits"
 _FILE_OCTETS_MAX = 1024
@@ -30,7 +30,7 @@ class KeySource:
 
     @classmethod
     def of(cls, data_dir: Path, environment: Mapping[str, str], key_file: Path | None = None) -> KeySource:
-        """The variable, else the file that the setting ``key_file`` names, else the one in the data directory."""
+        """The variable with the key itself, else the file that was named, else the one in the data directory."""
         named = environment.get(FILE_VARIABLE)
         chosen = key_file or (Path(named) if named else data_dir / FILE_NAME)
         return cls(chosen, environment.get(VARIABLE) or None)
@@ -60,7 +60,7 @@ def read_key_file(path: Path) -> KeyEncryptionKey | None:
         return None
     except OSError as error:
         raise VaultError(f"{path}: {error.strerror}") from None
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         mode = os.fstat(descriptor).st_mode
         if not stat.S_ISREG(mode):
             raise VaultError(f"{path} is not a file")
@@ -68,7 +68,9 @@ def read_key_file(path: Path) -> KeyEncryptionKey | None:
             raise VaultError(
                 f"{path} holds a key-encryption key, and others than its owner may use it: chmod 600 {path}"
             )
-        octets = file.read(_FILE_OCTETS_MAX + 1)
+        octets = os.read(descriptor, _FILE_OCTETS_MAX)
+    finally:
+        os.close(descriptor)
     return _parse(octets.decode("ascii", "replace"), str(path))
 
 

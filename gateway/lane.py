@@ -13,6 +13,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from random import Random
 from typing import TypeVar
 
@@ -25,7 +26,7 @@ from gateway.orders import Change, IllegalChange
 from gateway.session import Connect
 from gateway.shown import without_secrets
 from gateway.store.records import LaneClaim, NewEvent, NextHead, OrderWork, Step, TokenWork
-from gateway.store.store import LaneLost, Lanes, StoreError
+from gateway.store.store import LaneLost, Lanes, StoreBroken, StoreError
 from gateway.verdict import Credited, Outcome, Verdict
 
 logger = logging.getLogger(__name__)
@@ -44,13 +45,14 @@ class LaneTools:
     now: Callable[[], datetime]
     rng: Random
     rules: RetryRules
-    connect: Connect
     doubt_rounds_max: int = 1
     """Associations anew at once for a token in doubt; later ones come with the store's waits between them."""
     must_stop: Callable[[], bool] = lambda: False
     """Asked between orders: the service is stopping, or the link is paused."""
     on_settled: Callable[[OrderWork, Change, Judged], None] = lambda _work, _change, _judged: None
     """Told what a try came to, before it is written: for metrics and the log."""
+    on_order: Callable[[OrderWork], None] = lambda _work: None
+    """Told which order has its turn."""
 
 
 @dataclass(slots=True)
@@ -73,7 +75,14 @@ class LaneRun:
     """Works on one claim until its lane has nothing more that is due. One use, one task."""
 
     def __init__(
-        self, claim: LaneClaim, meter: Meter, hours: MeterHours, keeper: CounterKeeper, tools: LaneTools
+        self,
+        claim: LaneClaim,
+        meter: Meter,
+        *,
+        hours: MeterHours,
+        keeper: CounterKeeper,
+        connect: Connect,
+        tools: LaneTools,
     ) -> None:
         self._claim = claim
         self._meter = meter
@@ -82,7 +91,7 @@ class LaneRun:
         self._lanes = tools.lanes
         self._current: _Current | None = None
         self._delivery = Delivery(
-            meter, self._record, connect=tools.connect, keeper=keeper, doubt_rounds_max=tools.doubt_rounds_max
+            meter, self._record, connect=connect, keeper=keeper, doubt_rounds_max=tools.doubt_rounds_max
         )
 
     async def run(self) -> None:
@@ -91,7 +100,7 @@ class LaneRun:
         try:
             while work is not None:
                 if self._tools.must_stop():
-                    await self._give_back()
+                    await give_back(self._claim, self._tools)
                     break
                 work = await self._order(work)
             await self._delivery.release()
@@ -100,16 +109,19 @@ class LaneRun:
         except IllegalChange as error:
             # Cancelled, or resolved, between the claim and the intent: nothing was sent.
             logger.info("order changed meanwhile: %s", error, extra={"meter": self._claim.meter})
-            await self._give_back()
+            await give_back(self._claim, self._tools)
+        except StoreBroken:
+            raise
         except StoreError as error:
             # The intent could not be written, so nothing was sent.
             logger.error("the store fails, nothing is sent: %s", error, extra={"meter": self._claim.meter})
-            await self._give_back()
+            await give_back(self._claim, self._tools)
         finally:
             await self._delivery.close()
 
     async def _order(self, work: OrderWork) -> OrderWork | None:
         """All tokens of one order, as far as they go; gives the lane's next order."""
+        self._tools.on_order(work)
         while True:
             current = self._current = _Current(work)
             if is_over(work, self._tools.now()) and not work.tokens[0].tries:
@@ -200,18 +212,24 @@ class LaneRun:
             events=(*current.events, *step.events),
         )
         current.events.clear()
-        return await self._until_written(lambda: self._lanes.step(self._claim, current.work.number, step, then))
+        number = current.work.number
+        return await _until_written(self._claim, lambda: self._lanes.step(self._claim, number, step, then))
 
-    async def _give_back(self) -> None:
-        await self._until_written(lambda: self._lanes.release(self._claim))
 
-    async def _until_written(self, write: Callable[[], Awaitable[T]]) -> T:
-        while True:
-            try:
-                return await write()
-            except StoreError as error:
-                logger.error("the store fails, trying again: %s", error, extra={"meter": self._claim.meter})
-            await asyncio.sleep(_STORE_RETRY_SECONDS)
+async def give_back(claim: LaneClaim, tools: LaneTools) -> None:
+    """Leave the lane to whoever comes next, as soon as the store can write that."""
+    await _until_written(claim, lambda: tools.lanes.release(claim))
+
+
+async def _until_written(claim: LaneClaim, write: Callable[[], Awaitable[T]]) -> T:
+    while True:
+        try:
+            return await write()
+        except StoreBroken:
+            raise
+        except StoreError as error:
+            logger.error("the store fails, trying again: %s", error, extra={"meter": claim.meter})
+        await asyncio.sleep(_STORE_RETRY_SECONDS)
 
 
 async def hold_unusable(claim: LaneClaim, tools: LaneTools, error: Exception) -> None:
@@ -220,15 +238,14 @@ async def hold_unusable(claim: LaneClaim, tools: LaneTools, error: Exception) ->
     words = without_secrets(str(error))
     try:
         while work is not None:
-            token = work.tokens[0]
-            credited = Credited.UNKNOWN if token.tries else Credited.NO
-            judged = Judged(token.token, Verdict(Outcome.HELD, credited, "config", "1", detail=words))
-            step = Step(
-                change=Change.HOLD,
-                outcomes=((token.position, judged),),
-                reason="config",
-                events=(timeline.held("config", words),),
-            )
-            work = await tools.lanes.step(claim, work.number, step, NextHead.NEXT)
-    except (LaneLost, StoreError) as failure:
-        logger.warning("orders not held: %s", failure, extra={"meter": claim.meter})
+            step = _unusable(work.tokens[0], words)
+            work = await _until_written(claim, partial(tools.lanes.step, claim, work.number, step, NextHead.NEXT))
+    except LaneLost as lost:
+        logger.warning("orders not held: %s", lost, extra={"meter": claim.meter})
+
+
+def _unusable(token: TokenWork, words: str) -> Step:
+    credited = Credited.UNKNOWN if token.tries else Credited.NO
+    judged = Judged(token.token, Verdict(Outcome.HELD, credited, "config", "1", detail=words))
+    events = (timeline.held("config", words),)
+    return Step(change=Change.HOLD, outcomes=((token.position, judged),), reason="config", events=events)

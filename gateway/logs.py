@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from collections import OrderedDict
 from datetime import UTC, datetime
 from typing import IO
 
@@ -18,8 +17,6 @@ from gateway.shown import printable, without_secrets
 
 FIELDS = ("order", "meter", "link", "webhook", "key")
 """What a line may be about: ids, never contents."""
-AWAY_MAX = 100_000
-"""Meters of which is remembered that they are away; the one that was first is forgotten first."""
 
 
 def configure_logs(level: str, form: str, stream: IO[str] | None = None) -> None:
@@ -91,27 +88,3 @@ class JsonFormatter(_MaskingFormatter):
         if exception := self.exception(record):
             shown["exception"] = exception
         return json.dumps(shown, ensure_ascii=False)
-
-
-class Presence:
-    """One line when a meter goes away, and one when it is back: not one for each try."""
-
-    def __init__(self, logger: logging.Logger, away_max: int = AWAY_MAX) -> None:
-        self._logger = logger
-        self._away_max = away_max
-        self._away: OrderedDict[str, datetime] = OrderedDict()
-
-    def away(self, meter: str, reason: str, now: datetime) -> None:
-        """It was not reached."""
-        if meter in self._away:
-            return
-        self._away[meter] = now
-        if len(self._away) > self._away_max:
-            self._away.popitem(last=False)
-        self._logger.warning("away: %s", reason, extra={"meter": meter})
-
-    def back(self, meter: str, now: datetime) -> None:
-        """It was reached."""
-        since = self._away.pop(meter, None)
-        if since is not None:
-            self._logger.info("back after %.0f s", (now - since).total_seconds(), extra={"meter": meter})

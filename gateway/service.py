@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from random import Random
 from typing import Any
@@ -19,18 +19,21 @@ from pydantic import ValidationError
 from cosem_objects.errors import SettingError
 from gateway.consequence import MeterHours, RetryRules
 from gateway.counters import CounterBook
-from gateway.dispatcher import Dispatcher, DispatchLimits
+from gateway.dispatcher import Dispatcher, DispatchLimits, Turn
 from gateway.events import Judged
-from gateway.lane import LaneRun, LaneTools, hold_unusable
+from gateway.lane import LaneRun, LaneTools, give_back, hold_unusable
 from gateway.meter_body import MeterBody
 from gateway.meter_reading import REPORT, read_meter, to_json
 from gateway.meters import Meter
+from gateway.order_traces import OrderTraces
 from gateway.orders import Change
 from gateway.session import Connect, connect
 from gateway.store.records import LaneClaim, LinkRecord, OrderWork
 from gateway.store.store import Store, StoreBroken, StoreError
 from gateway.verdict import Outcome
+from transports.channel import Link
 from transports.endpoint import EndpointError
+from transports.trace import Trace
 
 logger = logging.getLogger(__name__)
 
@@ -61,6 +64,8 @@ class ServiceOptions:
     """How long orders are kept after they ended; None = for ever."""
     readback_wait_seconds: float = 30.0
     """How long a readback waits for a meter that is busy."""
+    traces_kept: int = 0
+    """Of how many orders the latest trace is kept in memory. Only when the service starts."""
 
 
 OnSettled = Callable[[OrderWork, Change, Judged], None]
@@ -80,7 +85,7 @@ class Service:
         *,
         now: Callable[[], datetime],
         rng: Random,
-        connect: Connect = connect,
+        connect: Callable[..., Awaitable[Link]] = connect,
         on_settled: OnSettled = _unheard,
     ) -> None:
         self._store = store
@@ -92,7 +97,9 @@ class Service:
         self._meters: OrderedDict[tuple[str, int], tuple[Meter, MeterHours]] = OrderedDict()
         self._away: dict[str, None] = {}
         self._links_changed = asyncio.Event()
-        self.dispatcher = Dispatcher(store.lanes, self._run_lane, connect, options.limits, now=now)
+        self._connect = connect
+        self.traces = OrderTraces(options.traces_kept, now)
+        self.dispatcher = Dispatcher(store.lanes, self._run_lane, options.limits, now=now)
 
     def reload(self, options: ServiceOptions) -> None:
         """Work with these from now on."""
@@ -133,25 +140,24 @@ class Service:
     async def readback(self, meter_id: str) -> dict[str, Any]:
         """What the meter says about itself (``docs/readback.md``). Raises ``MeterBusy``, ``LookupError`` for no such
         meter, ``SettingError``, ``EndpointError``, ``StoreError``."""
-        async with self.dispatcher.meter_alone(meter_id, self._options.readback_wait_seconds) as (claim, links):
+        async with self.dispatcher.meter_alone(meter_id, self._options.readback_wait_seconds) as (claim, turn):
             meter, _ = await self._meter(claim)
+            links = self._links(turn)
             keeper = self._book.keeper(meter_id, meter, links)
             findings = await read_meter(meter, REPORT, links, keeper)
         return to_json(meter, REPORT, findings)
 
     # One lane.
 
-    async def _run_lane(self, claim: LaneClaim, links: Connect) -> None:
-        tools = LaneTools(
-            lanes=self._store.lanes,
-            now=self._now,
-            rng=self._rng,
-            rules=self._options.rules,
-            connect=links,
-            doubt_rounds_max=self._options.doubt_rounds_max,
-            must_stop=lambda: self.dispatcher.must_stop(claim.link),
-            on_settled=self._settled,
-        )
+    def _links(self, turn: Turn, trace: Trace | None = None) -> Connect:
+        async def links(meter: Meter) -> Link:
+            await turn()
+            return await (self._connect(meter) if trace is None else self._connect(meter, trace))
+
+        return links
+
+    async def _run_lane(self, claim: LaneClaim, turn: Turn) -> None:
+        tools = self._tools(claim)
         try:
             meter, hours = await self._meter(claim)
         except (SettingError, EndpointError, ValidationError, LookupError) as error:
@@ -161,9 +167,28 @@ class Service:
             raise
         except StoreError as error:
             logger.error("the store fails, nothing is sent: %s", error, extra={"meter": claim.meter})
-            await self._store.lanes.release(claim)
+            await give_back(claim, tools)
             return
-        await LaneRun(claim, meter, hours, self._book.keeper(claim.meter, meter, links), tools).run()
+        traced = self.traces.begin(meter)
+        if traced is None:
+            links = self._links(turn)
+        else:
+            trace, ring = traced
+            links = self._links(turn, trace)
+            tools = replace(tools, on_order=lambda work: self.traces.remember(work.id, ring))
+        keeper = self._book.keeper(claim.meter, meter, links)
+        await LaneRun(claim, meter, hours=hours, keeper=keeper, connect=links, tools=tools).run()
+
+    def _tools(self, claim: LaneClaim) -> LaneTools:
+        return LaneTools(
+            lanes=self._store.lanes,
+            now=self._now,
+            rng=self._rng,
+            rules=self._options.rules,
+            doubt_rounds_max=self._options.doubt_rounds_max,
+            must_stop=lambda: self.dispatcher.must_stop(claim.link),
+            on_settled=self._settled,
+        )
 
     async def _meter(self, claim: LaneClaim) -> tuple[Meter, MeterHours]:
         key = (claim.meter, claim.meter_version)

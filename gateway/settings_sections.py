@@ -6,42 +6,15 @@ two in both directions. A text that is empty stands for "not set": TOML has no w
 
 from __future__ import annotations
 
-import ipaddress
-import re
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from gateway.http_address import FORM, split_http_address
 from gateway.webhook_message import check_installation
 
-HttpAddress = tuple[str, int]
-_HTTP_FORM = "HOST:PORT, such as 127.0.0.1:8321 or [::1]:8321"
 _INSTALLATION_FORM = "1 to 64 letters, digits, dots, dashes or underscores"
-_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
-
-
-def split_http_address(text: str) -> HttpAddress:
-    """Host and port of ``127.0.0.1:8321`` or ``[::1]:8321``. Raises ``ValueError``, which says what was expected."""
-    host, colon, port = text.rpartition(":")
-    is_bracketed = host.startswith("[") and host.endswith("]")
-    bare = host[1:-1] if is_bracketed else host
-    is_host = _is_ip_address(bare, 6) if is_bracketed else _HOST.fullmatch(bare)
-    if not (colon and is_host and port.isascii() and port.isdigit() and len(port) <= 5 and int(port) <= 0xFFFF):
-        raise ValueError(f"expected {_HTTP_FORM}")
-    return bare, int(port)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether nobody outside this machine can reach the address."""
-    return host == "localhost" or (_is_ip_address(host, 4, 6) and ipaddress.ip_address(host).is_loopback)
-
-
-def _is_ip_address(text: str, *versions: int) -> bool:
-    try:
-        return ipaddress.ip_address(text).version in versions
-    except ValueError:
-        return False
 
 
 def _http_address(text: str) -> str:
@@ -80,7 +53,7 @@ class Section(BaseModel):
 class ServiceSection(Section):
     """The process: where it listens, what it keeps on disk, how it ends."""
 
-    http: Annotated[str, Form(_HTTP_FORM), AfterValidator(_http_address)] = Field(
+    http: Annotated[str, Form(FORM), AfterValidator(_http_address)] = Field(
         default="127.0.0.1:8321",
         description="Where the API listens. Any other than a loopback address needs TLS or insecure.",
     )
@@ -128,6 +101,9 @@ class DeliverySection(Section):
         default=60.0, description="Wait after the first try that reached nobody; it doubles from try to try."
     )
     longest_wait_seconds: Seconds = Field(default=6 * 3600.0, description="The longest wait between two tries.")
+    doubt_associations: Annotated[int, Field(ge=1, le=100)] = Field(
+        default=1, description="Associations anew at once for a token in doubt, before the waits begin."
+    )
     doubt_rounds: Annotated[int, Field(ge=1, le=1000)] = Field(
         default=100,
         description="Rounds of reading back after a doubt that settle nothing, before a person has to decide.",
@@ -135,11 +111,14 @@ class DeliverySection(Section):
     doubt_first_wait_seconds: Seconds = Field(default=10.0, description="Wait before the second round of reading back.")
     doubt_longest_wait_seconds: Seconds = Field(default=3600.0, description="The longest wait between two rounds.")
     expire_interval_seconds: Seconds = Field(
-        default=5.0, description="How often orders are looked for whose time is over."
+        default=1.0, description="How often orders are looked for whose time is over."
     )
     repair_interval_seconds: Seconds = Field(
         default=60.0,
         description="How often lanes are looked for that sleep though they have work. There should be none.",
+    )
+    readback_wait_seconds: Seconds = Field(
+        default=30.0, description="How long a readback waits for a meter that is busy with orders."
     )
     counter_block: Annotated[int, Field(ge=400, le=1_000_000)] = Field(
         default=1000, description="Invocation counters reserved on disk at a time, for each meter key."
@@ -150,7 +129,7 @@ class LinksSection(Section):
     """Links that nobody gave limits to: how many associations run at a time on one that meters share."""
 
     tcp_concurrency: Annotated[int, Field(ge=1, le=20_000)] = Field(
-        default=10, description="On a host and port that several meters name with tcp://, such as a concentrator."
+        default=8, description="On a host and port that several meters name with tcp://, such as a concentrator."
     )
     hdlc_tcp_concurrency: Annotated[int, Field(ge=1, le=20_000)] = Field(
         default=1, description="The same for hdlc+tcp://: behind it usually is one serial line, for one at a time."
@@ -228,11 +207,10 @@ class WebhooksSection(Section):
 class RetentionSection(Section):
     """How long finished orders are kept. That their tokens were used is never forgotten."""
 
-    days: Annotated[int, Field(ge=1, le=36_500)] = Field(default=730, description="Finished orders and their story.")
-    purge_interval_seconds: Seconds = Field(default=3600.0, description="How often older ones are removed.")
-    purge_batch: Annotated[int, Field(ge=1, le=100_000)] = Field(
-        default=500, description="Orders removed in one transaction."
+    days: Annotated[int, Field(ge=0, le=36_500)] = Field(
+        default=730, description="Finished orders and their story; 0 = for ever."
     )
+    purge_interval_seconds: Seconds = Field(default=3600.0, description="How often older ones are removed.")
 
 
 class HealthSection(Section):

@@ -7,8 +7,16 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator
-from pydantic import WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    WithJsonSchema,
+)
 
 ORDER_ID = r"^[A-Za-z0-9][A-Za-z0-9._:@+=-]{0,99}$"
 SHORT_ID = r"^[a-z0-9][a-z0-9-]{0,62}$"

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, WithJsonSchema
+from pydantic import AfterValidator, Discriminator, Field, Tag, WithJsonSchema
 
 from cosem_objects.errors import TokenFormatError
 from cosem_objects.sts_token import Token
@@ -80,6 +80,13 @@ class TokenBody(Body):
     amount: AmountBody | None = Field(default=None, description="of a credit token")
 
 
+def _form(given: object) -> str:
+    return "as_object" if isinstance(given, dict | TokenBody) else "as_text"
+
+
+GivenToken = Annotated[Annotated[Digits, Tag("as_text")] | Annotated[TokenBody, Tag("as_object")], Discriminator(_form)]
+
+
 class KeyBody(Body):
     """What the caller says of a vending key; never key material."""
 
@@ -96,7 +103,7 @@ class OrderBody(Body):
 
     id: str = Field(pattern=ORDER_ID, description="made by the caller, for ever the name of this one order")
     meter: str = Field(pattern=METER_ID, description="its id in the registry")
-    tokens: tuple[Digits | TokenBody, ...] = Field(min_length=1, max_length=TOKENS_MAX, repr=False)
+    tokens: tuple[GivenToken, ...] = Field(min_length=1, max_length=TOKENS_MAX, repr=False)
     kind: OrderKind | None = Field(default=None, description="of tokens that do not say their own")
     amount: AmountBody | None = Field(default=None, description="of the order's only credit token")
     priority: Priority = Priority.CREDIT
@@ -136,12 +143,12 @@ class OrderBody(Body):
         return tuple(ordered)
 
     def _ordered(self, number: int, given: str | TokenBody) -> OrderedToken:
-        one = given if isinstance(given, TokenBody) else None
-        token = Token(int(given if one is None else one.token))
-        kind = (one and one.kind) or self.kind or kind_of(token)
+        one = given if isinstance(given, TokenBody) else TokenBody.model_construct(token=given)
+        token = Token(int(one.token))
+        kind = one.kind or self.kind or kind_of(token)
         if kind is None:
             raise OrderRefused(f"tokens[{number}]", f"token {token.masked}: class 3 is reserved, no meter takes it")
-        if one is None or one.amount is None:
+        if one.amount is None:
             return OrderedToken(token, kind)
         if kind is not OrderKind.CREDIT:
             raise OrderRefused(f"tokens[{number}].amount", f"a {kind} token has none")

@@ -51,7 +51,7 @@ PROBLEMS: Mapping[str, ProblemKind] = {row.word: row for row in _ROWS}
 FieldErrors: TypeAlias = Sequence[tuple[str, str]]
 """Field and message. A field is written as a path: ``tokens[1].amount``; empty = the body as a whole."""
 
-_encode = json.JSONEncoder(separators=(",", ":")).encode
+encode = json.JSONEncoder(separators=(",", ":")).encode
 
 
 class Problem(Exception):
@@ -84,7 +84,7 @@ class Problem(Exception):
 
     def response(self) -> web.Response:
         return web.Response(
-            body=_encode(self.members()).encode(),
+            body=encode(self.members()).encode(),
             status=self.kind.status,
             content_type=PROBLEM_TYPE,
             headers=self.headers,

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import argparse
 
-from cosem_objects.dlms.describe import Keys
-from cosem_objects.dlms.masking import Masker, TraceDescriber, apdu_name
 from cosem_objects.dlms.settings import SecuritySettings
 from cosem_objects.errors import SettingError
-from transports.trace import Describe, Knowledge, Trace
+from gateway.order_traces import knowledge_of
+from transports.trace import Trace
 from transports.trace_files import TraceTargetError, open_trace
 
 
@@ -31,24 +30,7 @@ def trace_from(args: argparse.Namespace, security: SecuritySettings) -> Trace | 
         if args.trace_secrets:
             raise SettingError("trace-secrets: goes with --trace")
         return None
-    shows_secrets: bool = args.trace_secrets
-    knowledge = Knowledge(
-        new_mask=None if shows_secrets else lambda: Masker().mask,
-        new_describe=lambda: _describer(security, shows_secrets=shows_secrets),
-        name=apdu_name,
-    )
     try:
-        return open_trace(args.trace, knowledge)
+        return open_trace(args.trace, knowledge_of(security, shows_secrets=args.trace_secrets))
     except TraceTargetError as error:
         raise SettingError(f"trace: {error}") from None
-
-
-def _describer(security: SecuritySettings, *, shows_secrets: bool) -> Describe:
-    """For one conversation: what its APDUs say, deciphered with the keys of the meter."""
-    keys = Keys(
-        ek=security.ek,
-        ak=security.ak,
-        client_system_title=security.client_system_title,
-        meter_system_title=security.meter_system_title,
-    )
-    return TraceDescriber(keys, shows_secrets=shows_secrets).describe

@@ -16,9 +16,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.http_address import is_loopback, join_http_address, split_http_address
 from gateway.settings import OPTIONS, OTHER_VARIABLES, Setting, SettingsInvalid, all_settings, load_settings
 from gateway.settings_checks import tls_context
-from gateway.settings_sections import Settings, is_loopback, split_http_address
+from gateway.settings_sections import Settings
 
 ROOT = Path(__file__).parents[2]
 FILE = ROOT / "config" / "gateway.toml"
@@ -197,7 +198,7 @@ def test_all_problems_of_all_layers_are_said_at_once() -> None:
         "logs": "no such section; did you mean log?",
         "metrics.open": "expected true or false",
         "STSGATE_LOG_FORMAT": "expected one of text, json",
-        "STSGATE_RETENTION_DAYS": "expected a whole number from 1 to 36500",
+        "STSGATE_RETENTION_DAYS": "expected a whole number from 0 to 36500",
         "STSGATE_DELIVRY_IN_FLIGHT_MAX": "no such setting; did you mean STSGATE_DELIVERY_IN_FLIGHT_MAX?",
         "STSGATE_WEBHOOKS_TIMEOUT_SECONDS": "expected a number above 0, at most 300",
         "--http": "0.0.0.0 can be reached from outside: expected tls_certificate and tls_key, or insecure",
@@ -344,6 +345,7 @@ def test_certificate_and_key_must_be_there_and_belong_together() -> None:
 )
 def test_an_address_has_a_host_and_a_port(address: str, host: str, port: int) -> None:
     assert split_http_address(address) == (host, port)
+    assert join_http_address(host, port) == address
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
@@ -56,13 +58,8 @@ async def _make(args: argparse.Namespace, client: ServiceClient) -> int:
         made = await client.call("POST", "api-keys", json=body)
         say(as_line(made) if args.json else f"{cell(made.get('id'))}\n{made.get('key')}", sys.stdout)
         return 0
-    path = Path(args.key_file)
-    with _new_file(path) as file:  # before the key is made: it is shown once
-        try:
-            made = await client.call("POST", "api-keys", json=body)
-        except BaseException:
-            path.unlink()
-            raise
+    with _new_file(args.key_file) as file:  # before the key is made: it is shown once
+        made = await client.call("POST", "api-keys", json=body)
         file.write(f"{made.pop('key', '')}\n")
     return show_answer(args, made)
 
@@ -71,9 +68,17 @@ async def _remove(args: argparse.Namespace, client: ServiceClient) -> int:
     return show_answer(args, await client.call("DELETE", "api-keys", args.id), "removed")
 
 
-def _new_file(path: Path) -> TextIO:
-    """For the owner's eyes. Raises ``SettingError``; nothing is written over."""
+@contextmanager
+def _new_file(path: str) -> Iterator[TextIO]:
+    """For the owner's eyes; gone again if nothing came to stand in it. Raises ``SettingError``; nothing is written
+    over."""
     try:
-        return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8")
+        file = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8")
     except OSError as error:
         raise SettingError(f"key-file: {path} cannot be made ({error.strerror})") from None
+    try:
+        with file:
+            yield file
+    except BaseException:
+        Path(path).unlink()
+        raise

@@ -132,4 +132,3 @@ def complain(args: argparse.Namespace, error: Exception | str) -> None:
     with suppress(OSError, ValueError):
         line = printable(without_secrets(f"{error}"))
         print(f"stsgate {args.command}: {line}", file=sys.stderr, flush=True)
-

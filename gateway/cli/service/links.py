@@ -24,9 +24,7 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     )
     limits = group.add("set", "give a link limits; what is left out has none", work=_set, check=_check_limits)
     limits.add_argument("id", metavar="ID", help="a link's id, as stsgate links shows it")
-    limits.add_argument(
-        "--concurrency", type=whole_number(1, 1_000_000), metavar="N", help="associations at a time"
-    )
+    limits.add_argument("--concurrency", type=whole_number(1, 1_000_000), metavar="N", help="associations at a time")
     limits.add_argument("--rate", metavar="R", help="associations begun in a second, on average, such as 2.5")
     limits.add_argument(
         "--burst", type=whole_number(1, 1_000_000), metavar="B", help="how many may begin at once; goes with --rate"

@@ -19,7 +19,9 @@ def moment_from(name: str, text: str | None) -> datetime | None:
     try:
         return datetime.fromisoformat(text if _TIME.fullmatch(text) else "").astimezone(UTC)
     except (ValueError, OverflowError):
-        raise SettingError(f"{name} {text[:40]!r}: expected a time such as 2026-11-21T22:00 or …+02:00 behind") from None
+        raise SettingError(
+            f"{name} {text[:40]!r}: expected a time such as 2026-11-21T22:00 or …+02:00 behind"
+        ) from None
 
 
 def local_time(text: Any) -> str:

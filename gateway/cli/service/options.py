@@ -7,12 +7,12 @@ import os
 import re
 import ssl
 from collections.abc import Mapping
-from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from cosem_objects.errors import SettingError
 from gateway.client import DEFAULT_TIMEOUT_SECONDS, ServiceAddress
+from gateway.http_address import is_loopback
 from gateway.shown import without_secrets
 
 DEFAULT_SERVER = "http://127.0.0.1:8321"
@@ -81,18 +81,11 @@ def _url(text: str, *, is_insecure: bool) -> str:
         raise SettingError(f"server {without_secrets(text[:80])!r}: {expected}")
     if parts.query or parts.fragment or " " in text:
         raise SettingError(f"server: {expected}, with nothing behind it")
-    if parts.scheme == "http" and not (is_insecure or _is_this_machine(host)):
+    if parts.scheme == "http" and not (is_insecure or is_loopback(host)):
         raise SettingError(
             f"server: http to {host} would show tokens and the API key on the way; use https, or --insecure"
         )
     return text.rstrip("/")
-
-
-def _is_this_machine(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _trust(path: str, url: str) -> ssl.SSLContext:

@@ -15,8 +15,9 @@ from typing import Any, TextIO
 from cosem_objects.errors import SettingError
 from gateway.cli.service.group import OPEN, complain, run_at
 from gateway.cli.service.listing import as_line
+from gateway.cli.service.moments import moment_from
 from gateway.cli.service.options import add_service_options, seconds_from, service_from
-from gateway.cli.service.moments import local_time, moment_from
+from gateway.cli.service.order_words import ending, event_line
 from gateway.cli.service.tables import cell, say
 from gateway.cli.token_options import amount_from, check_tokens, tokens_from
 from gateway.client import DEFAULT_TIMEOUT_SECONDS, Json, ServiceClient, ServiceUnreachable
@@ -133,7 +134,7 @@ async def _watch(args: argparse.Namespace, client: ServiceClient, order_id: str,
     async with aclosing(client.events(order=order_id, on_break=broken)) as events:
         async for event in events:
             say(event_line(event), out)
-            if event.get("event") not in FINAL_OR_HELD:
+            if event.get("name") not in FINAL_OR_HELD:
                 continue
             order = await client.patiently(lambda: client.get("orders", order_id), is_begun=True)
             last = max((line["number"] for line in order.get("timeline", ())), default=0)
@@ -172,30 +173,3 @@ def exit_code(order: Mapping[str, Any]) -> int:
             return 1
         case _:
             return OPEN
-
-
-def event_line(event: Mapping[str, Any]) -> str:
-    """One line of an order's story."""
-    details = event.get("details")
-    text = details.get("text") if isinstance(details, Mapping) else None
-    return f"{local_time(event.get('at'))}  {cell(text or event.get('event'))}"
-
-
-def ending(order: Mapping[str, Any]) -> str:
-    """State, what was credited, and the proof, in one line."""
-    reason = f" ({cell(order['reason'])})" if order.get("reason") else ""
-    tokens = "; ".join(_token_words(token) for token in order.get("tokens", ()))
-    return f"order {cell(order.get('id'))}: {cell(order.get('state'))}{reason}; {tokens}"
-
-
-def _token_words(token: Mapping[str, Any]) -> str:
-    words = [f"{cell(token.get('token'))} credited {cell(token.get('credited') or 'unknown')}"]
-    if token.get("status_code") is not None:
-        words.append(f"status {cell(token['status_code'])}")
-    if token.get("evidence"):
-        words.append(f"evidence {cell(token['evidence'])}")
-    before, after = token.get("balance_before"), token.get("balance_after")
-    if after is not None:
-        unit = f" {cell(token['unit'])}" if token.get("unit") else ""
-        words.append(f"balance {f'{cell(before)} -> ' if before is not None else ''}{cell(after)}{unit}")
-    return ", ".join(words)

@@ -9,7 +9,6 @@ from cosem_objects.errors import SettingError
 from gateway.cli.meter_options import secret_from
 from gateway.cli.service.group import Group
 from gateway.cli.service.listing import add_limit_option, as_line, show_answer, show_list
-from gateway.cli.service.moments import local_time
 from gateway.cli.service.tables import say, show, table, terminal_width
 from gateway.client import Json, ServiceClient
 
@@ -71,3 +70,25 @@ async def _remove(args: argparse.Namespace, client: ServiceClient) -> int:
 
 async def _replay(args: argparse.Namespace, client: ServiceClient) -> int:
     return show_answer(args, await client.call("POST", "webhooks", args.id, "replay"))
+
+
+async def _dead(args: argparse.Namespace, client: ServiceClient) -> int:
+    deliveries = (await client.get("webhooks", args.id, "dead")).get("dead", [])
+    if args.json:
+        for delivery in deliveries:
+            say(as_line(delivery), sys.stdout)
+        return 0
+    heads = ("number", "order", "event", "attempts", "last error")
+    show(table(heads, [_dead_row(delivery) for delivery in deliveries], terminal_width()))
+    return 0
+
+
+def _dead_row(delivery: Json) -> tuple[object, ...]:
+    event = delivery.get("event") or {}
+    return (
+        delivery.get("number"),
+        event.get("order"),
+        event.get("name"),
+        delivery.get("attempts"),
+        delivery.get("last_error"),
+    )

@@ -17,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from enum import Enum, auto
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -47,13 +48,21 @@ class VaultLike(Protocol):
     def digest(self, purpose: str, octets: bytes) -> bytes: ...
 
 
-class WriteConnection(sqlite3.Connection):
-    """The writer's connection. A work says here which bells its commit has to ring."""
+class Bell(Enum):
+    """What somebody may want to hear of when it is committed."""
 
-    work_rings = False
+    WORK = auto()
     """A lane may have become due earlier."""
-    events_ring = False
+    EVENTS = auto()
     """Events were appended."""
+    LINKS = auto()
+    """Limits changed, or which links are shared."""
+
+
+class WriteConnection(sqlite3.Connection):
+    """The writer's connection. A work says in ``bells`` what its commit has to ring."""
+
+    bells: set[Bell]
 
 
 @dataclass(slots=True)
@@ -98,8 +107,7 @@ class Database:
         self._waiting: deque[_Work] = deque()
         self._places = asyncio.Semaphore(WAITING_MAX)
         self._is_closing = False
-        self._ring_work: list[Callable[[], None]] = []
-        self._ring_events: list[Callable[[], None]] = []
+        self._rings: list[tuple[Bell, Callable[[], None]]] = []
         self.batches = 0
         """Commits since it was opened."""
         self.works = 0
@@ -139,11 +147,9 @@ class Database:
         await asyncio.sleep(0)  # the last batch's answers are on their way
         self._let_go()
 
-    def on_work(self, ring: Callable[[], None]) -> None:
-        self._ring_work.append(ring)
-
-    def on_events(self, ring: Callable[[], None]) -> None:
-        self._ring_events.append(ring)
+    def on(self, bell: Bell, ring: Callable[[], None]) -> None:
+        """``ring`` is called on the event loop after each commit that rings this bell."""
+        self._rings.append((bell, ring))
 
     async def write(self, function: Callable[[WriteConnection], T]) -> T:
         """Run it in a transaction; its result once that is on disk. What it raises rolls back its own changes alone.
@@ -155,7 +161,7 @@ class Database:
             raise StoreError(f"{self.path}: it is closed")
         if self._inline:
             work = _Work(function, None)
-            self._ring(*self._commit(self._writer, [work]))
+            self._ring(self._commit(self._writer, [work]))
             if work.error is not None:
                 raise work.error
             return work.result  # type: ignore[no-any-return]
@@ -190,13 +196,13 @@ class Database:
                 batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), BATCH_MAX))]
             if not batch:
                 return
-            rings = self._commit(writer, batch)
+            bells = self._commit(writer, batch)
             with suppress(RuntimeError):  # the loop is closed: nobody waits for answers any more
-                loop.call_soon_threadsafe(self._hand_back, batch, rings)
+                loop.call_soon_threadsafe(self._hand_back, batch, bells)
 
-    def _commit(self, writer: WriteConnection, batch: list[_Work]) -> tuple[bool, bool]:
-        """One transaction. Every work has its result or its error afterwards; which bells ring."""
-        writer.work_rings = writer.events_ring = False
+    def _commit(self, writer: WriteConnection, batch: list[_Work]) -> set[Bell]:
+        """One transaction. Every work has its result or its error afterwards; the bells to ring."""
+        writer.bells = set()
         try:
             writer.execute("BEGIN IMMEDIATE")
             for work in batch:
@@ -205,7 +211,7 @@ class Database:
             writer.execute("COMMIT")
         except BaseException as error:
             self._give_up(writer, batch, error)
-            return False, False
+            return set()
         self.batches += 1
         self.works += len(batch)
         try:
@@ -213,7 +219,7 @@ class Database:
         except BaseException as error:
             for work in batch:
                 work.error = error
-        return writer.work_rings, writer.events_ring
+        return writer.bells
 
     def _try(self, writer: WriteConnection, work: _Work) -> None:
         """One work in its savepoint. Raises only when the whole transaction is gone."""
@@ -248,7 +254,7 @@ class Database:
 
     # On the event loop.
 
-    def _hand_back(self, batch: list[_Work], rings: tuple[bool, bool]) -> None:
+    def _hand_back(self, batch: list[_Work], bells: set[Bell]) -> None:
         for work in batch:
             answer = work.answer
             if answer is None or answer.done():
@@ -257,11 +263,12 @@ class Database:
                 answer.set_exception(work.error)
             else:
                 answer.set_result(work.result)
-        self._ring(*rings)
+        self._ring(bells)
 
-    def _ring(self, has_work: bool, has_events: bool) -> None:
-        for ring in (*(self._ring_work if has_work else ()), *(self._ring_events if has_events else ())):
-            ring()
+    def _ring(self, bells: set[Bell]) -> None:
+        for bell, ring in self._rings:
+            if bell in bells:
+                ring()
 
     # The file.
 

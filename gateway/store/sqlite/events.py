@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 
 from gateway.store.records import EventRecord, NewEvent
-from gateway.store.sqlite.database import Database, WriteConnection
+from gateway.store.sqlite.database import Bell, Database, WriteConnection
 from gateway.store.sqlite.times import moment
 from gateway.store.sqlite.webhooks import queue_webhooks
 from gateway.store.store import Events
@@ -47,7 +47,7 @@ def append(connection: WriteConnection, order_number: int, at: int, event: NewEv
     )
     assert written.lastrowid is not None
     queue_webhooks(connection, written.lastrowid, event.name, at)
-    connection.events_ring = True
+    connection.bells.add(Bell.EVENTS)
 
 
 def append_all(connection: WriteConnection, order_number: int, at: int, events: Iterable[NewEvent]) -> None:
@@ -55,16 +55,14 @@ def append_all(connection: WriteConnection, order_number: int, at: int, events: 
         append(connection, order_number, at, event)
 
 
-def events_of(
-    connection: sqlite3.Connection, order_id: str, after: int = 0, limit: int = -1
-) -> Sequence[EventRecord]:
+def events_of(connection: sqlite3.Connection, order_id: str, after: int = 0, limit: int = -1) -> Sequence[EventRecord]:
     """One order's story, oldest first; a negative limit is none."""
     query = f"{_SELECT} WHERE orders.id = ? AND event.number > ? ORDER BY event.number LIMIT ?"
     return [_record(row) for row in connection.execute(query, (order_id, after, limit))]
 
 
 def to_json(value: object) -> str:
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    return json.dumps(value, separators=(",", ":"))
 
 
 def _record(row: tuple[int, str, str, int, str, int | None, str]) -> EventRecord:

@@ -32,7 +32,8 @@ _SELECT_TOKENS = """
     WHERE token.order_number = ? ORDER BY token.position
 """
 _SELECT_WORK = """
-    SELECT id, state, maybe_delivered, rank, attempts, doubts, not_before, expires_at FROM orders WHERE number = ?
+    SELECT orders.id, meter.id, state, maybe_delivered, rank, attempts, doubts, not_before, expires_at
+    FROM orders JOIN meter ON meter.number = orders.meter WHERE orders.number = ?
 """
 _SELECT_OPEN_TOKENS = """
     SELECT token.position, token.sealed, token.kind, token.amount, token.unit, token.tries, token.before
@@ -72,7 +73,7 @@ def order_by_id(connection: sqlite3.Connection, order_id: str) -> OrderRecord | 
 
 def order_work(connection: sqlite3.Connection, vault: VaultLike, number: int) -> OrderWork:
     """What a lane's holder needs of an open order, its tokens opened."""
-    order_id, state, mark, rank, attempts, doubts, not_before, expires_at = connection.execute(
+    order_id, meter, state, mark, rank, attempts, doubts, not_before, expires_at = connection.execute(
         _SELECT_WORK, (number,)
     ).fetchone()
     tokens = tuple(
@@ -81,6 +82,7 @@ def order_work(connection: sqlite3.Connection, vault: VaultLike, number: int) ->
     return OrderWork(
         number=number,
         id=order_id,
+        meter=meter,
         state=OrderState(state),
         maybe_delivered=bool(mark),
         priority=PRIORITY_OF_RANK[rank],

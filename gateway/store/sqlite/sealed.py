@@ -47,9 +47,7 @@ def open_before(
 ) -> tuple[Reading | None, AccountReading]:
     if sealed is None:
         return None, NO_ACCOUNT
-    token, time, method, status, currency, balance = json.loads(
-        vault.open(sealed, f"before:{order_id}:{position}")
-    )
+    token, time, method, status, currency, balance = json.loads(vault.open(sealed, f"before:{order_id}:{position}"))
     reading = Reading(_octets(token), _octets(time), method, None if status is None else TokenStatus(*status))
     return reading, AccountReading(None if currency is None else _currency(*currency), balance)
 

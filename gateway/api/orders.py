@@ -1,0 +1,131 @@
+"""``/v1/orders``: handed in one by one (many at a time: ``batches.py``), looked at, and decided about."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from typing import Annotated, Protocol
+from urllib.parse import quote
+
+from aiohttp import web
+from pydantic import Field
+
+from gateway.api.call import Call, answer
+from gateway.api.fields import Body
+from gateway.api.order_body import OrderBody, canonical, is_over
+from gateway.api.problems import Problem, invalid, not_found
+from gateway.api.queries import OrdersQuery
+from gateway.api.views import OrderLine, OrderList, OrderTaken, OrderTrace, OrderView
+from gateway.orders import IllegalChange, Order, OrderRefused, OrderState
+from gateway.store.records import Added, Conflict, OrderFilter, OrderRecord, Resolution, ResolveCredited
+from gateway.store.store import NoSuchOrder
+
+
+class ResolutionBody(Body):
+    """What a person decided about a held order."""
+
+    credited: ResolveCredited = Field(description="yes and no settle its first open token; retry lets it be tried again")
+    note: Annotated[str, Field(min_length=1, max_length=1000, pattern=r"^[^\x00-\x08\x0b-\x1f\x7f]*$")] = Field(
+        description="why; kept for ever"
+    )
+
+
+async def add_order(call: Call) -> web.Response:
+    body = await call.body(OrderBody)
+    try:
+        order = body.order()
+    except OrderRefused as error:
+        raise invalid([(error.field, error.message)]) from None
+    if is_over(order, call.api.parts.now()) and await call.store.orders.get(order.id) is None:
+        raise invalid([("expires_at", "it is over already")])
+    [result] = await call.store.orders.add([(order, canonical(order))], who=call.who)
+    match result:
+        case Added():
+            return answer(taken(order, call), 202, {"Location": _path(order.id)})
+        case Conflict():
+            raise refusal(result)
+        case _:
+            return answer(await _view(call, order.id), 200, {"Location": _path(order.id)})
+
+
+def taken(order: Order, call: Call) -> OrderTaken:
+    waits = order.not_before is not None and order.not_before > call.api.parts.now()
+    return OrderTaken.model_construct(
+        id=order.id,
+        meter=order.meter,
+        state=OrderState.WAITING if waits else OrderState.QUEUED,
+        tokens=[ordered.token.masked for ordered in order.tokens],
+    )
+
+
+def refusal(conflict: Conflict) -> Problem:
+    """A meter that is not there is a wrong field; anything else is there already."""
+    if conflict.field == "meter":
+        return invalid([(conflict.field, conflict.message)])
+    return Problem("conflict", conflict.message, field=conflict.field, order=conflict.other)
+
+
+async def list_orders(call: Call) -> web.Response:
+    query = call.query(OrdersQuery)
+    wanted = OrderFilter(states=query.state, meter=query.meter, reason=query.reason)
+    records = await call.store.orders.list(wanted, before=query.cursor, limit=query.limit)
+    cursor = str(records[-1].number) if len(records) == query.limit else None
+    lines = [OrderLine.of(record) for record in records]
+    return answer(OrderList.model_construct(orders=lines, next_cursor=cursor))
+
+
+async def get_order(call: Call) -> web.Response:
+    return answer(await _view(call, call.id))
+
+
+async def cancel_order(call: Call) -> web.Response:
+    return await _change(call, call.store.orders.cancel)
+
+
+async def reconcile_order(call: Call) -> web.Response:
+    return await _change(call, call.store.orders.reconcile)
+
+
+async def resolve_order(call: Call) -> web.Response:
+    body = await call.body(ResolutionBody)
+    resolution = Resolution(credited=body.credited, note=body.note)
+
+    async def resolve(order_id: str, *, who: str) -> OrderRecord:
+        return await call.store.orders.resolve(order_id, resolution, who=who)
+
+    return await _change(call, resolve)
+
+
+async def trace_order(call: Call) -> web.Response:
+    if await call.store.orders.get(call.id) is None:
+        raise not_found("order")
+    trace = call.api.parts.order_trace
+    if trace is None:
+        raise Problem("not-found", "no traces are kept")
+    return answer(OrderTrace(order=call.id, frames=[dict(frame) for frame in trace(call.id)]))
+
+
+class _ChangeOrder(Protocol):
+    def __call__(self, order_id: str, *, who: str) -> Awaitable[OrderRecord]: ...
+
+
+async def _change(call: Call, change: _ChangeOrder) -> web.Response:
+    try:
+        record = await change(call.id, who=call.who)
+    except NoSuchOrder:
+        raise not_found("order") from None
+    except IllegalChange as error:
+        raise Problem("illegal-change", str(error), state=error.state.value) from None
+    return answer(OrderLine.of(record))
+
+
+async def _view(call: Call, order_id: str) -> OrderView:
+    record = await call.store.orders.get(order_id)
+    if record is None:
+        raise not_found("order")
+    return OrderView.told(record, await call.store.orders.timeline(order_id))
+
+
+def _path(order_id: str) -> str:
+    return f"/v1/orders/{quote(order_id, safe='')}"
+
+

@@ -1,0 +1,35 @@
+"""What anybody may ask: is the service there, does it work, what does its API look like; and its figures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from aiohttp import web
+
+from gateway.api.bodies import JSON_TYPE
+from gateway.api.call import Call
+from gateway.api.problems import encode
+
+METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+async def healthz(call: Call) -> web.Response:
+    return _told(await call.api.parts.health())
+
+
+async def readyz(call: Call) -> web.Response:
+    return _told(await call.api.parts.ready())
+
+
+async def metrics(call: Call) -> web.Response:
+    return web.Response(body=call.api.parts.metrics(), headers={"Content-Type": METRICS_TYPE})
+
+
+async def openapi(call: Call) -> web.Response:
+    return web.Response(body=call.api.document, content_type=JSON_TYPE)
+
+
+def _told(report: Mapping[str, Any]) -> web.Response:
+    status = 200 if report.get("ok") else 503
+    return web.Response(body=encode(report).encode(), status=status, content_type=JSON_TYPE)

@@ -1,0 +1,144 @@
+"""``stsgate meters``: the registry of the running service."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import sys
+from contextlib import aclosing
+
+from cosem_objects.errors import SettingError
+from gateway.cli.meter_options import add_meter_options, secret_from
+from gateway.cli.service import meter_import
+from gateway.cli.service.group import LIST_DEST, Group
+from gateway.cli.service.listing import LIMIT_MAX, add_limit_option, as_line, show_answer, show_list
+from gateway.cli.service.meter_columns import COLUMNS, NUMBERS, OPEN_COLUMNS, WrongColumns, body_from, cells_of
+from gateway.cli.service.moments import local_time
+from gateway.cli.service.tables import say
+from gateway.client import Json, ServiceClient
+from gateway.meter_body import SECRETS
+
+READBACK_TIMEOUT_SECONDS = 150.0
+"""Longer than the service itself waits for a meter."""
+
+
+def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    group = Group(
+        commands, "meters", summary="meters of the service", add_list_options=_add_list_options, list_work=_list
+    )
+    _add_put(group)
+    for name, summary, work in (
+        ("show", "one meter, without its secrets", _show),
+        ("remove", "take a meter out of the registry; its orders' stories stay", _remove),
+        ("seen", "the meter is there: try now what waits because it was out of reach", _seen),
+    ):
+        group.add(name, summary, work=work).add_argument("id", metavar="ID")
+    group.add(
+        "readback", "read the meter now, over the service", work=_readback, timeout_seconds=READBACK_TIMEOUT_SECONDS
+    ).add_argument("id", metavar="ID")
+    group.add("export", "all meters as CSV, without secrets; meters import reads it", work=_export)
+    meter_import.add_to(group)
+
+
+def _add_list_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--link", dest=f"{LIST_DEST}link", metavar="ID", help="meters of this link alone")
+    add_limit_option(parser)
+
+
+def _add_put(group: Group) -> None:
+    parser = group.add("put", "enter a meter, or describe it anew", work=_put, check=_check_put)
+    parser.add_argument("id", metavar="ID")
+    add_meter_options(parser)
+    more = parser.add_argument_group("more of it; a secret that is not given stays as it was, an empty one is removed")
+    more.add_argument("--link", metavar="ID", help="what it shares with other meters (default: its host and port)")
+    more.add_argument(
+        "--window",
+        dest="windows",
+        action="append",
+        metavar="HH:MM-HH:MM",
+        help="hours for retries and campaigns; may be repeated (default: always)",
+    )
+    more.add_argument("--time-zone", metavar="NAME", help="of the windows, such as Africa/Johannesburg (default: UTC)")
+    more.add_argument("--gateway-obis", metavar="OBIS", help="its Token gateway, if not the profile's")
+    more.add_argument("--description", metavar="TEXT", help="for people")
+    for option, text in (
+        ("sgc", "supply group code, 6 digits; for people, as the next ones"),
+        ("krn", "key revision number"),
+        ("ti", "tariff index, 2 digits"),
+        ("ea", "encryption algorithm, 07 or 11"),
+        ("base-date", "1993, 2014 or 2035"),
+    ):
+        more.add_argument(f"--{option}", metavar="N", help=text)
+
+
+# Lists and single meters.
+
+
+async def _list(args: argparse.Namespace, client: ServiceClient) -> int:
+    heads = ("meter", "endpoint", "link", "profile", "security", "last seen")
+    return await show_list(args, client, "meters", heads, _row, link=args.list_link)
+
+
+def _row(meter: Json) -> tuple[object, ...]:
+    cells = cells_of(meter)
+    known = (cells[name] or None for name in ("endpoint", "link", "profile", "security"))
+    return (meter.get("id"), *known, local_time(meter.get("last_seen_at")))
+
+
+async def _show(args: argparse.Namespace, client: ServiceClient) -> int:
+    return show_answer(args, await client.get("meters", args.id))
+
+
+async def _remove(args: argparse.Namespace, client: ServiceClient) -> int:
+    return show_answer(args, await client.call("DELETE", "meters", args.id), "removed")
+
+
+async def _seen(args: argparse.Namespace, client: ServiceClient) -> int:
+    return show_answer(args, await client.call("POST", "meters", args.id, "seen"))
+
+
+async def _readback(args: argparse.Namespace, client: ServiceClient) -> int:
+    return show_answer(args, await client.call("POST", "meters", args.id, "readback"))
+
+
+async def _export(args: argparse.Namespace, client: ServiceClient) -> int:
+    async with aclosing(client.pages("meters", limit=LIMIT_MAX)) as meters:
+        if args.json:
+            async for meter in meters:
+                say(as_line(meter), sys.stdout)
+            return 0
+        writer = csv.DictWriter(sys.stdout, ("id", *OPEN_COLUMNS), lineterminator="\n")
+        writer.writeheader()
+        async for meter in meters:
+            writer.writerow({"id": meter.get("id"), **cells_of(meter)})
+    return 0
+
+
+# One meter, from options.
+
+
+def _check_put(args: argparse.Namespace) -> None:
+    args.body = _body(args)
+
+
+async def _put(args: argparse.Namespace, client: ServiceClient) -> int:
+    return show_answer(args, await client.call("PUT", "meters", args.id, json=args.body), "changed")
+
+
+def _body(args: argparse.Namespace) -> Json:
+    """Raises ``SettingError``."""
+    values = {name: getattr(args, name, None) for name in COLUMNS}
+    values |= {name: secret_from(args, name) for name in SECRETS}
+    if args.invocation_counter == "read":
+        values["invocation_counter"] = None
+    for name in NUMBERS:
+        text = values[name]
+        if isinstance(text, str):
+            if not (text.isascii() and text.isdigit() and len(text) < 20):
+                raise SettingError(f"{name.replace('_', '-')}: expected a whole number")
+            values[name] = int(text)
+    values = {name: None if value == "" and name not in SECRETS else value for name, value in values.items()}
+    try:
+        return body_from(values)
+    except WrongColumns as error:
+        raise SettingError("; ".join(f"{name.replace('_', '-')}: {words}" for name, words in error.errors)) from None

@@ -1,0 +1,125 @@
+"""``stsgate orders``: what became of orders, and a person's word on those that are held."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+
+from cosem_objects.errors import SettingError
+from gateway.cli.service import order_import
+from gateway.cli.service.group import LIST_DEST, Group
+from gateway.cli.service.listing import add_limit_option, as_line, show_answer, show_list
+from gateway.cli.service.moments import local_time
+from gateway.cli.service.order_words import event_line, token_words
+from gateway.cli.service.tables import facts, say, show
+from gateway.client import Json, ServiceClient
+from gateway.orders import OrderState
+from gateway.store.records import ResolveCredited
+
+NOTE_MAX = 1000
+
+
+def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    group = Group(
+        commands,
+        "orders",
+        summary="what became of orders",
+        add_list_options=_add_list_options,
+        list_work=_list,
+        check_list=_check_list,
+    )
+    for name, summary, work in (
+        ("show", "one order, with its story", _show),
+        ("cancel", "cancel an order that cannot have been delivered", _cancel),
+        ("reconcile", "read the meter of an order in doubt, or held, again", _reconcile),
+    ):
+        group.add(name, summary, work=work).add_argument("id", metavar="ID")
+    resolve = group.add("resolve", "decide about a held order", work=_resolve, check=_check_note)
+    resolve.add_argument("id", metavar="ID")
+    resolve.add_argument(
+        "--credited",
+        required=True,
+        choices=tuple(ResolveCredited),
+        help="yes or no: what the meter did with its first open token; retry: send again what cannot have arrived, and "
+        "read again what may have",
+    )
+    resolve.add_argument("--note", required=True, metavar="TEXT", help="why; it stays in the order's story")
+    order_import.add_to(group)
+
+
+def _add_list_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--state",
+        dest=f"{LIST_DEST}state",
+        metavar="STATE",
+        help=f"one or several, with commas between them: {', '.join(OrderState)}",
+    )
+    parser.add_argument("--meter", dest=f"{LIST_DEST}meter", metavar="ID", help="orders of this meter alone")
+    parser.add_argument("--reason", dest=f"{LIST_DEST}reason", metavar="REASON", help="such as unreached")
+    add_limit_option(parser)
+
+
+def _check_list(args: argparse.Namespace) -> None:
+    for name in args.list_state.split(",") if args.list_state is not None else ():
+        if name not in set(OrderState):
+            raise SettingError(f"state {name[:20]!r}: expected one of {', '.join(OrderState)}")
+
+
+async def _list(args: argparse.Namespace, client: ServiceClient) -> int:
+    heads = ("order", "meter", "state", "reason", "tokens", "credited", "changed")
+    filters = {"state": args.list_state, "meter": args.list_meter, "reason": args.list_reason}
+    return await show_list(args, client, "orders", heads, _row, **filters)
+
+
+def _row(order: Json) -> tuple[object, ...]:
+    tokens = order.get("tokens", [])
+    credited = [token.get("credited") or "-" for token in tokens]
+    return (
+        *(order.get(name) for name in ("id", "meter", "state", "reason")),
+        [token.get("token") for token in tokens],
+        credited,
+        local_time(order.get("changed_at")),
+    )
+
+
+async def _show(args: argparse.Namespace, client: ServiceClient) -> int:
+    order = await client.get("orders", args.id)
+    if args.json:
+        say(as_line(order), sys.stdout)
+    else:
+        show(_screen(order))
+    return 0
+
+
+def _screen(order: Json) -> Iterator[str]:
+    """What it is, what became of its tokens, what happened."""
+    times = {name: local_time(value) for name, value in order.items() if name.endswith(("_at", "_before")) and value}
+    rest = {name: value for name, value in order.items() if value not in (None, {}, [])}
+    yield from facts({name: value for name, value in (rest | times).items() if name not in ("tokens", "timeline")})
+    yield ""
+    yield from (token_words(token) for token in order.get("tokens", ()))
+    yield ""
+    yield from map(event_line, order.get("timeline", ()))
+
+
+async def _cancel(args: argparse.Namespace, client: ServiceClient) -> int:
+    return await _change(args, client, "cancel")
+
+
+async def _reconcile(args: argparse.Namespace, client: ServiceClient) -> int:
+    return await _change(args, client, "reconcile")
+
+
+def _check_note(args: argparse.Namespace) -> None:
+    if not args.note.strip() or len(args.note) > NOTE_MAX:
+        raise SettingError(f"note: expected a reason, of up to {NOTE_MAX} characters")
+
+
+async def _resolve(args: argparse.Namespace, client: ServiceClient) -> int:
+    return await _change(args, client, "resolve", {"credited": args.credited, "note": args.note})
+
+
+async def _change(args: argparse.Namespace, client: ServiceClient, what: str, body: Json | None = None) -> int:
+    order = await client.call("POST", "orders", args.id, what, **({} if body is None else {"json": body}))
+    return show_answer(args, order)

@@ -1,0 +1,155 @@
+"""Changes of an order and its tokens, within a transaction. ``gateway.orders.after`` decides what may follow."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gateway.events import Judged
+from gateway.orders import FINAL_STATES, Change, OrderState, after
+from gateway.store.sqlite.database import WriteConnection
+from gateway.store.sqlite.events import to_json
+from gateway.verdict import Credited, Outcome
+from gateway.verdict_words import as_json
+
+_SELECT = """
+    SELECT orders.number, orders.id, orders.meter, orders.state, orders.reason, orders.maybe_delivered,
+        orders.attempts, orders.doubts, orders.not_before, orders.sent_position
+    FROM orders
+"""
+_UPDATE = """
+    UPDATE orders SET state = ?, reason = ?, maybe_delivered = ?, due_at = ?, attempts = ?, doubts = ?, changed_at = ?
+    WHERE number = ?
+"""
+_INSERT_OUTCOME = """
+    INSERT INTO outcome (verdict, credited, status_code, reason, evidence, details, order_number, position, at)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
+_UPDATE_TOKEN = """
+    UPDATE token SET verdict = ?, credited = ?, status_code = ?, reason = ?, evidence = ?, details = ?
+    WHERE order_number = ? AND position = ?
+"""
+# Of a token that was tried it cannot be said that it was not credited.
+_SETTLE_REST = """
+    INSERT INTO outcome (order_number, position, at, verdict, credited, reason)
+    SELECT order_number, position, ?2, iif(tries, 'in_doubt', 'unreached'), iif(tries, 'unknown', 'no'), ?3
+    FROM token WHERE order_number = ?1
+        AND NOT EXISTS (SELECT 1 FROM outcome AS known WHERE known.order_number = ?1 AND known.position = token.position)
+"""
+_TAKE_BACK = """
+    UPDATE token SET tries = tries - 1, before = NULL WHERE order_number = ? AND position = ? AND tries > 0
+"""
+_MAY_HAVE_BEEN_DELIVERED = """
+    SELECT EXISTS (SELECT 1 FROM token WHERE order_number = ?1 AND tries > 0)
+        OR EXISTS (SELECT 1 FROM outcome WHERE order_number = ?1 AND verdict = 'accepted')
+"""
+_WITHOUT_DUE = (*FINAL_STATES, OrderState.HELD)
+_SETTLES = (Change.ACCEPT, Change.REJECT, Change.CONTINUE)
+_REASON_OF_REST = {Change.REJECT: "not-tried", Change.EXPIRE: "expired", Change.CANCEL: "cancelled"}
+_BEGINS_ANEW = (Change.CONTINUE, Change.READ_AGAIN, Change.RETRY)
+"""What was counted is about something that is over."""
+
+
+@dataclass(frozen=True, slots=True)
+class OrderRow:
+    """What a change has to know of an order."""
+
+    number: int
+    id: str
+    meter: int
+    state: OrderState
+    reason: str | None
+    maybe_delivered: bool
+    attempts: int
+    doubts: int
+    not_before: int | None
+    sent_position: int | None
+
+
+def find_order(connection: sqlite3.Connection, *, number: int | None = None, id: str | None = None) -> OrderRow | None:  # noqa: A002
+    """By one of the two."""
+    column, value = ("number", number) if id is None else ("id", id)
+    row = connection.execute(f"{_SELECT} WHERE orders.{column} = ?", (value,)).fetchone()
+    return None if row is None else order_row(row)
+
+
+def order_row(row: tuple[int, str, int, str, str | None, int, int, int, int | None, int | None]) -> OrderRow:
+    number, order_id, meter, state, reason, mark, attempts, doubts, not_before, sent = row
+    return OrderRow(number, order_id, meter, OrderState(state), reason, bool(mark), attempts, doubts, not_before, sent)
+
+
+def change_order(
+    connection: WriteConnection,
+    order: OrderRow,
+    change: Change,
+    now: int,
+    *,
+    reason: str | None = None,
+    due_at: int | None = None,
+    outcomes: Sequence[tuple[int, Judged]] = (),
+) -> OrderState:
+    """Make the change, with what it means for the tokens. Due at once unless ``due_at`` says otherwise. Raises
+    ``IllegalChange``."""
+    state = after(order.state, change, maybe_delivered=order.maybe_delivered)
+    write_outcomes(connection, order.number, outcomes, now, is_final=change in _SETTLES)
+    if change in _REASON_OF_REST:
+        connection.execute(_SETTLE_REST, (order.number, now, _REASON_OF_REST[change]))
+    mark = order.maybe_delivered
+    if change is Change.TAKE_BACK:
+        connection.execute(_TAKE_BACK, (order.number, order.sent_position))
+        (mark,) = connection.execute(_MAY_HAVE_BEEN_DELIVERED, (order.number,)).fetchone()
+    due = None if state in _WITHOUT_DUE else now if due_at is None else due_at
+    attempts = 0 if change in _BEGINS_ANEW else order.attempts + (change is Change.POSTPONE)
+    doubts = 0 if change in _BEGINS_ANEW else order.doubts + (change is Change.DOUBT)
+    connection.execute(_UPDATE, (state.value, reason, int(mark), due, attempts, doubts, now, order.number))
+    return state
+
+
+def write_outcomes(
+    connection: WriteConnection, number: int, outcomes: Sequence[tuple[int, Judged]], now: int, *, is_final: bool
+) -> None:
+    """Final ones are rows of their own, once; others stand on the token, as things are."""
+    for position, judged in outcomes:
+        verdict = judged.verdict
+        values = (
+            verdict.outcome.value,
+            verdict.credited.value,
+            None if judged.status is None else judged.status.code,
+            verdict.reason,
+            verdict.evidence,
+            _details(judged),
+            number,
+            position,
+        )
+        if is_final:
+            connection.execute(_INSERT_OUTCOME, (*values, now))
+        else:
+            connection.execute(_UPDATE_TOKEN, values)
+
+
+def write_word(
+    connection: WriteConnection, number: int, position: int, outcome: Outcome, credited: Credited, note: str, now: int
+) -> None:
+    """An outcome on the word of an operator."""
+    values = (outcome.value, credited.value, None, None, "operator", to_json({"detail": note}), number, position, now)
+    connection.execute(_INSERT_OUTCOME, values)
+
+
+def open_positions(connection: sqlite3.Connection, number: int) -> list[int]:
+    """Tokens without an outcome, in their sequence."""
+    rows = connection.execute(
+        "SELECT position FROM token LEFT JOIN outcome USING (order_number, position) "
+        "WHERE order_number = ? AND outcome.at IS NULL ORDER BY position",
+        (number,),
+    )
+    return [position for (position,) in rows]
+
+
+_SHOWN = ("detail", "row", "data_value", "balance_before", "balance_after", "unit", "token_time", "elapsed_ms")
+
+
+def _details(judged: Judged) -> str:
+    """What is known; the rest has columns."""
+    values = as_json(judged)
+    return to_json({name: values[name] for name in _SHOWN if values[name] not in (None, "")})

@@ -1,0 +1,127 @@
+"""Orders that are handed in: each is taken whole or not at all, and the same one again is known; within a transaction.
+
+All questions are asked before anything of an order is written.
+"""
+
+from __future__ import annotations
+
+from gateway import timeline
+from gateway.orders import Order
+from gateway.store.records import Added, AddResult, Conflict, Known
+from gateway.store.sqlite.database import Bell, VaultLike, WriteConnection
+from gateway.store.sqlite.events import append, to_json
+from gateway.store.sqlite.lane_rows import wake
+from gateway.store.sqlite.purge import removed_body
+from gateway.store.sqlite.sealed import seal_token, token_digest
+from gateway.store.sqlite.times import micros, micros_or_none
+
+_METER = """
+    SELECT lane.meter, lane.owner IS NULL AND lane.due_at IS NULL AND lane.backs_off_until IS NULL
+    FROM meter JOIN lane ON lane.meter = meter.number WHERE meter.id = ? AND meter.removed_at IS NULL
+"""
+_INSERT = """
+    INSERT INTO orders
+        (id, meter, rank, state, created_at, changed_at, due_at, not_before, expires_at, body_digest, key, new_key)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
+"""
+_INSERT_TOKEN = """
+    INSERT INTO token (order_number, position, sealed, last_digits, kind, amount, unit) VALUES (?, ?, ?, ?, ?, ?, ?)
+"""
+
+
+class Intake:
+    """Takes orders, one after the other, in one transaction."""
+
+    def __init__(self, connection: WriteConnection, vault: VaultLike, now: int) -> None:
+        self._connection = connection
+        self._vault = vault
+        self._now = now
+
+    def take(self, order: Order, body: bytes) -> AddResult:
+        """``body`` is the caller's, in canonical form. What becomes of this order; others are not touched by it."""
+        body_digest = self._vault.digest("order-body", body)
+        known = self._known_body(order.id)
+        if known is not None:
+            if known == body_digest:
+                return Known(order.id)
+            return Conflict(order.id, "id", "an order with this id is there already, with another body", order.id)
+        found = self._connection.execute(_METER, (order.meter,)).fetchone()
+        if found is None:
+            return Conflict(order.id, "meter", f"there is no meter {order.meter}")
+        meter, is_parked = found
+        digests = [token_digest(self._vault, ordered.token) for ordered in order.tokens if ordered.works_once]
+        conflict = self._token_conflict(order, meter)
+        if conflict is not None:
+            return conflict
+        self._write(order, meter, body_digest, digests)
+        due_at = self._due_at(order)
+        if is_parked:
+            self._connection.execute(
+                "UPDATE lane SET rank = ?, due_at = ? WHERE meter = ?", (order.priority.rank, due_at, meter)
+            )
+            self._connection.bells.add(Bell.WORK)
+        else:
+            wake(self._connection, meter, due_at, self._now)
+        return Added(order.id)
+
+    def _known_body(self, order_id: str) -> bytes | None:
+        row = self._connection.execute("SELECT body_digest FROM orders WHERE id = ?", (order_id,)).fetchone()
+        return removed_body(self._connection, order_id) if row is None else bytes(row[0])
+
+    def _token_conflict(self, order: Order, meter: int) -> Conflict | None:
+        """A token that works once belongs to one order of its meter, whatever became of that."""
+        for position, ordered in enumerate(order.tokens):
+            if not ordered.works_once:
+                continue
+            other = self._connection.execute(
+                "SELECT order_id FROM token_seen WHERE meter = ? AND digest = ?",
+                (meter, token_digest(self._vault, ordered.token)),
+            ).fetchone()
+            if other is not None:
+                message = f"token {ordered.token.masked} belongs to order {other[0]} of this meter"
+                return Conflict(order.id, f"tokens[{position}]", message, other[0])
+        return None
+
+    def _due_at(self, order: Order) -> int:
+        return self._now if order.not_before is None else max(self._now, micros(order.not_before))
+
+    def _write(self, order: Order, meter: int, body_digest: bytes, digests: list[bytes]) -> None:
+        due_at = self._due_at(order)
+        inserted = self._connection.execute(
+            _INSERT,
+            (
+                order.id,
+                meter,
+                order.priority.rank,
+                "queued" if due_at <= self._now else "waiting",
+                self._now,
+                due_at,
+                micros_or_none(order.not_before),
+                micros_or_none(order.expires_at),
+                body_digest,
+                None if order.key is None else to_json(order.key),
+                None if order.new_key is None else to_json(order.new_key),
+            ),
+        )
+        number = inserted.lastrowid
+        assert number is not None
+        self._connection.executemany(
+            _INSERT_TOKEN,
+            [
+                (
+                    number,
+                    position,
+                    seal_token(self._vault, ordered.token, order.id, position),
+                    ordered.token.digits[-4:],
+                    ordered.kind.value,
+                    None if ordered.amount is None else str(ordered.amount.value),
+                    None if ordered.amount is None else ordered.amount.unit,
+                )
+                for position, ordered in enumerate(order.tokens)
+            ],
+        )
+        self._connection.executemany(
+            "INSERT INTO token_seen (meter, digest, order_id) VALUES (?, ?, ?)",
+            [(meter, digest, order.id) for digest in digests],
+        )
+        append(self._connection, number, self._now, timeline.order_created(order))

@@ -1,0 +1,191 @@
+"""Lanes in SQLite: claims, fences, and each step of an order while its lane is held."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from datetime import datetime
+from functools import partial
+
+from gateway import timeline
+from gateway.events import SendStarted
+from gateway.orders import FINAL_STATES, Change, OrderState, after
+from gateway.store.records import Claimed, LaneClaim, NewEvent, NextHead, OrderWork, Quota, Step
+from gateway.store.sqlite.changes import OrderRow, change_order, find_order, order_row
+from gateway.store.sqlite.claims import Claiming, take_head, take_lane
+from gateway.store.sqlite.database import Database, WriteConnection
+from gateway.store.sqlite.events import append, append_all
+from gateway.store.sqlite.lane_rows import LATE_LANES, give_back, refresh
+from gateway.store.sqlite.recovery import recover
+from gateway.store.sqlite.rows import order_work
+from gateway.store.sqlite.sealed import seal_before
+from gateway.store.sqlite.times import micros, micros_or_none
+from gateway.store.store import LaneLost, Lanes
+
+_HELD_ORDER = """
+    SELECT orders.number, orders.id, orders.meter, orders.state, orders.reason, orders.maybe_delivered,
+        orders.attempts, orders.doubts, orders.not_before, orders.sent_position
+    FROM orders JOIN lane ON lane.meter = orders.meter JOIN meter ON meter.number = orders.meter
+    WHERE orders.number = ? AND meter.id = ? AND lane.fence = ? AND lane.owner IS NOT NULL
+"""
+_SEND = """
+    UPDATE orders SET state = 'sending', reason = NULL, maybe_delivered = 1, due_at = ?1, changed_at = ?1,
+        sent_position = ?2 WHERE number = ?3
+"""
+_TRIED = "UPDATE token SET tries = ?, before = ? WHERE order_number = ? AND position = ?"
+_EXPIRED = """
+    SELECT number FROM orders
+    WHERE expires_at IS NOT NULL AND due_at IS NOT NULL AND expires_at <= ? AND state IN ('queued', 'waiting') LIMIT ?
+"""
+_STANDS_STILL = (*FINAL_STATES, OrderState.HELD)
+_EXPIRE_MAX = 500
+"""Orders that expire in one transaction."""
+_REPAIR_METERS = 20_000
+"""Meters whose lanes are looked at in one reading."""
+
+
+class SqliteLanes(Lanes):
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def recover(self) -> int:
+        now = micros(self._database.now())
+        return await self._database.write(lambda connection: recover(connection, now))
+
+    async def claim(self, quotas: Sequence[Quota], *, limit: int, ranks: Sequence[int]) -> Claimed:
+        now = micros(self._database.now())
+        vault = self._database.vault
+
+        def write(connection: WriteConnection) -> Claimed:
+            return Claiming(connection, vault, now, ranks).claim(quotas, limit)
+
+        return await self._database.write(write)
+
+    async def claim_meter(self, meter_id: str) -> LaneClaim | None:
+        def write(connection: WriteConnection) -> LaneClaim | None:
+            return _claim_meter(connection, meter_id)
+
+        return await self._database.write(write)
+
+    async def begin_send(
+        self, claim: LaneClaim, order: int, position: int, started: SendStarted, events: Sequence[NewEvent]
+    ) -> None:
+        now, vault = micros(self._database.now()), self._database.vault
+
+        def write(connection: WriteConnection) -> None:
+            row = _held_order(connection, claim, order)
+            after(row.state, Change.SEND, maybe_delivered=row.maybe_delivered)
+            before = seal_before(vault, started.before, started.account, row.id, position)
+            connection.execute(_TRIED, (started.tries, before, order, position))
+            connection.execute(_SEND, (now, position, order))
+            append_all(connection, order, now, events)
+
+        await self._database.write(write)
+
+    async def step(self, claim: LaneClaim, order: int, step: Step, then: NextHead) -> OrderWork | None:
+        if step.change is Change.SEND:
+            raise ValueError("an intent is written by begin_send")
+        now, vault = micros(self._database.now()), self._database.vault
+        due_at = micros_or_none(step.due_at)
+
+        def write(connection: WriteConnection) -> OrderWork | None:
+            row = _held_order(connection, claim, order)
+            state = change_order(
+                connection, row, step.change, now, reason=step.reason, due_at=due_at, outcomes=step.outcomes
+            )
+            append_all(connection, order, now, step.events)
+            if then is NextHead.STAY and state not in _STANDS_STILL:
+                return order_work(connection, vault, order)
+            if then is not NextHead.LEAVE:
+                following = take_head(connection, row.meter, now)
+                if following is not None:
+                    return order_work(connection, vault, following)
+            give_back(connection, row.meter, now, due_at if then is NextHead.LEAVE else None)
+            return None
+
+        return await self._database.write(write)
+
+    async def release(self, claim: LaneClaim, *, not_before: datetime | None = None) -> None:
+        now, until = micros(self._database.now()), micros_or_none(not_before)
+
+        def write(connection: WriteConnection) -> None:
+            found = connection.execute(
+                "SELECT lane.meter FROM lane JOIN meter ON meter.number = lane.meter "
+                "WHERE meter.id = ? AND lane.fence = ? AND lane.owner IS NOT NULL",
+                (claim.meter, claim.fence),
+            ).fetchone()
+            if found is not None:
+                give_back(connection, found[0], now, until)
+
+        await self._database.write(write)
+
+    async def expire(self) -> int:
+        count = 0
+        while True:
+            now = micros(self._database.now())
+            done = await self._database.write(partial(_expire, now=now))
+            count += done
+            if done < _EXPIRE_MAX:
+                return count
+
+    async def repair(self) -> int:
+        mended = 0
+        for first in range(0, await self._database.read(_last_meter), _REPAIR_METERS):
+            late = await self._database.read(partial(_late_lanes, first=first))
+            if late:
+                now = micros(self._database.now())
+                mended += await self._database.write(partial(_repair, meters=late, now=now))
+        return mended
+
+
+def _held_order(connection: sqlite3.Connection, claim: LaneClaim, order: int) -> OrderRow:
+    row = connection.execute(_HELD_ORDER, (order, claim.meter, claim.fence)).fetchone()
+    if row is None:
+        raise LaneLost(f"the lane of meter {claim.meter} is somebody else's by now")
+    return order_row(row)
+
+
+def _claim_meter(connection: WriteConnection, meter_id: str) -> LaneClaim | None:
+    found = connection.execute(
+        "SELECT lane.meter, lane.owner, lane.fence, meter.version, meter.link FROM lane "
+        "JOIN meter ON meter.number = lane.meter WHERE meter.id = ? AND meter.removed_at IS NULL",
+        (meter_id,),
+    ).fetchone()
+    if found is None:
+        raise LookupError(f"there is no meter {meter_id}")
+    meter, owner, fence, version, link = found
+    if owner is not None:
+        return None
+    take_lane(connection, meter)
+    return LaneClaim(meter=meter_id, meter_version=version, link=link, fence=fence + 1, work=None)
+
+
+def _expire(connection: WriteConnection, now: int) -> int:
+    """Of what is over. What is in doubt is not looked at: the lane's holder reads the meter once more."""
+    numbers = [number for (number,) in connection.execute(_EXPIRED, (now, _EXPIRE_MAX))]
+    for number in numbers:
+        order = find_order(connection, number=number)
+        assert order is not None
+        change = Change.HOLD if order.maybe_delivered else Change.EXPIRE
+        change_order(connection, order, change, now, reason="expired")
+        event = timeline.order_held_expired() if order.maybe_delivered else timeline.order_expired()
+        append(connection, number, now, event)
+        refresh(connection, order.meter, now)
+    return len(numbers)
+
+
+def _last_meter(connection: sqlite3.Connection) -> int:
+    (last,) = connection.execute("SELECT ifnull(max(meter), 0) FROM lane").fetchone()
+    return int(last)
+
+
+def _late_lanes(connection: sqlite3.Connection, first: int) -> list[int]:
+    return [meter for (meter,) in connection.execute(LATE_LANES, (first, first + _REPAIR_METERS))]
+
+
+def _repair(connection: WriteConnection, meters: Sequence[int], now: int) -> int:
+    """Looked at again, since what was read may be over by now."""
+    late = [meter for meter in meters if connection.execute(LATE_LANES, (meter - 1, meter)).fetchone()]
+    for meter in late:
+        refresh(connection, meter, now)
+    return len(late)

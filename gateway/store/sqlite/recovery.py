@@ -1,0 +1,61 @@
+"""The start: what a stop, a crash or a restore left behind; within one transaction."""
+
+from __future__ import annotations
+
+from gateway import timeline
+from gateway.orders import Change
+from gateway.store.sqlite.changes import change_order, find_order
+from gateway.store.sqlite.counters import jump_ahead
+from gateway.store.sqlite.database import WriteConnection
+from gateway.store.sqlite.events import append
+from gateway.store.sqlite.lane_rows import refresh
+
+_UNDER_WAY = "SELECT number FROM orders WHERE state IN ('sending', 'pending', 'reconciling')"
+_FREE = "UPDATE lane SET owner = NULL, fence = fence + 1 WHERE owner IS NOT NULL RETURNING meter"
+# What was done since the backup is not known: each token without an outcome may have been sent, and settled.
+_MARK_TOKENS = """
+    UPDATE token SET tries = max(tries, 1), before = NULL
+    WHERE order_number IN (SELECT number FROM orders WHERE due_at IS NOT NULL OR state = 'held')
+        AND NOT EXISTS (SELECT 1 FROM outcome
+            WHERE outcome.order_number = token.order_number AND outcome.position = token.position)
+"""
+_MARK_HELD = "UPDATE orders SET maybe_delivered = 1, changed_at = ? WHERE state = 'held' AND NOT maybe_delivered"
+_RESTORE = """
+    UPDATE orders SET state = 'in_doubt', reason = 'restored', maybe_delivered = 1, changed_at = ?1,
+        due_at = max(?1, ifnull(not_before, ?1))
+    WHERE due_at IS NOT NULL RETURNING number, meter
+"""
+
+
+def recover(connection: WriteConnection, now: int) -> int:
+    """As ``Lanes.recover``."""
+    meters = {meter for (meter,) in connection.execute(_FREE).fetchall()}
+    if connection.execute("DELETE FROM setting WHERE key = 'restored'").rowcount:
+        changed = _restore(connection, now)
+        jump_ahead(connection)
+    else:
+        changed = _doubt(connection, now)
+    for meter in meters | {meter for _, meter in changed}:
+        connection.execute("UPDATE lane SET backs_off_until = NULL WHERE meter = ?", (meter,))
+        refresh(connection, meter, now)
+    return len(changed)
+
+
+def _doubt(connection: WriteConnection, now: int) -> list[tuple[int, int]]:
+    changed = []
+    for (number,) in connection.execute(_UNDER_WAY).fetchall():
+        order = find_order(connection, number=number)
+        assert order is not None
+        change_order(connection, order, Change.DOUBT, now, reason="restart")
+        append(connection, number, now, timeline.found_after_restart())
+        changed.append((number, order.meter))
+    return changed
+
+
+def _restore(connection: WriteConnection, now: int) -> list[tuple[int, int]]:
+    connection.execute(_MARK_TOKENS)
+    connection.execute(_MARK_HELD, (now,))
+    changed: list[tuple[int, int]] = connection.execute(_RESTORE, (now,)).fetchall()
+    for number, _ in changed:
+        append(connection, number, now, timeline.order_restored())
+    return changed
