@@ -13,7 +13,7 @@ from http import HTTPMethod
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.core import GaugeMetricFamily
-from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.exposition import generate_latest
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.registry import Collector
 
@@ -21,7 +21,6 @@ from gateway.orders import OrderState
 from gateway.store.records import Figures
 from gateway.verdict import Outcome
 
-CONTENT_TYPE = CONTENT_TYPE_LATEST
 LINKS_MAX = 1000
 REASONS_MAX = 200
 ROUTES_MAX = 200
@@ -66,7 +65,6 @@ class Metrics:
 
     def _count_orders(self) -> None:
         self._orders = self._gauge("orders", "Orders; closed ones by state alone", ("state", "reason"))
-        self._taken = self._counter("orders_taken", "Orders that are on disk, and were answered so")
         self._settled = self._counter("orders_settled", "Orders that ended, or are held", ("state", "reason"))
         self._lifetime = self._histogram("order_seconds", "From taking an order to its end", ("state",), _WAITS)
         self._in_state = self._histogram("order_state_seconds", "How long orders were in a state", ("state",), _WAITS)
@@ -96,9 +94,6 @@ class Metrics:
         self._http_seconds = self._histogram("http_request_seconds", "How long they took", ("route",), _CALLS)
 
     # What happens.
-
-    def orders_taken(self, count: int) -> None:
-        self._taken.inc(count)
 
     def order_settled(self, state: OrderState, reason: str | None, seconds: float) -> None:
         """An order ended or is held, this long after it was taken."""

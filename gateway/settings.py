@@ -37,7 +37,6 @@ OTHER_VARIABLES = (
     "STSGATE_API_KEY_FILE",
     "STSGATE_BOOTSTRAP_API_KEY",
     "STSGATE_KEY_ENCRYPTION_KEY",
-    "STSGATE_KEY_FILE",
     "STSGATE_SERVER",
 )
 """Variables that are no settings: secrets, and what clients use."""

@@ -236,6 +236,14 @@ class MetricsSection(Section):
     )
 
 
+class TraceSection(Section):
+    """What went over the wire, for GET /v1/orders/{id}/trace: in memory, secrets masked, gone with a restart."""
+
+    orders_kept: Annotated[int, Field(ge=0, le=100_000)] = Field(
+        default=0, description="Of how many orders the latest trace is kept; 0 traces nothing. Costs time and memory."
+    )
+
+
 class LogSection(Section):
     """What is written on standard error."""
 
@@ -259,4 +267,5 @@ class Settings(Section):
     retention: RetentionSection = RetentionSection()
     health: HealthSection = HealthSection()
     metrics: MetricsSection = MetricsSection()
+    trace: TraceSection = TraceSection()
     log: LogSection = LogSection()

@@ -12,7 +12,9 @@ def without_secrets(message: str) -> str:
 
 def printable(text: str) -> str:
     """Text that a meter may have had a hand in: without control characters, and without a whole token."""
-    return _TOKEN.sub(lambda digits: f"…{digits[0][-4:]}", "".join(c if c.isprintable() else "?" for c in text))
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() else "?" for c in text)
+    return _TOKEN.sub(lambda digits: f"…{digits[0][-4:]}", text)
 
 
 _TOKEN = re.compile(r"\d(?:[ -]?\d){19,}")

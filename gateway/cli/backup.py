@@ -14,19 +14,19 @@ BACKUP_DESCRIPTION = """\
 Writes a copy of the database into DEST, while the service goes on working. The copy holds everything that was committed
 when this command began. It is checked before it gets its name; an existing file is never overwritten.
 
-The key-encryption key is not in the copy. Without it the copy cannot be used: keep the key somewhere else, apart from the
-copies, and keep old keys for as long as copies from their time are kept.
+The key-encryption key is not in the copy. Without it the copy cannot be used: keep the key somewhere else, apart from
+the copies, and keep old keys for as long as copies from their time are kept.
 
 Exit code: 0 the copy is complete and on disk; 1 there is no copy; 2 wrong usage."""
 
 RESTORE_DESCRIPTION = """\
-Puts a copy that stsgate backup made in place of the database of a data directory. Stop the service first: while it runs,
-this is refused. The database that was there is kept under another name.
+Puts a copy that stsgate backup made in place of the database of a data directory. Stop the service first: while it
+runs, this is refused. The database that was there is kept under another name.
 
 What happened since the copy was made is not known any more. When the service starts, every order that was open then is
-in doubt, its meter is read before anything is sent again, and invocation counters jump ahead, so that none is used twice.
-Orders that were handed in after the copy was made are gone: hand them in again. With --in-place the database that is
-there already is treated in this way; say so after putting back a snapshot of the whole machine.
+in doubt, its meter is read before anything is sent again, and invocation counters jump ahead, so that none is used
+twice. Orders that were handed in after the copy was made are gone: hand them in again. With --in-place the database
+that is there already is treated in this way; say so after putting back a snapshot of the whole machine.
 
 Exit code: 0 it is in place; 1 it is not, nothing was changed; 2 wrong usage."""
 

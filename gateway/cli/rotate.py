@@ -16,9 +16,9 @@ readable. Stop the service first: while it runs, this is refused. If this comman
 again.
 
 --new-key-file names the new key, as base64 or 64 hexadecimal digits, mode 0600; if there is no such file, a key is made
-there. It then takes the place of the key that the service reads (DIR/key-encryption.key, or --key-file), and the old key is
-kept beside it. If the service has its key from STSGATE_KEY_ENCRYPTION_KEY, change that variable yourself: until the first
-start with the new key both work.
+there. It then takes the place of the key that the service reads (DIR/key-encryption.key, or --key-file), and the old
+key is kept beside it. If the service has its key from STSGATE_KEY_ENCRYPTION_KEY, change that variable yourself: until
+the first start with the new key both work.
 
 Keep old keys for as long as backups from their time are kept.
 

@@ -49,13 +49,11 @@ def labels_of(metrics: Metrics, name: str, label: str) -> set[str]:
 
 
 def test_what_happens_to_orders_is_counted(metrics: Metrics) -> None:
-    metrics.orders_taken(3)
     metrics.order_settled(OrderState.ACCEPTED, None, 0.2)
     metrics.order_settled(OrderState.REJECTED, "used", 3.0)
     metrics.order_settled(OrderState.REJECTED, "used", 3.0)
     metrics.order_left(OrderState.SENDING, 0.07)
     metrics.delivery_judged(Outcome.UNREACHED, "timeout")
-    assert value(metrics, "orders_taken_total") == 3
     assert value(metrics, "orders_settled_total", state="accepted", reason="") == 1
     assert value(metrics, "orders_settled_total", state="rejected", reason="used") == 2
     assert value(metrics, "order_seconds_bucket", state="accepted", le="0.25") == 1
@@ -165,6 +163,6 @@ def test_commits_webhooks_lanes_and_the_program_are_counted(metrics: Metrics) ->
 
 def test_two_of_them_do_not_disturb_each_other_or_what_others_count(metrics: Metrics) -> None:
     other = Metrics("1.2.3")
-    metrics.orders_taken(1)
-    assert value(other, "orders_taken_total") == 0
+    metrics.lanes_repaired(1)
+    assert value(other, "lanes_repaired_total") == 0
     assert not any(name.startswith("stsgate") for name in REGISTRY._names_to_collectors)

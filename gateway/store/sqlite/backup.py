@@ -17,9 +17,10 @@ from pathlib import Path
 
 from gateway.key_source import KeySource, fsync_directory
 from gateway.store.sqlite.data_keys import has_keys, needed, open_keys
-from gateway.store.sqlite.files import DATABASE_NAME, database_in, open_existing, transaction
+from gateway.store.sqlite.files import database_in, open_existing, transaction
 from gateway.store.sqlite.lock import DirectoryLock
 from gateway.store.sqlite.restored import mark_restored
+from gateway.store.sqlite.store import FILE_NAME
 from gateway.store.store import StoreBroken, StoreError, StoreFull
 
 _BUSY_ROUNDS_MAX = 300
@@ -59,7 +60,7 @@ def put_back(data_dir: Path, copy: Path, source: KeySource, at: datetime) -> Res
         raise StoreError(f"{copy}: there is no such file")
     with _file_errors(data_dir):
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    database = data_dir / DATABASE_NAME
+    database = data_dir / FILE_NAME
     with held(data_dir), _file_errors(database), _partial(database) as partial:
         shutil.copyfile(copy, partial)
         _finish(partial, at)

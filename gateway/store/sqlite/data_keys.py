@@ -38,12 +38,11 @@ def unlock(connection: sqlite3.Connection, vault: Vault, source: KeySource, at: 
             _insert(connection, data_key, key, 0)
         keys = open_keys(connection, key, source.place)
     vault.unlock(key, keys)
-    count = vault.sealed_since_last_look() + _UNCOUNTED
-    vault.unlock(key, count_use(connection, vault, count, at) or keys)
+    vault.unlock(key, count_use(connection, vault, _UNCOUNTED, at) or keys)
 
 
 def count_use(connection: sqlite3.Connection, vault: Vault, records: int, at: datetime) -> DataKeys | None:
-    """Write down how often the data key was used; past its limit, make a new one and give all of them, for the vault to
+    """Add to how often the data key was used; past its limit, make a new one and give all of them, for the vault to
     take once this is on disk. Within a transaction. Raises ``VaultError``."""
     add = "INSERT INTO data_key_use (id, records) VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET records = records + ?"
     connection.execute(add, (vault.current_key, records, records))

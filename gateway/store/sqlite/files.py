@@ -9,10 +9,9 @@ from pathlib import Path
 
 from gateway.store.sqlite.failures import store_error
 from gateway.store.sqlite.migrations import version_of
+from gateway.store.sqlite.store import FILE_NAME
 from gateway.store.store import StoreError
 
-DATABASE_NAME = "stsgate.sqlite3"
-"""In the data directory."""
 _BUSY_SECONDS = 30.0
 _MARKED_FROM = 2
 """The first schema that has a place for the mark of a restored copy."""
@@ -20,9 +19,9 @@ _MARKED_FROM = 2
 
 def database_in(data_dir: Path) -> Path:
     """The database of a data directory. Raises ``StoreError`` if there is none."""
-    path = data_dir / DATABASE_NAME
+    path = data_dir / FILE_NAME
     if not path.is_file():
-        raise StoreError(f"{data_dir} holds no {DATABASE_NAME}: is this the service's data directory?")
+        raise StoreError(f"{data_dir} holds no {FILE_NAME}: is this the service's data directory?")
     return path
 
 

@@ -24,19 +24,14 @@ _GENERATION = "generation"
 
 
 def mark_restored(connection: sqlite3.Connection, at: datetime) -> None:
-    """What is not known any more begins at ``at``. An earlier mark that nobody has acted upon stays. In a transaction."""
+    """Of what time this copy is. An earlier mark that nobody has acted upon stays. In a transaction."""
     connection.execute("INSERT OR IGNORE INTO setting (key, value) VALUES (?, ?)", (_RESTORED, str(micros(at))))
 
 
 def restored_at(connection: sqlite3.Connection) -> datetime | None:
-    """The time of the copy that this database is, until somebody has acted upon it."""
+    """The time of the copy that this database is, until ``recovery.recover`` has acted upon it."""
     value = _setting(connection, _RESTORED)
     return None if value is None else moment(int(value))
-
-
-def restore_is_handled(connection: sqlite3.Connection) -> None:
-    """In the transaction that put all open orders in doubt and let the counters jump."""
-    connection.execute("DELETE FROM setting WHERE key = ?", (_RESTORED,))
 
 
 def start_generation(connection: sqlite3.Connection, directory: Path, at: datetime) -> int:

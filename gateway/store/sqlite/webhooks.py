@@ -12,9 +12,8 @@ from gateway.store.sqlite.audit import audit_in
 from gateway.store.sqlite.database import Database, VaultLike
 from gateway.store.sqlite.times import micros, micros_or_none, moment, moment_or_none
 from gateway.store.store import Webhooks
+from gateway.timeline import FINAL_OR_HELD
 
-DEFAULT_EVENTS = ("order.accepted", "order.rejected", "order.held", "order.expired", "order.cancelled")
-"""What a webhook is told that names no events: all that ends or holds an order."""
 _ERROR_CHARACTERS_MAX = 500
 
 _WEBHOOK = "SELECT id, url, secret, events, is_active, created_at, waiting, dead FROM webhook"
@@ -145,7 +144,7 @@ def _put(connection: sqlite3.Connection, vault: VaultLike, webhook: WebhookRecor
     if webhook.is_active:
         connection.executemany(
             "INSERT OR IGNORE INTO webhook_event (name, webhook) VALUES (?, ?)",
-            [(name, webhook.id) for name in webhook.events or DEFAULT_EVENTS],
+            [(name, webhook.id) for name in webhook.events or FINAL_OR_HELD],
         )
     return not changed
 
