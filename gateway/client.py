@@ -7,10 +7,8 @@ Every answer is one of three things: what was asked for; ``ServiceRefused``, the
 from __future__ import annotations
 
 import asyncio
-import json
-import os
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from random import Random
@@ -21,11 +19,22 @@ from urllib.parse import quote
 import aiohttp
 from yarl import URL
 
+from gateway.client_answers import (
+    Json,
+    ServiceRefused,
+    ServiceUnreachable,
+    event_in,
+    listed,
+    object_in,
+    parsed,
+    refusal_in,
+    stranger,
+    words_of,
+)
 from gateway.event_stream import EventStreamReceiver, EventTooLong
 from gateway.schedule import Backoff
 
 T = TypeVar("T")
-Json = dict[str, Any]
 Query = Mapping[str, str | int | None]
 
 PAGE_SIZE = 500
@@ -35,8 +44,6 @@ DEFAULT_TIMEOUT_SECONDS = 30.0
 CONNECT_TIMEOUT_SECONDS = 10.0
 SILENCE_MAX_SECONDS = 60.0
 """On a stream of events, where the service says something every few seconds even when nothing happens."""
-BUSY_STATUSES = (429, 502, 503, 504)
-"""The service, or somebody in front of it, cannot do it now."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,49 +64,6 @@ class Patience:
 
     tries_max: int = 30
     backoff: Backoff = field(default_factory=lambda: Backoff(first_seconds=0.5, longest_seconds=5.0))
-
-
-class ServiceUnreachable(Exception):
-    """No answer. ``has_left``: the request may have arrived all the same."""
-
-    def __init__(self, message: str, *, has_left: bool = True) -> None:
-        super().__init__(message)
-        self.has_left = has_left
-
-
-class ServiceRefused(Exception):
-    """The service answered, and did not do it (RFC 9457)."""
-
-    def __init__(
-        self,
-        status: int,
-        title: str,
-        detail: str = "",
-        fields: Mapping[str, str] | None = None,
-        *,
-        word: str = "",
-        retry_after_seconds: float | None = None,
-    ) -> None:
-        self.status = status
-        self.title = title
-        self.detail = detail
-        self.fields = dict(fields or {})
-        """What is wrong, by the name of the field, as far as it said so."""
-        self.word = word
-        """The problem's type."""
-        self.retry_after_seconds = retry_after_seconds
-        more = [f"{name}: {message}" for name, message in self.fields.items() if message not in detail]
-        super().__init__(f"{'; '.join([detail or title, *more])} ({status})")
-
-    @property
-    def is_busy(self) -> bool:
-        """Whether it is worth asking again at once."""
-        return self.status in BUSY_STATUSES
-
-    @property
-    def may_pass(self) -> bool:
-        """Whether nothing is wrong with the request: the same may be answered otherwise later."""
-        return self.status >= 500 or self.status in (408, 429) or self.word == "meter-busy"
 
 
 class ServiceClient:
@@ -136,21 +100,30 @@ class ServiceClient:
         """The object that is the answer; an empty one if it has no body. ``content`` is ``json``, or ``data`` with
         its ``headers``. Raises ``ServiceRefused``, ``ServiceUnreachable``."""
         async with self._answer(method, path, query, **content) as answer:
-            return _object(answer, await _body(answer))
+            return object_in(answer, await _body(answer))
 
     async def pages(self, *path: str, limit: int, **query: str | int | None) -> AsyncGenerator[Json, None]:
-        """The items of a list, up to ``limit``, asked for page by page. The list is called as the path ends."""
-        name, cursor, left = path[-1], None, limit
+        """The items of a list, up to ``limit``, asked for page by page."""
+        cursor, left = None, limit
         while left > 0:
             page = await self.get(*path, **{**query, "limit": min(left, PAGE_SIZE), "cursor": cursor})
-            items, cursor = page.get(name), page.get("next_cursor")
-            if not isinstance(items, list):
-                raise _stranger(200)
+            items, cursor = listed(page, path[-1]), page.get("next_cursor")
             for item in items[:left]:
                 yield item
             left -= len(items)
             if cursor is None or not items:
                 return
+
+    async def report(self, *path: str, content: AsyncIterable[bytes], media_type: str) -> AsyncGenerator[Json, None]:
+        """Send a stream of rows, and give the lines of the answer as they come: both may go on for as long as they
+        move. Raises ``ServiceRefused``, ``ServiceUnreachable``."""
+        limits = aiohttp.ClientTimeout(sock_connect=CONNECT_TIMEOUT_SECONDS, sock_read=SILENCE_MAX_SECONDS)
+        headers = {"Content-Type": media_type}
+        async with self._answer("POST", path, None, data=content, headers=headers, timeout=limits) as answer:
+            async for line in answer.content:
+                if (value := parsed(line)) is None:
+                    raise stranger(answer.status)
+                yield value
 
     async def patiently(self, ask: Callable[[], Awaitable[T]], *, is_begun: bool = False) -> T:
         """Ask until there is an answer: only for what does no harm when it is done twice. A service that was never
@@ -209,7 +182,7 @@ class ServiceClient:
             async for octets in answer.content.iter_any():
                 yield None
                 for event in receiver.receive(octets):
-                    yield _event(answer, event.data)
+                    yield event_in(answer, event.data)
 
     # What both need.
 
@@ -226,11 +199,11 @@ class ServiceClient:
                 method, url.update_query(given), allow_redirects=False, **settings
             ) as answer:
                 if not 200 <= answer.status < 300:
-                    raise _refusal(answer, await _body(answer))
+                    raise refusal_in(answer, await _body(answer))
                 yield answer
         except (OSError, aiohttp.ClientError, EventTooLong) as error:
             has_left = not isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError)
-            raise ServiceUnreachable(f"{self._address.url}: {_words(error)}", has_left=has_left) from None
+            raise ServiceUnreachable(f"{self._address.url}: {words_of(error)}", has_left=has_left) from None
 
     async def _pause(self, failures: int, last: ServiceUnreachable | ServiceRefused) -> None:
         """Wait before the next try, or raise what went wrong with the last one."""
@@ -250,66 +223,3 @@ async def _body(answer: aiohttp.ClientResponse) -> bytes:
         if len(octets) > ANSWER_SIZE_MAX:
             raise aiohttp.ClientPayloadError(f"an answer of more than {ANSWER_SIZE_MAX} octets")
     return bytes(octets)
-
-
-def _parsed(octets: bytes | str) -> Json | None:
-    try:
-        value = json.loads(octets)
-    except (ValueError, RecursionError):
-        return None
-    return value if isinstance(value, dict) else None
-
-
-def _object(answer: aiohttp.ClientResponse, octets: bytes) -> Json:
-    value = _parsed(octets) if octets else {}
-    if value is None:
-        raise _stranger(answer.status)
-    return value
-
-
-def _event(answer: aiohttp.ClientResponse, data: str) -> Json:
-    event = _parsed(data)
-    if event is None or not isinstance(event.get("number"), int):
-        raise _stranger(answer.status)
-    return event
-
-
-def _stranger(status: int) -> ServiceRefused:
-    return ServiceRefused(status, "whoever answers there is not stsgate, or of another version")
-
-
-def _refusal(answer: aiohttp.ClientResponse, octets: bytes) -> ServiceRefused:
-    problem = (_parsed(octets) if answer.content_type == "application/problem+json" else None) or {}
-    wait = answer.headers.get("Retry-After", "")
-    return ServiceRefused(
-        answer.status,
-        str(problem.get("title") or answer.reason or "refused"),
-        str(problem.get("detail") or ""),
-        _fields(problem.get("errors")),
-        word=str(problem.get("type") or ""),
-        retry_after_seconds=float(wait) if wait.isascii() and wait.isdigit() and len(wait) < 6 else None,
-    )
-
-
-def _fields(errors: Any) -> dict[str, str]:
-    if not isinstance(errors, list):
-        return {}
-    return {str(one.get("field")): str(one.get("message")) for one in errors if isinstance(one, dict)}
-
-
-def _words(error: Exception) -> str:
-    """What happened, without the address."""
-    match error:
-        case aiohttp.ClientConnectorCertificateError():
-            return f"its certificate is not trusted ({error.certificate_error}); --ca-file names who is"
-        case aiohttp.ClientConnectorError():
-            number = error.os_error.errno
-            return f"cannot be reached: {os.strerror(number) if number and number > 0 else error.os_error}"
-        case aiohttp.ConnectionTimeoutError():
-            return "cannot be reached: no answer to the connection"
-        case TimeoutError():
-            return "no answer in time"
-        case aiohttp.ServerDisconnectedError() | ConnectionResetError() | aiohttp.ClientPayloadError():
-            return "closed the connection in the middle"
-        case _:
-            return str(error) or type(error).__name__

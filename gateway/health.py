@@ -90,7 +90,7 @@ class Health:
     ) -> None:
         self._store = store
         self._data_dir = data_dir
-        self._limits = limits
+        self.limits = limits
         self._dispatcher = dispatcher
         self._now = now
         self._lag = lag
@@ -138,7 +138,7 @@ class Health:
         if state.claimed_at is None:
             return Check("dispatcher", is_good=False, detail="it has not looked for work yet")
         age = (self._now() - state.claimed_at).total_seconds()
-        is_good = age <= self._limits.claim_age_seconds_max
+        is_good = age <= self.limits.claim_age_seconds_max
         return Check("dispatcher", is_good, f"it looked for work {age:.1f} s ago")
 
     def _disk_check(self) -> Check:
@@ -147,7 +147,7 @@ class Health:
         except OSError as error:
             return Check("disk", is_good=False, detail=f"the data directory cannot be looked at ({error.strerror})")
         free = status.f_bavail * status.f_frsize >> 20
-        least = self._limits.disk_free_mib_min
+        least = self.limits.disk_free_mib_min
         return Check("disk", free >= least, f"{free} MiB free, at least {least} expected")
 
     def _clock_check(self) -> Check:
@@ -163,4 +163,4 @@ class Health:
 
     def _loop_check(self) -> Check:
         lag = self._lag.seconds
-        return Check("event_loop", lag <= self._limits.loop_lag_seconds_max, f"{lag * 1000:.0f} ms late")
+        return Check("event_loop", lag <= self.limits.loop_lag_seconds_max, f"{lag * 1000:.0f} ms late")

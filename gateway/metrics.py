@@ -95,17 +95,13 @@ class Metrics:
 
     # What happens.
 
-    def order_settled(self, state: OrderState, reason: str | None, seconds: float) -> None:
-        """An order ended or is held, this long after it was taken."""
-        self._settled.labels(state.value, self._reasons.value(reason)).inc()
-        self._lifetime.labels(state.value).observe(seconds)
+    def order_judged(self, work: OrderWork, change: Change, judged: Judged) -> None:
+        """A try to deliver one token came to this verdict, and its order to this change."""
+        self.delivery_judged(judged.verdict.outcome, judged.verdict.reason, judged.elapsed_seconds)
 
-    def order_left(self, state: OrderState, seconds: float) -> None:
-        """An order was in this state so long, and is in another now."""
-        self._in_state.labels(state.value).observe(seconds)
-
-    def delivery_judged(self, outcome: Outcome, reason: str | None) -> None:
+    def delivery_judged(self, outcome: Outcome, reason: str | None, seconds: float) -> None:
         self._deliveries.labels(outcome.value, self._reasons.value(reason)).inc()
+        self._delivery_seconds.labels(outcome.value).observe(seconds)
 
     def in_flight_changed(self, count: int, most: int) -> None:
         self._in_flight.set(count)

@@ -68,6 +68,9 @@ class _Batch:
                     await self._take([row for line in lines for row in rows(line)])
             except Problem as problem:
                 self._report(Row(self._row + 1), problem)
+            except StoreError:
+                words = "the store cannot be written; send this row and those behind it again"
+                self._report(Row(self._row + 1), unavailable(words))
             await self._send(all_of_it=True)
         return self._response
 
@@ -117,12 +120,9 @@ class _Batch:
         return order
 
     async def _commit(self, group: Sequence[_Taken]) -> None:
-        """Hand the group's orders to the store, and report all of its rows. Raises ``Problem`` if it cannot."""
+        """Hand the group's orders to the store, and report all of its rows. Raises ``StoreError``."""
         orders = [(order, canonical(order)) for _, order in group if isinstance(order, Order)]
-        try:
-            results = iter(await self._call.store.orders.add(orders, who=self._call.who) if orders else ())
-        except StoreError:
-            raise unavailable("the store cannot be written; send this row and those behind it again") from None
+        results = iter(await self._call.store.orders.add(orders, who=self._call.who) if orders else ())
         for row, order in group:
             self._report(row, order if isinstance(order, Problem) else next(results), order)
         await self._send()

@@ -25,7 +25,9 @@ class MeterView(OpenMeter):
     """One meter of the registry."""
 
     id: str
-    secrets: list[str] | None = Field(description="which are set, of password, ek, ak; null in lists, where none are read")
+    secrets: list[str] | None = Field(
+        description="which are set, of password, ek, ak; null in lists, where none are read"
+    )
     version: int = Field(description="grows with each change")
     created_at: datetime | None
     changed_at: datetime | None

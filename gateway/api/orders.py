@@ -23,7 +23,9 @@ from gateway.store.store import NoSuchOrder
 class ResolutionBody(Body):
     """What a person decided about a held order."""
 
-    credited: ResolveCredited = Field(description="yes and no settle its first open token; retry lets it be tried again")
+    credited: ResolveCredited = Field(
+        description="yes and no settle its first open token; retry lets it be tried again"
+    )
     note: Annotated[str, Field(min_length=1, max_length=1000, pattern=r"^[^\x00-\x08\x0b-\x1f\x7f]*$")] = Field(
         description="why; kept for ever"
     )
@@ -127,5 +129,3 @@ async def _view(call: Call, order_id: str) -> OrderView:
 
 def _path(order_id: str) -> str:
     return f"/v1/orders/{quote(order_id, safe='')}"
-
-

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from gateway.store.store import Store
+from gateway.webhook_target import TargetRule
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,5 +53,7 @@ class ApiParts:
     """``ok`` says whether orders can be taken now; all of it is shown."""
     version: str
     metrics_open: bool = False
+    webhook_targets: TargetRule = TargetRule()
+    """Where webhooks may point."""
     order_trace: Callable[[str], Sequence[Mapping[str, Any]]] | None = None
     """What went over the wire for an order, oldest first; None = nothing is kept."""

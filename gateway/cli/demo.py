@@ -1,42 +1,42 @@
-"""``stsgate demo``: simulated meters on real sockets, lab tokens, and what becomes of them, line by line."""
+"""``stsgate demo``: the service and simulated meters on real sockets, lab tokens, and what becomes of their orders."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
 import shlex
+import shutil
 import sys
+import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from decimal import Decimal
+from contextlib import aclosing
+from dataclasses import dataclass
+from pathlib import Path
 
-from cosem_objects.errors import TokenFormatError
-from cosem_objects.sts_token import Token
 from gateway.cli.lab import Lab, LabError, LabMeter
-from gateway.cli.meter_options import add_meter_options, meter_from
-from gateway.cli.parser import OneLineParser
-from gateway.cli.story import Teller
-from gateway.delivery import Delivery
-from gateway.events import Judged
-from gateway.meters import Meter
-from gateway.orders import Amount
-from gateway.verdict import Credited, Outcome
+from gateway.cli.lab_service import LabService
+from gateway.cli.service.order_words import ending, event_line
+from gateway.client import Json, ServiceClient, ServiceRefused, ServiceUnreachable
+from gateway.timeline import FINAL_OR_HELD
 
 DESCRIPTION = """\
-Starts simulated meters that really decrypt STS tokens, on real sockets of this machine, and delivers lab tokens to
-them. LAB keys only: nothing here can be used for real meters."""
+Starts simulated meters that really decrypt STS tokens and the service that delivers to them, all on this machine, and
+tells what becomes of the orders, also through a power cut. Then both stay, with commands to try, until Ctrl-C. LAB keys
+only: nothing here can be used for real meters."""
 
 BANNER = "LAB LAB LAB   lab keys, simulated meters, worthless tokens; not STS-certified   LAB LAB LAB"
 
 PLAIN = LabMeter(
-    name="meter 1, wrapper, no security, account in kWh",
+    id="meter-1",
+    name="wrapper, no security, account in kWh",
     scheme="tcp",
     security=("--security", "none"),
     pan="600727000000000181",
     system_title="53494D0000000001",
 )
 MONEY = LabMeter(
-    name="meter 2, HDLC, LLS password, account in ZAR",
+    id="meter-2",
+    name="HDLC, LLS password, account in ZAR",
     scheme="hdlc+tcp",
     security=("--security", "lls"),
     pan="600727000000000264",
@@ -44,15 +44,17 @@ MONEY = LabMeter(
     more=("--currency", "ZAR:-2"),
 )
 CIPHERED = LabMeter(
-    name="meter 3, wrapper, HLS-GMAC, status after a second",
+    id="meter-3",
+    name="wrapper, HLS-GMAC, status after a while",
     scheme="tcp",
     security=("--security", "hls-gmac"),
     pan="600727000000000348",
     system_title="53494D0000000003",
-    more=("--status-delay", "0.8"),
+    more=("--status-delay", "1.5"),
 )
 FLAKY = LabMeter(
-    name="meter 4, HDLC, HLS-GMAC, hangs up after booking",
+    id="meter-4",
+    name="HDLC, HLS-GMAC, hangs up after booking",
     scheme="hdlc+tcp",
     security=("--security", "hls-gmac"),
     pan="600727111111111153",
@@ -64,136 +66,173 @@ METERS = (PLAIN, MONEY, CIPHERED, FLAKY)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scene:
-    """One token and what must come of it. ``pan``: whom the token is for, if not this meter."""
+    """One order and what must come of it. ``pan``: whom its tokens are for, if not this meter."""
 
     title: str
     meter: LabMeter
-    amount: Amount
+    amounts: Sequence[str]
+    unit: str = "kWh"
     pan: str = ""
     repeats: bool = False
-    """Deliver the token of the scene before once more."""
+    """The token of the scene before once more."""
     cut: bool = False
     """Leave out one digit."""
-    expected: tuple[Outcome, Credited] | None
-    """None: refused before anything is sent."""
+    power_cut: bool = False
+    """Kill the service once the meter has the token."""
+    expected: str
+    """State of the order, and whether it was credited; or the status of the refusal."""
 
-
-_KWH = Amount(Decimal("25.6"), "kWh")
-_ACCEPTED = (Outcome.ACCEPTED, Credited.YES)
 
 SCENES = (
-    Scene(title="A credit in kWh", meter=PLAIN, amount=_KWH, expected=_ACCEPTED),
+    Scene(title="A credit in kWh", meter=PLAIN, amounts=["25.6"], expected="accepted yes"),
     Scene(
-        title="The same token again: the meter shows it already, so nothing is sent",
+        title="The same token in a second order: refused, a token is sold once",
         meter=PLAIN,
-        amount=_KWH,
+        amounts=["25.6"],
         repeats=True,
-        expected=(Outcome.REJECTED, Credited.UNKNOWN),
+        expected="409",
     ),
-    Scene(title="A credit in money", meter=MONEY, amount=Amount(Decimal("50.00"), "ZAR"), expected=_ACCEPTED),
+    Scene(title="A credit in money", meter=MONEY, amounts=["50.00"], unit="ZAR", expected="accepted yes"),
     Scene(
-        title="A credit over a ciphered association; the meter takes its time",
-        meter=CIPHERED,
-        amount=Amount(Decimal("10.5"), "kWh"),
-        expected=_ACCEPTED,
+        title="Three tokens in one order, over one association",
+        meter=MONEY,
+        amounts=["10.00", "20.00", "30.00"],
+        unit="ZAR",
+        expected="accepted yes",
     ),
     Scene(
         title="A token that was made for another meter",
         meter=PLAIN,
-        amount=_KWH,
+        amounts=["25.6"],
         pan=FLAKY.pan,
-        expected=(Outcome.REJECTED, Credited.NO),
+        expected="rejected no",
     ),
     Scene(
-        title="A token of 19 digits: refused before anything is sent", meter=PLAIN, amount=_KWH, cut=True, expected=None
+        title="A token of 19 digits: refused before anything is sent",
+        meter=PLAIN,
+        amounts=["25.6"],
+        cut=True,
+        expected="422",
     ),
     Scene(
         title="The answer is lost: a new association reads back, and the token is not sent again",
         meter=FLAKY,
-        amount=_KWH,
-        expected=_ACCEPTED,
+        amounts=["25.6"],
+        expected="accepted yes",
+    ),
+    Scene(
+        title="A power cut: the service is killed while the meter still works on the token, and started again",
+        meter=CIPHERED,
+        amounts=["10.5"],
+        power_cut=True,
+        expected="accepted yes",
     ),
 )
 
 
 def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = commands.add_parser("demo", help="see it work: a lab on this machine", description=DESCRIPTION)
-    parser.add_argument("--exit", action="store_true", help="end after the story; else the meters stay until Ctrl-C")
+    parser = commands.add_parser(
+        "demo", help="see it work: the service and a lab on this machine", description=DESCRIPTION
+    )
+    parser.add_argument("--exit", action="store_true", help="end after the story")
     parser.set_defaults(func=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """0 if every scene ended as it must, else 1."""
+    data_dir = Path(tempfile.mkdtemp(prefix="stsgate-demo-"))
     try:
-        return int(args.run_async(_demo(stay=not args.exit)))
-    except LabError as error:
+        return int(args.run_async(_demo(data_dir, stay=not args.exit)))
+    except (LabError, ServiceUnreachable, ServiceRefused) as error:
         print(f"stsgate demo: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 0
+    finally:
+        shutil.rmtree(data_dir, ignore_errors=True)
 
 
-async def _demo(*, stay: bool) -> int:
+async def _demo(data_dir: Path, *, stay: bool) -> int:
     print(f"{BANNER}\n", flush=True)
-    async with Lab() as lab:
-        urls, tokens = await asyncio.gather(lab.start(METERS), _tokens(lab))
-        meters = {meter.name: _meter(meter, url) for meter, url in zip(METERS, urls, strict=True)}
-        for meter, url in zip(METERS, urls, strict=True):
-            print(f"{meter.name}: {url}")
-        as_expected = 0
-        for number, (scene, digits) in enumerate(zip(SCENES, tokens, strict=True), 1):
-            print(f"\n{number}. {scene.title}", flush=True)
-            as_expected += await _play(scene, meters[scene.meter.name], digits)
+    async with Lab() as lab, LabService(data_dir) as service:
+        urls, tokens, _ = await asyncio.gather(lab.start(METERS), _tokens(lab), service.start())
+        print(f"the service: {service.url}")
+        async with ServiceClient(service.address) as client:
+            for meter, url in zip(METERS, urls, strict=True):
+                await client.call("PUT", "meters", meter.id, json=_meter_body(meter, url))
+                print(f"{meter.id}, {meter.name}: {url}")
+            as_expected = 0
+            for number, (scene, digits) in enumerate(zip(SCENES, tokens, strict=True), 1):
+                print(f"\n{number}. {scene.title}", flush=True)
+                came_of_it = await _play(client, service, scene, f"demo-{number}", digits)
+                as_expected += came_of_it == scene.expected
         print(f"\n{as_expected} of {len(SCENES)} scenes ended as they must.\n{BANNER}", flush=True)
         if stay:
-            _invite(urls)
+            _invite(service)
             await asyncio.Event().wait()
     return 0 if as_expected == len(SCENES) else 1
 
 
-async def _tokens(lab: Lab) -> list[str]:
-    """The digits for every scene."""
-    amounts = [(scene.pan or scene.meter.pan, scene.amount) for scene in SCENES]
-    made = await asyncio.gather(*(lab.token(pan, amount.unit, f"{amount.value:f}") for pan, amount in amounts))
-    for number, scene in enumerate(SCENES):
+async def _tokens(lab: Lab) -> list[list[str]]:
+    """The digits for every scene. Each token of a meter has a minute of issue of its own: its TID."""
+    wanted = [(scene.pan or scene.meter.pan, scene.unit, amount) for scene in SCENES for amount in scene.amounts]
+    made = await asyncio.gather(*(lab.token(*one, minutes_ago=ago) for ago, one in enumerate(wanted)))
+    left, tokens = list(made), list[list[str]]()
+    for scene in SCENES:
+        digits = [left.pop(0) for _ in scene.amounts]
         if scene.repeats:
-            made[number] = made[number - 1]
-        if scene.cut:
-            made[number] = made[number][:-1]
-    return made
+            digits = tokens[-1]
+        tokens.append([one[:-1] for one in digits] if scene.cut else digits)
+    return tokens
 
 
-async def _play(scene: Scene, meter: Meter, digits: str) -> bool:
-    teller = Teller(str(meter.endpoint), sys.stdout, scene.amount)
+async def _play(client: ServiceClient, service: LabService, scene: Scene, order_id: str, digits: list[str]) -> str:
+    """What came of the order, in the words of ``Scene.expected``."""
+    tokens = [
+        {"token": token, "amount": {"value": amount, "unit": scene.unit}}
+        for token, amount in zip(digits, scene.amounts, strict=True)
+    ]
     try:
-        token = Token.parse(digits)
-    except TokenFormatError as error:
-        print(f"refused: {error}", flush=True)
-        return scene.expected is None
-    judged: list[Judged] = await Delivery(meter, teller.tell, amount=scene.amount).run([token])
-    return scene.expected == (judged[0].verdict.outcome, judged[0].verdict.credited)
+        await client.call("POST", "orders", json={"id": order_id, "meter": scene.meter.id, "tokens": tokens})
+    except ServiceRefused as refused:
+        print(f"refused: {refused}", flush=True)
+        return str(refused.status)
+    order = await _watched(client, service, order_id, power_cut=scene.power_cut)
+    print(ending(order), flush=True)
+    credited = {token["credited"] for token in order["tokens"]}
+    return f"{order['state']} {' '.join(sorted(credited))}"
 
 
-def _meter(meter: LabMeter, url: str) -> Meter:
-    """The meter as ``stsgate deliver`` would see it, given the same options."""
-    parser = OneLineParser(prog="stsgate demo")
-    add_meter_options(parser)
-    options = ("--endpoint", url, *meter.security, *meter.secret_options, "--profile", "sim")
-    parsed = meter_from(parser.parse_args(options))
-    return replace(parsed, profile=replace(parsed.profile, poll_first_seconds=0.5), pan=meter.pan)
+async def _watched(client: ServiceClient, service: LabService, order_id: str, *, power_cut: bool) -> Json:
+    """The order's end, its story told as it happens."""
+    async with aclosing(client.events(order=order_id)) as events:
+        async for event in events:
+            print(event_line(event), flush=True)
+            if power_cut and event["event"] == "order.pending":
+                power_cut = False
+                await service.kill()
+                print("          kill -9", flush=True)
+                await service.start()
+                print("          the service is started again", flush=True)
+            elif event["event"] in FINAL_OR_HELD:
+                break
+    return await client.get("orders", order_id)
 
 
-def _invite(urls: Sequence[str]) -> None:
-    print("\nThe meters stay until Ctrl-C. Make a token, and deliver it:\n")
-    for meter, url in zip(METERS, urls, strict=True):
-        options = shlex.join(("--endpoint", url, *meter.security, *meter.secret_options))
-        print(f"  # {meter.name}")
+def _meter_body(meter: LabMeter, url: str) -> Json:
+    """The meter as the registry knows it."""
+    security = {"mechanism": meter.security[1], **meter.secrets}
+    return {"endpoint": url, "profile": "sim", "security": security, "sts": {"pan": meter.pan}}
+
+
+def _invite(service: LabService) -> None:
+    options = shlex.join(("--server", service.url, "--data-dir", str(service.data_dir)))
+    print(f"\nThe service and the meters stay until Ctrl-C; the service's log is {service.log_file}.")
+    print("Make a token, push it, and see what is there:\n")
+    for meter in METERS:
         unit = "ZAR" if meter is MONEY else "kWh"
-        print(f"  simmeters sts encode credit --amount 12.5 --unit {unit} {_lab_key(meter)}")
-        print(f"  stsgate deliver --profile sim {options} --token 'TOKEN'\n", flush=True)
-
-
-def _lab_key(meter: LabMeter) -> str:
-    return shlex.join(option for option in meter.run_options if option.startswith("--") and "=" in option) + (
-        f" --pan {meter.pan}"
-    )
+        print(f"  # {meter.id}, {meter.name}")
+        print(f"  simmeters sts encode credit --amount 12.5 --unit {unit} {shlex.join(meter.key_options)}")
+        print(f"  stsgate push {meter.id} TOKEN --watch {options}\n")
+    print(f"  stsgate orders {options}\n  stsgate orders show demo-1 {options}")
+    print(f"  stsgate meters readback {METERS[0].id} {options}\n", flush=True)

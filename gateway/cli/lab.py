@@ -11,6 +11,7 @@ import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from tempfile import TemporaryFile
 from types import TracebackType
 from typing import IO, Self
@@ -34,6 +35,7 @@ class LabError(Exception):
 class LabMeter:
     """What the demo wants to meet: a name for the story, a wire, a security, an STS identity."""
 
+    id: str
     name: str
     scheme: str
     security: tuple[str, ...]
@@ -42,17 +44,22 @@ class LabMeter:
     more: tuple[str, ...] = ()
 
     @property
-    def secret_options(self) -> tuple[str, ...]:
-        """The secrets of this security mechanism, named alike in ``stsgate deliver`` and ``simmeters run``."""
+    def secrets(self) -> dict[str, str]:
+        """The secrets of this security mechanism, named alike in the service's API and in ``simmeters run``."""
         if "lls" in self.security:
-            return ("--password", LAB_PASSWORD)
-        return ("--ek", LAB_EK, "--ak", LAB_AK) if "hls-gmac" in self.security else ()
+            return {"password": LAB_PASSWORD}
+        return {"ek": LAB_EK, "ak": LAB_AK} if "hls-gmac" in self.security else {}
+
+    @property
+    def key_options(self) -> tuple[str, ...]:
+        """Which key its tokens are made under."""
+        return (*_KEY_OPTIONS, "--pan", self.pan)
 
     @property
     def run_options(self) -> tuple[str, ...]:
         listen = ("--listen", f"{self.scheme}://127.0.0.1:0", "--system-title", self.system_title)
-        identity = ("--pan", self.pan, "--profile", "sim", *_KEY_OPTIONS)
-        return (*listen, *identity, *self.security, *self.secret_options, *self.more)
+        secrets = [word for name, secret in self.secrets.items() for word in (f"--{name}", secret)]
+        return (*listen, "--profile", "sim", *self.key_options, *self.security, *secrets, *self.more)
 
 
 class Lab:
@@ -82,12 +89,15 @@ class Lab:
             pass
         raise LabError(f"{meter.name} does not start: {self._said()}")
 
-    async def token(self, pan: str, unit: str, amount: str) -> str:
-        """A fresh credit token for the meter with this MeterPAN: 20 digits. Raises ``LabError``."""
+    async def token(self, pan: str, unit: str, amount: str, *, minutes_ago: int = 0) -> str:
+        """A fresh credit token for the meter with this MeterPAN: 20 digits. Two of one meter need different minutes of
+        issue. Raises ``LabError``."""
+        issued = datetime.now(UTC) - timedelta(minutes=minutes_ago)
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             *("-m", "sim_meters", "sts", "encode", "credit", "--json"),
-            *("--amount", amount, "--unit", unit, "--pan", pan, *_KEY_OPTIONS),
+            *("--amount", amount, "--unit", unit, "--pan", pan, "--issued-at", f"{issued:%Y-%m-%dT%H:%M}"),
+            *_KEY_OPTIONS,
             stdout=PIPE,
             stderr=self._errors,
         )

@@ -4,38 +4,44 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from cosem_objects.errors import SettingError
+from gateway.api.api_keys import OVERLAP_SECONDS_MAX
 from gateway.api_keys import Scope
+from gateway.cli.parser import whole_number
 from gateway.cli.service.group import Group
-from gateway.cli.service.listing import add_limit_option, as_line, show_answer, show_list
+from gateway.cli.service.listing import show_answer, show_items
 from gateway.cli.service.moments import local_time, moment_from
-from gateway.cli.service.tables import cell, say
-from gateway.client import Json, ServiceClient
+from gateway.client import ServiceClient
+from gateway.client_answers import Json, listed
 
 
 def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    group = Group(
-        commands, "api-keys", summary="who may ask the service", add_list_options=add_limit_option, list_work=_list
-    )
+    group = Group(commands, "api-keys", summary="who may ask the service", list_work=_list)
     make = group.add("make", "make an API key; it is shown once, now", work=_make, check=_check)
     make.add_argument("name", metavar="NAME", help="whose it is; the audit shows it")
     make.add_argument("--scope", action="append", choices=tuple(Scope), help="what it may do; may be repeated")
     make.add_argument("--expires-at", metavar="TIME", help="such as 2027-11-21T00:00 (default: never)")
-    make.add_argument("--key-file", metavar="PATH", help="write the key to a new file, and do not show it")
-    group.add("remove", "an API key that is not taken any more, from now on", work=_remove).add_argument(
-        "id", metavar="ID"
+    rotate = group.add("rotate", "replace an API key; the old one ends after a while", work=_rotate)
+    rotate.add_argument("id", metavar="ID")
+    rotate.add_argument(
+        "--overlap",
+        type=whole_number(0, OVERLAP_SECONDS_MAX),
+        metavar="SECONDS",
+        help="how long the old one is still good (default: a day)",
     )
+    for parser in (make, rotate):
+        parser.add_argument("--key-file", metavar="PATH", help="write the key to a new file, and do not show it")
+    group.add("remove", "take an API key from now on no more", work=_remove).add_argument("id", metavar="ID")
 
 
 async def _list(args: argparse.Namespace, client: ServiceClient) -> int:
     heads = ("id", "name", "scopes", "created", "last used", "expires", "revoked")
-    return await show_list(args, client, "api-keys", heads, _row)
+    return show_items(args, listed(await client.get("api-keys"), "api-keys"), heads, _row)
 
 
 def _row(key: Json) -> tuple[object, ...]:
@@ -54,13 +60,20 @@ async def _make(args: argparse.Namespace, client: ServiceClient) -> int:
     body = {"name": args.name, "scopes": args.scope}
     if expires_at is not None:
         body["expires_at"] = expires_at.isoformat()
-    if args.key_file is None:
-        made = await client.call("POST", "api-keys", json=body)
-        say(as_line(made) if args.json else f"{cell(made.get('id'))}\n{made.get('key')}", sys.stdout)
-        return 0
-    with _new_file(args.key_file) as file:  # before the key is made: it is shown once
-        made = await client.call("POST", "api-keys", json=body)
-        file.write(f"{made.pop('key', '')}\n")
+    return await _new_key(args, client.call("POST", "api-keys", json=body))
+
+
+async def _rotate(args: argparse.Namespace, client: ServiceClient) -> int:
+    body = {} if args.overlap is None else {"overlap_seconds": args.overlap}
+    return await _new_key(args, client.call("POST", "api-keys", args.id, "rotate", json=body))
+
+
+async def _new_key(args: argparse.Namespace, asking: Coroutine[Any, Any, Json]) -> int:
+    """The file is made before the key, which is shown once."""
+    with nullcontext() if args.key_file is None else _new_file(args.key_file) as file:
+        made = await asking
+        if file is not None:
+            file.write(f"{made.pop('key', '')}\n")
     return show_answer(args, made)
 
 

@@ -15,7 +15,8 @@ from functools import partial
 
 from cosem_objects.errors import SettingError
 from gateway.cli.service.options import add_service_options, service_from
-from gateway.client import DEFAULT_TIMEOUT_SECONDS, ServiceAddress, ServiceClient, ServiceRefused, ServiceUnreachable
+from gateway.client import DEFAULT_TIMEOUT_SECONDS, ServiceAddress, ServiceClient
+from gateway.client_answers import ServiceRefused, ServiceUnreachable
 from gateway.shown import printable, without_secrets
 
 Work = Callable[[argparse.Namespace, ServiceClient], Awaitable[int]]
@@ -25,8 +26,8 @@ Check = Callable[[argparse.Namespace], None]
 
 LIST_DEST = "list_"
 """Options of ``list`` keep their values under names that begin so."""
-REFUSED, OPEN = 2, 3
-"""Exit codes: the service took it for wrong; nobody knows yet, or the service cannot be reached."""
+SOME_FAILED, REFUSED, OPEN = 1, 2, 3
+"""Exit codes: of many, some were refused; all of it was; nobody knows yet, or the service cannot be reached."""
 
 EXIT_CODES = "Exit code: 0 done; 2 wrong usage, or the service refused it; 3 the service cannot be reached."
 
@@ -40,8 +41,8 @@ class Group:
         name: str,
         *,
         summary: str,
-        add_list_options: Callable[[argparse.ArgumentParser], None],
         list_work: Work,
+        add_list_options: Callable[[argparse.ArgumentParser], None] = lambda parser: None,
         check_list: Check | None = None,
     ) -> None:
         parser = commands.add_parser(

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import re
+from http import HTTPStatus
 
 from cosem_objects.errors import SettingError
 from gateway.cli.parser import whole_number
 from gateway.cli.service.group import Group
-from gateway.cli.service.listing import add_limit_option, show_answer, show_list
-from gateway.client import Json, ServiceClient
+from gateway.cli.service.listing import add_limit_option, show_answer, show_pages
+from gateway.client import ServiceClient
+from gateway.client_answers import Json, ServiceRefused
 
 _RATE = re.compile(r"\d{1,6}(\.\d{1,6})?", re.ASCII)
 
@@ -24,7 +26,7 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     )
     limits = group.add("set", "give a link limits; what is left out has none", work=_set, check=_check_limits)
     limits.add_argument("id", metavar="ID", help="a link's id, as stsgate links shows it")
-    limits.add_argument("--concurrency", type=whole_number(1, 1_000_000), metavar="N", help="associations at a time")
+    limits.add_argument("--concurrency", type=whole_number(1, 20_000), metavar="N", help="associations at a time")
     limits.add_argument("--rate", metavar="R", help="associations begun in a second, on average, such as 2.5")
     limits.add_argument(
         "--burst", type=whole_number(1, 1_000_000), metavar="B", help="how many may begin at once; goes with --rate"
@@ -38,12 +40,12 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 
 
 async def _list(args: argparse.Namespace, client: ServiceClient) -> int:
-    heads = ("link", "concurrency", "rate/s", "burst", "paused", "meters")
-    return await show_list(args, client, "links", heads, _row)
+    heads = ("link", "concurrency", "rate/s", "burst", "paused", "meters", "own limits")
+    return await show_pages(args, client, "links", heads, _row)
 
 
 def _row(link: Json) -> tuple[object, ...]:
-    names = ("id", "concurrency", "rate_per_second", "burst", "paused", "meters")
+    names = ("id", "concurrency", "rate_per_second", "burst", "paused", "meters", "is_configured")
     return tuple(link.get(name) for name in names)
 
 
@@ -57,7 +59,15 @@ def _check_limits(args: argparse.Namespace) -> None:
 
 
 async def _set(args: argparse.Namespace, client: ServiceClient) -> int:
+    """The limits are replaced as a whole; whether it is paused is another matter."""
+    try:
+        is_paused = (await client.get("links", args.id)).get("paused")
+    except ServiceRefused as error:
+        if error.status != HTTPStatus.NOT_FOUND:
+            raise
+        is_paused = None  # nobody has given it limits so far
     body = {
+        "paused": is_paused,
         "concurrency": args.concurrency,
         "rate_per_second": None if args.rate is None else float(args.rate),
         "burst": args.burst,
@@ -75,4 +85,4 @@ async def _resume(args: argparse.Namespace, client: ServiceClient) -> int:
 
 
 async def _remove(args: argparse.Namespace, client: ServiceClient) -> int:
-    return show_answer(args, await client.call("DELETE", "links", args.id))
+    return show_answer(args, await client.call("DELETE", "links", args.id), "removed; the defaults hold")

@@ -11,7 +11,8 @@ from typing import Any
 
 from gateway.cli.parser import whole_number
 from gateway.cli.service.tables import facts, say, show, table, terminal_width
-from gateway.client import Json, ServiceClient
+from gateway.client import ServiceClient
+from gateway.client_answers import Json
 
 LIMIT_DEFAULT = 100
 LIMIT_MAX = 1_000_000
@@ -28,26 +29,33 @@ def add_limit_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
-async def show_list(
+async def show_pages(
     args: argparse.Namespace, client: ServiceClient, name: str, heads: Sequence[str], row: Row, **query: str | None
 ) -> int:
-    """A table, or a line of JSON for each as soon as it is there."""
+    """A list that may be long: a table, or a line of JSON for each as soon as it is there."""
     limit = args.list_limit or LIMIT_DEFAULT
-    rows = []
-    async with aclosing(client.pages(name, limit=limit + 1, **query)) as items:
-        shown = 0
-        async for item in items:
+    shown, items = 0, []
+    async with aclosing(client.pages(name, limit=limit + 1, **query)) as pages:
+        async for item in pages:
             shown += 1
-            if shown > limit:
-                break
-            if args.json:
+            if shown <= limit and args.json:
                 say(as_line(item), sys.stdout)
-            else:
-                rows.append(row(item))
+            elif shown <= limit:
+                items.append(item)
     if not args.json:
-        show(table(heads, rows, terminal_width()) if rows else [f"no {name}"])
+        show_items(args, items, heads, row)
     if shown > limit:
         print(f"there are more than {limit}: --limit N shows them", file=sys.stderr)
+    return 0
+
+
+def show_items(args: argparse.Namespace, items: Sequence[Json], heads: Sequence[str], row: Row) -> int:
+    """A list that is here: a table, or a line of JSON for each."""
+    if args.json:
+        for item in items:
+            say(as_line(item), sys.stdout)
+    else:
+        show(table(heads, [row(item) for item in items], terminal_width()) if items else ["none"])
     return 0
 
 

@@ -14,17 +14,16 @@ from pathlib import Path
 from typing import TextIO
 
 from cosem_objects.errors import SettingError
-from gateway.cli.service.group import Group
+from gateway.cli.service.group import SOME_FAILED, Group
 from gateway.cli.service.listing import show_answer
 from gateway.cli.service.meter_columns import COLUMNS, WrongColumns, body_from, column_of, values_from_cells
 from gateway.cli.service.row_report import RowReport, add_report_option
-from gateway.client import Json, ServiceClient, ServiceRefused
+from gateway.client import ServiceClient
+from gateway.client_answers import Json, ServiceRefused
 from gateway.meter_body import METER_ID
 
 ROWS_MAX = 1_000_000
 AT_A_TIME = 8
-SOME_FAILED = 1
-"""Exit code: the other rows are entered."""
 
 _METER_ID = re.compile(METER_ID)
 _WRONG_KEY = (401, 403)

@@ -11,11 +11,12 @@ from cosem_objects.errors import SettingError
 from gateway.cli.meter_options import add_meter_options, secret_from
 from gateway.cli.service import meter_import
 from gateway.cli.service.group import LIST_DEST, Group
-from gateway.cli.service.listing import LIMIT_MAX, add_limit_option, as_line, show_answer, show_list
+from gateway.cli.service.listing import LIMIT_MAX, add_limit_option, as_line, show_answer, show_pages
 from gateway.cli.service.meter_columns import COLUMNS, NUMBERS, OPEN_COLUMNS, WrongColumns, body_from, cells_of
 from gateway.cli.service.moments import local_time
 from gateway.cli.service.tables import say
-from gateway.client import Json, ServiceClient
+from gateway.client import ServiceClient
+from gateway.client_answers import Json
 from gateway.meter_body import SECRETS
 
 READBACK_TIMEOUT_SECONDS = 150.0
@@ -76,7 +77,7 @@ def _add_put(group: Group) -> None:
 
 async def _list(args: argparse.Namespace, client: ServiceClient) -> int:
     heads = ("meter", "endpoint", "link", "profile", "security", "last seen")
-    return await show_list(args, client, "meters", heads, _row, link=args.list_link)
+    return await show_pages(args, client, "meters", heads, _row, link=args.list_link)
 
 
 def _row(meter: Json) -> tuple[object, ...]:
@@ -98,7 +99,12 @@ async def _seen(args: argparse.Namespace, client: ServiceClient) -> int:
 
 
 async def _readback(args: argparse.Namespace, client: ServiceClient) -> int:
-    return show_answer(args, await client.call("POST", "meters", args.id, "readback"))
+    answer = await client.call("POST", "meters", args.id, "readback")
+    if args.json:
+        return show_answer(args, answer)
+    report = answer.get("report") or {}
+    show_answer(args, {name: value for name, value in report.items() if value is not None})
+    return 0
 
 
 async def _export(args: argparse.Namespace, client: ServiceClient) -> int:

@@ -1,2 +1,135 @@
-from gateway.cli.service.group import Group
-def add_to(group: Group) -> None: ...
+"""``stsgate orders import``: a file of orders, sent as a stream; what is wrong is reported row by row."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from contextlib import aclosing, contextmanager
+from io import BufferedReader
+from pathlib import Path
+
+from cosem_objects.errors import SettingError
+from gateway.api.batch_rows import CSV_COLUMNS, CSV_TYPE, NDJSON_TYPE
+from gateway.cli.service.group import OPEN, SOME_FAILED, Group, complain
+from gateway.cli.service.listing import as_line, show_answer
+from gateway.cli.service.row_report import RowReport, add_report_option
+from gateway.cli.service.tables import say
+from gateway.client import ServiceClient
+from gateway.client_answers import Json, ServiceUnreachable
+
+STANDARD_INPUT = "-"
+_PIECE = 64 * 1024
+_DONE = {202: "taken", 200: "known"}
+
+
+def add_to(group: Group) -> None:
+    parser = group.add(
+        "import", "hand in the orders of a file; the same file again does no harm", work=_import, check=_check
+    )
+    parser.add_argument(
+        "file",
+        metavar="FILE",
+        help=f"a JSON object in each line, or a CSV with the columns {', '.join(CSV_COLUMNS)}, where several tokens "
+        "have semicolons between them; - is standard input",
+    )
+    add_report_option(parser)
+
+
+def _check(args: argparse.Namespace) -> None:
+    with _opened(args.file), RowReport(args.report):
+        pass
+
+
+@contextmanager
+def _opened(path: str) -> Iterator[BufferedReader]:
+    """Raises ``SettingError``."""
+    if path == STANDARD_INPUT and sys.stdin is None:
+        raise SettingError("file: standard input is closed")
+    try:
+        # Not sys.stdin.buffer, which would be asked for whole pieces: rows go on as they come.
+        file = open(sys.stdin.fileno(), "rb", closefd=False) if path == STANDARD_INPUT else Path(path).open("rb")  # noqa: SIM115
+    except OSError as error:
+        raise SettingError(f"file: {path} cannot be read ({error.strerror})") from None
+    with file:
+        yield file
+
+
+class _Rows:
+    """The octets of a file, and how many rows were in them so far."""
+
+    def __init__(self, file: BufferedReader) -> None:
+        self._file = file
+        self._first = b""
+        self._has_text = False
+        self.count = 0
+        self.is_read = False
+
+    async def is_csv(self) -> bool:
+        """An object begins with a brace, and the names of columns do not. Raises ``SettingError``."""
+        while not (begun := self._first.lstrip()):
+            piece = await self._piece()
+            if not piece:
+                raise SettingError("file: there is nothing in it")
+            self._first = piece
+        return not begun.startswith(b"{")
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        piece = self._first
+        while piece:
+            self._look_at(piece)
+            yield piece
+            piece = await self._piece()
+        self.count += self._has_text
+        self.is_read = True
+
+    def _look_at(self, piece: bytes) -> None:
+        rest, *others = piece.split(b"\n")
+        self._has_text |= bool(rest.strip())
+        for line in others:
+            self.count += self._has_text
+            self._has_text = bool(line.strip())
+
+    async def _piece(self) -> bytes:
+        return await asyncio.to_thread(self._file.read1, _PIECE)
+
+
+async def _import(args: argparse.Namespace, client: ServiceClient) -> int:
+    told: Counter[str] = Counter()
+    with _opened(args.file) as file, RowReport(args.report) as report:
+        rows = _Rows(file)
+        head = 1 if await rows.is_csv() else 0
+        media_type = CSV_TYPE if head else NDJSON_TYPE
+        answers = client.report("orders:batch", content=rows.pieces(), media_type=media_type)
+        try:
+            async with aclosing(answers):
+                async for answer in answers:
+                    if args.json:
+                        say(as_line(answer), sys.stdout)
+                    told[_tell(answer, report, head)] += 1
+        except ServiceUnreachable as error:
+            complain(args, f"{error}, {_again(told.total() + head)}")
+            return OPEN
+    if not args.json:
+        show_answer(args, {name: told[name] for name in ("taken", "known", "refused")})
+    if not rows.is_read or told.total() < rows.count - head:
+        complain(args, f"the service ended it early, {_again(told.total() + head)}")
+        return OPEN
+    return SOME_FAILED if report.failed else 0
+
+
+def _tell(answer: Json, report: RowReport, head: int) -> str:
+    """What became of a row; a CSV's line of names is counted by us, and not by the service."""
+    if answer.get("status") in _DONE:
+        return _DONE[answer["status"]]
+    problem = answer.get("problem") or {}
+    errors = problem.get("errors") or [{"message": problem.get("detail")}]
+    told = [(str(error.get("field") or ""), str(error.get("message"))) for error in errors]
+    report.add(int(answer.get("row", 0)) + head, str(answer.get("id") or ""), told)
+    return "refused"
+
+
+def _again(row: int) -> str:
+    return f"after row {row} or later; send the same rows again: what was taken stays as it is"

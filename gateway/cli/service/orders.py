@@ -9,11 +9,12 @@ from collections.abc import Iterator
 from cosem_objects.errors import SettingError
 from gateway.cli.service import order_import
 from gateway.cli.service.group import LIST_DEST, Group
-from gateway.cli.service.listing import add_limit_option, as_line, show_answer, show_list
+from gateway.cli.service.listing import add_limit_option, as_line, show_pages
 from gateway.cli.service.moments import local_time
 from gateway.cli.service.order_words import event_line, token_words
 from gateway.cli.service.tables import facts, say, show
-from gateway.client import Json, ServiceClient
+from gateway.client import ServiceClient
+from gateway.client_answers import Json
 from gateway.orders import OrderState
 from gateway.store.records import ResolveCredited
 
@@ -69,7 +70,7 @@ def _check_list(args: argparse.Namespace) -> None:
 async def _list(args: argparse.Namespace, client: ServiceClient) -> int:
     heads = ("order", "meter", "state", "reason", "tokens", "credited", "changed")
     filters = {"state": args.list_state, "meter": args.list_meter, "reason": args.list_reason}
-    return await show_list(args, client, "orders", heads, _row, **filters)
+    return await show_pages(args, client, "orders", heads, _row, **filters)
 
 
 def _row(order: Json) -> tuple[object, ...]:
@@ -84,7 +85,10 @@ def _row(order: Json) -> tuple[object, ...]:
 
 
 async def _show(args: argparse.Namespace, client: ServiceClient) -> int:
-    order = await client.get("orders", args.id)
+    return _show_order(args, await client.get("orders", args.id))
+
+
+def _show_order(args: argparse.Namespace, order: Json) -> int:
     if args.json:
         say(as_line(order), sys.stdout)
     else:
@@ -99,8 +103,9 @@ def _screen(order: Json) -> Iterator[str]:
     yield from facts({name: value for name, value in (rest | times).items() if name not in ("tokens", "timeline")})
     yield ""
     yield from (token_words(token) for token in order.get("tokens", ()))
-    yield ""
-    yield from map(event_line, order.get("timeline", ()))
+    if "timeline" in order:
+        yield ""
+        yield from map(event_line, order["timeline"])
 
 
 async def _cancel(args: argparse.Namespace, client: ServiceClient) -> int:
@@ -121,5 +126,5 @@ async def _resolve(args: argparse.Namespace, client: ServiceClient) -> int:
 
 
 async def _change(args: argparse.Namespace, client: ServiceClient, what: str, body: Json | None = None) -> int:
-    order = await client.call("POST", "orders", args.id, what, **({} if body is None else {"json": body}))
-    return show_answer(args, order)
+    content = {} if body is None else {"json": body}
+    return _show_order(args, await client.call("POST", "orders", args.id, what, **content))

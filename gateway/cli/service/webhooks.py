@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import argparse
-import sys
 
 from cosem_objects.errors import SettingError
 from gateway.cli.meter_options import secret_from
 from gateway.cli.service.group import Group
-from gateway.cli.service.listing import add_limit_option, as_line, show_answer, show_list
-from gateway.cli.service.tables import say, show, table, terminal_width
-from gateway.client import Json, ServiceClient
+from gateway.cli.service.listing import show_answer, show_items
+from gateway.client import ServiceClient
+from gateway.client_answers import Json, listed
+
+DEAD_MAX = 1000
 
 
 def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    group = Group(
-        commands, "webhooks", summary="who is told of events", add_list_options=add_limit_option, list_work=_list
-    )
+    group = Group(commands, "webhooks", summary="who is told of events", list_work=_list)
     put = group.add("put", "enter or change one", work=_put, check=_check)
     put.add_argument("id", metavar="ID")
     put.add_argument("--url", metavar="URL", required=True, help="where events are posted to")
-    put.add_argument("--secret-file", metavar="PATH", required=True, help="what they are signed with, in a file")
+    put.add_argument(
+        "--secret-file", metavar="PATH", help="what they are signed with, in a file; else it stays as it was"
+    )
     put.add_argument(
         "--event",
         action="append",
@@ -37,31 +38,25 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 
 
 async def _list(args: argparse.Namespace, client: ServiceClient) -> int:
-    return await show_list(args, client, "webhooks", ("id", "url", "events", "active", "waiting", "dead"), _row)
+    heads = ("id", "url", "events", "active", "waiting", "dead")
+    return show_items(args, listed(await client.get("webhooks"), "webhooks"), heads, _row)
 
 
 def _row(webhook: Json) -> tuple[object, ...]:
-    return tuple(webhook.get(name) for name in ("id", "url", "events", "is_active", "waiting", "dead"))
+    return tuple(webhook.get(name) for name in ("id", "url", "events", "active", "waiting", "dead"))
 
 
 def _check(args: argparse.Namespace) -> None:
+    """Raises ``SettingError``."""
     if "@" in args.url.partition("//")[2].partition("/")[0]:
         raise SettingError("url: no user and no password in an address")
-    _secret(args)
-
-
-def _secret(args: argparse.Namespace) -> str | None:
-    return secret_from(args, "secret")
+    secret = secret_from(argparse.Namespace(secret=None, secret_file=args.secret_file), "secret")
+    body = {"url": args.url, "secret": secret, "events": args.event, "active": not args.inactive}
+    args.body = {name: value for name, value in body.items() if value is not None}
 
 
 async def _put(args: argparse.Namespace, client: ServiceClient) -> int:
-    body = {
-        "url": args.url,
-        "secret": _secret(args),
-        "events": args.event or [],
-        "is_active": not args.inactive,
-    }
-    return show_answer(args, await client.call("PUT", "webhooks", args.id, json=body))
+    return show_answer(args, await client.call("PUT", "webhooks", args.id, json=args.body))
 
 
 async def _remove(args: argparse.Namespace, client: ServiceClient) -> int:
@@ -73,14 +68,9 @@ async def _replay(args: argparse.Namespace, client: ServiceClient) -> int:
 
 
 async def _dead(args: argparse.Namespace, client: ServiceClient) -> int:
-    deliveries = (await client.get("webhooks", args.id, "dead")).get("dead", [])
-    if args.json:
-        for delivery in deliveries:
-            say(as_line(delivery), sys.stdout)
-        return 0
+    answer = await client.get("webhooks", args.id, "dead", limit=DEAD_MAX)
     heads = ("number", "order", "event", "attempts", "last error")
-    show(table(heads, [_dead_row(delivery) for delivery in deliveries], terminal_width()))
-    return 0
+    return show_items(args, listed(answer, "deliveries"), heads, _dead_row)
 
 
 def _dead_row(delivery: Json) -> tuple[object, ...]:

@@ -1,0 +1,318 @@
+"""The process of ``stsgate serve``: a store, the engine, the API, webhooks and metrics, put together, run and ended.
+
+Crash-only: every part runs in a task that is not supposed to end. When one does, all of them are stopped, and the
+process ends with what went wrong, to be started again by its supervisor. What was being done stands in the store.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from contextlib import AsyncExitStack
+from datetime import datetime
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from aiohttp import web
+
+from gateway import __version__
+from gateway.api.app import create_app
+from gateway.api.parts import ApiParts
+from gateway.first_start import ensure_admin_key
+from gateway.health import DispatcherState, Health, LoopLag
+from gateway.http_address import join_http_address, split_http_address
+from gateway.logs import configure_logs
+from gateway.metrics import LinkFigures, Metrics
+from gateway.metrics_http import counting
+from gateway.opened_store import CommitTimer, OpenedStore, StartError, open_store
+from gateway.reload import differences, reloaded
+from gateway.service import Service
+from gateway.settings import SettingsInvalid
+from gateway.settings_checks import tls_context
+from gateway.settings_parts import api_limits, link_concurrency, service_options, webhook_options, webhook_targets
+from gateway.settings_sections import Settings
+from gateway.shown import without_secrets
+from gateway.store.records import LinkRecord
+from gateway.store.store import StoreError
+from gateway.supervisor import Supervisor
+from gateway.webhook_post import WebhookPoster
+from gateway.webhook_retry import Fate
+from gateway.webhooks import Attempt, WebhookSender
+
+logger = logging.getLogger(__name__)
+
+_API_CLOSE_SECONDS = 5.0
+"""How long requests that are under way may still take when the process ends."""
+_LOOK_SECONDS = 0.01
+
+
+class PartEnded(Exception):
+    """A part of the service ended that must not: the process cannot go on."""
+
+
+class Server:
+    """One run of the service. ``stop``, ``reload`` are for signals."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        environment: Mapping[str, str],
+        *,
+        load: Callable[[], Settings],
+        now: Callable[[], datetime],
+        rng: Random,
+    ) -> None:
+        """``load`` reads the settings again."""
+        self._settings = settings
+        self._environment = environment
+        self._load = load
+        self._now = now
+        self._rng = rng
+        self._supervisor = Supervisor(environment)
+        self._metrics = Metrics(__version__)
+        self._lag = LoopLag()
+        self._stop = asyncio.Event()
+        self._stop_at_once = asyncio.Event()
+        self._reload = asyncio.Event()
+        self._links: dict[str, LinkRecord] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def stop(self) -> None:
+        """Let meters that are being spoken to come to a point, then end; asked twice: end at once."""
+        (self._stop_at_once if self._stop.is_set() else self._stop).set()
+
+    def reload(self) -> None:
+        """Read the settings again."""
+        self._reload.set()
+
+    async def run(self, on_ready: Callable[[str], None]) -> None:
+        """Until it is stopped; ``on_ready`` is told the URL. Raises ``StartError``, ``PartEnded``."""
+        settings = self._settings
+        async with AsyncExitStack() as stack:
+            timer = CommitTimer(self._metrics)
+            opened = await open_store(settings, self._environment, self._now, at_commit=timer)
+            stack.push_async_callback(opened.store.close)
+            timer.count = lambda: opened.store.database.works
+            self._assemble(opened)
+            stack.push_async_callback(self._cancel_tasks)
+            await self._admin_key(opened)
+            engine = self._start(self._service.run(), "engine")
+            await self._until_working(engine)
+            url = await self._listen(stack, opened)
+            for part, name in (
+                (self._sender.run(), "webhooks"),
+                (self._read_figures(opened), "figures"),
+                (self._lag.watch(), "event loop's watch"),
+                (self._supervisor.watch(), "supervisor's watch"),
+                (self._reload_when_asked(), "reload"),
+                (opened.count_key_use(), "use of keys"),
+            ):
+                self._start(part, name)
+            on_ready(url)
+            self._supervisor.tell("READY=1")
+            await self._until_stopped(engine)
+
+    # The parts.
+
+    def _assemble(self, opened: OpenedStore) -> None:
+        settings, metrics = self._settings, self._metrics
+        self._service = Service(
+            opened.store, service_options(settings), now=self._now, rng=self._rng, on_settled=metrics.order_judged
+        )
+        self._sender = WebhookSender(
+            opened.store,
+            webhook_options(settings),
+            WebhookPoster(
+                webhook_targets(settings),
+                timeout_seconds=settings.webhooks.timeout_seconds,
+                connections_max=settings.webhooks.in_flight_max,
+            ),
+            now=self._now,
+            rng=self._rng,
+            on_attempt=self._webhook_called,
+        )
+        self._health = Health(
+            opened.store,
+            Path(settings.service.data_dir),
+            settings.health,
+            dispatcher=self._dispatcher_state,
+            now=self._now,
+            lag=self._lag,
+        )
+        metrics.watch_links(self._link_figures)
+
+    async def _admin_key(self, opened: OpenedStore) -> None:
+        data_dir = Path(self._settings.service.data_dir)
+        try:
+            path = await ensure_admin_key(opened.store.access, data_dir, self._environment, self._now)
+        except (StoreError, OSError) as error:
+            raise StartError(f"no first API key can be made: {error}") from error
+        if path is not None:
+            logger.warning("first start: the API key for everything is in %s; keep it, and remove the file", path)
+
+    async def _listen(self, stack: AsyncExitStack, opened: OpenedStore) -> str:
+        settings = self._settings
+        app = create_app(
+            ApiParts(
+                store=opened.store,
+                limits=api_limits(settings),
+                now=self._now,
+                readback=self._service.readback,
+                metrics=self._metrics.render,
+                health=self._healthz,
+                ready=self._readyz,
+                version=__version__,
+                metrics_open=settings.metrics.open,
+                order_trace=self._service.traces.of if settings.trace.orders_kept else None,
+            )
+        )
+        app.middlewares.insert(0, counting(self._metrics))
+        runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=_API_CLOSE_SECONDS)
+        await runner.setup()
+        stack.push_async_callback(runner.cleanup)
+        host, port = split_http_address(settings.service.http)
+        tls = tls_context(settings) if settings.service.tls_certificate else None
+        try:
+            await web.TCPSite(runner, host, port, ssl_context=tls).start()
+        except OSError as error:
+            raise StartError(f"{settings.service.http}: cannot listen there ({error.strerror or error})") from error
+        port = runner.addresses[0][1]
+        return f"{'https' if tls else 'http'}://{join_http_address(host, port)}"
+
+    def _start(self, part: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        task = asyncio.create_task(part, name=name)
+        self._tasks.append(task)
+        return task
+
+    async def _cancel_tasks(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    # From the start to the end.
+
+    async def _until_working(self, engine: asyncio.Task[None]) -> None:
+        """Before the API opens, the engine has freed what a crash left."""
+        while self._service.dispatcher.last_claim_at is None and not self._stop.is_set():
+            if engine.done():
+                raise _ended(engine)
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    async def _until_stopped(self, engine: asyncio.Task[None]) -> None:
+        stop = asyncio.create_task(self._stop.wait())
+        try:
+            await asyncio.wait((stop, *self._tasks), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stop.cancel()
+        self._raise_what_ended()
+        await self._drain(engine)
+
+    async def _drain(self, engine: asyncio.Task[None]) -> None:
+        self._supervisor.tell("STOPPING=1")
+        in_flight = self._service.dispatcher.in_flight
+        seconds = self._settings.service.drain_seconds
+        logger.info("stopping: %d meters are being spoken to, at most %g s more", in_flight, seconds)
+        self._service.drain()
+        at_once = asyncio.create_task(self._stop_at_once.wait())
+        closing = asyncio.create_task(self._sender.close())
+        try:
+            await asyncio.wait((at_once, engine), timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+            left = self._service.dispatcher.in_flight
+            await asyncio.wait((at_once, closing), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            at_once.cancel()
+            closing.cancel()
+        if engine.done() and not engine.cancelled() and engine.exception() is not None:
+            raise _ended(engine)
+        if left:
+            logger.warning("stopped: %d meters were cut off; they are read first at the next start", left)
+        else:
+            logger.info("stopped")
+
+    def _raise_what_ended(self) -> None:
+        for task in self._tasks:
+            if task.done():
+                raise _ended(task)
+
+    # Settings that change.
+
+    async def _reload_when_asked(self) -> None:
+        while True:
+            await self._reload.wait()
+            self._reload.clear()
+            try:
+                wanted = await asyncio.to_thread(self._load)
+            except SettingsInvalid as error:
+                for problem in error.problems:
+                    logger.error("settings stay as they are: %s", problem)
+                continue
+            self._change(wanted)
+
+    def _change(self, wanted: Settings) -> None:
+        found = list(differences(self._settings, wanted))
+        for difference in found:
+            if difference.can_change:
+                logger.info("changed: %s", difference)
+            else:
+                logger.warning("needs a restart: %s", difference)
+        if not found:
+            logger.info("settings read again: nothing is different")
+        self._settings = settings = reloaded(self._settings, wanted)
+        configure_logs(settings.log.level, settings.log.format)
+        self._service.reload(service_options(settings))
+        self._health.limits = settings.health
+
+    # What is shown.
+
+    async def _healthz(self) -> Mapping[str, Any]:
+        return self._health.alive().to_json()
+
+    async def _readyz(self) -> Mapping[str, Any]:
+        return (await self._health.ready()).to_json()
+
+    def _dispatcher_state(self) -> DispatcherState:
+        dispatcher = self._service.dispatcher
+        return DispatcherState(
+            is_running=not self._tasks[0].done(),
+            is_draining=dispatcher.is_draining,
+            claimed_at=dispatcher.last_claim_at,
+        )
+
+    def _webhook_called(self, attempt: Attempt) -> None:
+        self._metrics.webhook_called(is_delivered=attempt.fate is Fate.DELIVERED)
+
+    def _link_figures(self) -> Iterator[LinkFigures]:
+        defaults = link_concurrency(self._settings)
+        for name, in_flight in self._service.dispatcher.links.in_flight().items():
+            link = self._links.get(name)
+            if link is None or not link.is_configured:
+                yield LinkFigures(name, in_flight, defaults.get(name.partition(":")[0]), is_paused=False)
+            else:
+                yield LinkFigures(name, in_flight, link.concurrency, is_paused=link.paused)
+
+    async def _read_figures(self, opened: OpenedStore) -> None:
+        """A store that fails is shown as such; that it is broken for good, others find out."""
+        while True:
+            try:
+                self._links = {link.id: link for link in await opened.store.links.shared()}
+                self._metrics.figures_read(await opened.store.figures(), self._now())
+            except StoreError:
+                self._metrics.figures_read(None, self._now())
+            dispatcher = self._service.dispatcher
+            self._metrics.in_flight_changed(dispatcher.in_flight, dispatcher.limits.in_flight_max)
+            await asyncio.sleep(self._settings.metrics.refresh_seconds)
+
+
+def _ended(task: asyncio.Task[None]) -> PartEnded:
+    """What there is to say of a part that ended. A failing store says by itself what is wrong; a bug leaves its trace
+    in the log."""
+    error: BaseException | None = None if task.cancelled() else task.exception()
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    if error is None:
+        return PartEnded(f"{task.get_name()} ended")
+    if not isinstance(error, StoreError):
+        logger.critical("%s failed", task.get_name(), exc_info=error)
+    return PartEnded(without_secrets(f"{task.get_name()} failed: {type(error).__name__}: {error}"))

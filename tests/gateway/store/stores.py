@@ -1,0 +1,147 @@
+"""A real store in a directory, a clock that is set by hand, and orders brought into every state."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from cosem_objects.sts_token import Token, TokenClass
+from gateway.events import Judged, SendStarted
+from gateway.key_source import KeySource
+from gateway.orders import Change, Order, OrderedToken, OrderKind, OrderState
+from gateway.readback import NO_ACCOUNT
+from gateway.store.records import AddResult, LaneClaim, MeterRecord, NewEvent, NextHead, Quota, Step
+from gateway.store.sqlite.opening import open_store
+from gateway.store.sqlite.store import SqliteStore
+from gateway.verdict import Credited, Outcome, Reading, Verdict
+
+KEY_TEXT = bytes(range(32)).hex()
+"""The key-encryption key of these tests, and of the kept old files."""
+SOURCE = KeySource(Path("no such file"), KEY_TEXT)
+BEGIN = datetime(2026, 11, 21, 12, tzinfo=UTC)
+
+
+class Clock:
+    """Stands still unless it is moved."""
+
+    def __init__(self) -> None:
+        self.time = BEGIN
+
+    def __call__(self) -> datetime:
+        return self.time
+
+    def move(self, **by: float) -> datetime:
+        self.time += timedelta(**by)
+        return self.time
+
+
+@asynccontextmanager
+async def opened(directory: Path, clock: Clock, source: KeySource = SOURCE) -> AsyncIterator[SqliteStore]:
+    """As the service opens it."""
+    store = await open_store(directory, source, clock)
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+async def put_meter(store: SqliteStore, meter_id: str) -> None:
+    record = MeterRecord(
+        id=meter_id,
+        link=f"tcp://{meter_id}:4059",
+        settings={"endpoint": f"tcp://{meter_id}:4059"},
+        secrets={"ek": "00"},
+    )
+    await store.meters.put(record, who="tests")
+
+
+def order_of(order_id: str, meter: str, number: int, kind: OrderKind = OrderKind.CREDIT, **more: datetime) -> Order:
+    token_class = TokenClass.CREDIT if kind is OrderKind.CREDIT else TokenClass.NON_METER_SPECIFIC_MANAGEMENT
+    return Order(id=order_id, meter=meter, tokens=(OrderedToken(Token.from_block(token_class, number), kind),), **more)
+
+
+async def add(store: SqliteStore, order: Order, body: bytes = b"{}") -> AddResult:
+    return (await store.orders.add([(order, body)], who="tests"))[0]
+
+
+async def claim(store: SqliteStore) -> LaneClaim:
+    """The one lane that is due."""
+    claimed = await store.lanes.claim([Quota(None, 1)], limit=1, ranks=(0, 1, 5))
+    return claimed.claims[0]
+
+
+async def begin_send(store: SqliteStore) -> tuple[LaneClaim, int, Token]:
+    held = await claim(store)
+    assert held.work is not None
+    token = held.work.tokens[0].token
+    started = SendStarted(token, 1, Reading(None, None, None, None), NO_ACCOUNT)
+    event = NewEvent(name="order.sending", details={"text": "sending"}, position=0)
+    await store.lanes.begin_send(held, held.work.number, 0, started, [event])
+    return held, held.work.number, token
+
+
+async def send_and(store: SqliteStore, change: Change, *, event: str, reason: str | None = None) -> None:
+    """Send the order that is due, and let this become of it."""
+    held, number, token = await begin_send(store)
+    outcome, credited = {
+        Change.ACCEPT: (Outcome.ACCEPTED, Credited.YES),
+        Change.REJECT: (Outcome.REJECTED, Credited.NO),
+    }.get(change, (Outcome.IN_DOUBT, Credited.UNKNOWN))
+    judged = Judged(token, Verdict(outcome, credited, reason))
+    step = Step(
+        change=change,
+        outcomes=[(0, judged)],
+        reason=reason,
+        due_at=store.database.now() + timedelta(hours=1) if change in (Change.DOUBT, Change.PEND) else None,
+        events=[NewEvent(name=event, details={"text": event})],
+    )
+    await store.lanes.step(held, number, step, NextHead.LEAVE)
+
+
+async def order_in(store: SqliteStore, clock: Clock, state: OrderState, number: int, order_id: str) -> None:
+    """A new order of a new meter, brought into this state."""
+    meter, now = f"meter-{number}", clock()
+    await put_meter(store, meter)
+    ways: dict[OrderState, Callable[[], Awaitable[None]]] = {
+        OrderState.SENDING: lambda: _send(store),
+        OrderState.PENDING: lambda: send_and(store, Change.PEND, event="order.pending"),
+        OrderState.IN_DOUBT: lambda: send_and(store, Change.DOUBT, event="order.in_doubt", reason="no-answer"),
+        OrderState.HELD: lambda: send_and(store, Change.HOLD, event="order.held", reason="config"),
+        OrderState.ACCEPTED: lambda: send_and(store, Change.ACCEPT, event="order.accepted"),
+        OrderState.REJECTED: lambda: send_and(store, Change.REJECT, event="order.rejected", reason="used"),
+        OrderState.RECONCILING: lambda: _read_back(store, clock),
+        OrderState.EXPIRED: lambda: _expire(store, clock),
+        OrderState.CANCELLED: lambda: _cancel(store, order_id),
+    }
+    more: dict[str, datetime] = {}
+    if state is OrderState.WAITING:
+        more["not_before"] = now + timedelta(days=30)
+    if state is OrderState.EXPIRED:
+        more["expires_at"] = now + timedelta(seconds=1)
+    await add(store, order_of(order_id, meter, number, **more))
+    if state in ways:
+        await ways[state]()
+    record = await store.orders.get(order_id)
+    assert record is not None
+    assert record.state is state
+
+
+async def _send(store: SqliteStore) -> None:
+    await begin_send(store)
+
+
+async def _read_back(store: SqliteStore, clock: Clock) -> None:
+    await send_and(store, Change.DOUBT, event="order.in_doubt", reason="no-answer")
+    clock.move(hours=2)
+    await claim(store)
+
+
+async def _expire(store: SqliteStore, clock: Clock) -> None:
+    clock.move(seconds=2)
+    await store.lanes.expire()
+
+
+async def _cancel(store: SqliteStore, order_id: str) -> None:
+    await store.orders.cancel(order_id, who="tests")
