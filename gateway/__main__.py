@@ -6,18 +6,38 @@ import asyncio
 import sys
 from collections.abc import Coroutine, Sequence
 from contextlib import suppress
+from importlib import import_module
 from io import TextIOWrapper
 from typing import Any, TypeVar
 
 from cosem_objects.errors import SettingError, TokenFormatError
 from gateway import __version__
-from gateway.cli import deliver, demo, dlms, readback
 from gateway.cli.parser import OneLineParser, name_of, unexpected
 from gateway.shown import without_secrets
 from transports.endpoint import EndpointError
 from transports.standard_descriptors import fill_standard_descriptors
 
 T = TypeVar("T")
+
+_COMMANDS = {
+    "demo": "gateway.cli.demo",
+    "serve": "gateway.cli.serve",
+    "check-config": "gateway.cli.check_config",
+    "migrate": "gateway.cli.migrate",
+    "backup": "gateway.cli.backup",
+    "restore": "gateway.cli.backup",
+    "rotate-key": "gateway.cli.rotate",
+    "push": "gateway.cli.service.push",
+    "orders": "gateway.cli.service.orders",
+    "meters": "gateway.cli.service.meters",
+    "links": "gateway.cli.service.links",
+    "api-keys": "gateway.cli.service.api_keys",
+    "webhooks": "gateway.cli.service.webhooks",
+    "deliver": "gateway.cli.deliver",
+    "readback": "gateway.cli.readback",
+    "dlms": "gateway.cli.dlms",
+}
+"""Where each command is: a command that is named needs no others, and starts at once."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -31,8 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(
         title="commands", dest="command", required=True, metavar="COMMAND", parser_class=OneLineParser
     )
-    for command in (demo, deliver, readback, dlms):
-        command.add_command(commands)
+    for module in _modules(sys.argv[1:] if arguments is None else arguments):
+        import_module(module).add_command(commands)
     parser.set_defaults(run_async=_run_async)
     args, unknown = parser.parse_known_args(arguments)
     if unknown:
@@ -48,6 +68,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:  # the door: a bug is said in one line too, and is never taken for a success
         _complain(f"stsgate {args.command}: {unexpected(error)}")
         return 3
+
+
+def _modules(arguments: Sequence[str]) -> Sequence[str]:
+    """What has to be imported: the command that is named, or all."""
+    named = _COMMANDS.get(arguments[0]) if arguments else None
+    return list(dict.fromkeys(_COMMANDS.values())) if named is None else [named]
 
 
 def _complain(line: str) -> None:

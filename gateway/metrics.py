@@ -65,12 +65,19 @@ class Metrics:
 
     def _count_orders(self) -> None:
         self._orders = self._gauge("orders", "Orders; closed ones by state alone", ("state", "reason"))
-        self._settled = self._counter("orders_settled", "Orders that ended, or are held", ("state", "reason"))
-        self._lifetime = self._histogram("order_seconds", "From taking an order to its end", ("state",), _WAITS)
-        self._in_state = self._histogram("order_state_seconds", "How long orders were in a state", ("state",), _WAITS)
+        self._lifetime = self._histogram(
+            "order_seconds", "From taking an order to its end, or until it was held; of a sample", ("state",), _WAITS
+        )
+        self._in_state = self._histogram(
+            "order_state_seconds",
+            "How long orders were in a state; of a sample of those that ended",
+            ("state",),
+            _WAITS,
+        )
         self._deliveries = self._counter(
             "deliveries", "Tries to deliver one token, by what came of them", ("verdict", "reason")
         )
+        self._delivery_seconds = self._histogram("delivery_seconds", "How long they took", ("verdict",), _WAITS)
         self._in_flight = self._gauge("meters_in_flight", "Meters that are being spoken to")
         self._in_flight_max = self._gauge("meters_in_flight_max", "The limit of it")
         self._oldest_doubt = self._gauge("oldest_doubt_age_seconds", "Age of the oldest doubt; 0 = there is none")
@@ -95,9 +102,13 @@ class Metrics:
 
     # What happens.
 
-    def order_judged(self, work: OrderWork, change: Change, judged: Judged) -> None:
-        """A try to deliver one token came to this verdict, and its order to this change."""
-        self.delivery_judged(judged.verdict.outcome, judged.verdict.reason, judged.elapsed_seconds)
+    def order_ended(self, state: OrderState, seconds: float) -> None:
+        """An order is in this state for good, or is held, so long after it was taken."""
+        self._lifetime.labels(state.value).observe(seconds)
+
+    def order_left(self, state: OrderState, seconds: float) -> None:
+        """An order was in this state so long, and is in another now."""
+        self._in_state.labels(state.value).observe(seconds)
 
     def delivery_judged(self, outcome: Outcome, reason: str | None, seconds: float) -> None:
         self._deliveries.labels(outcome.value, self._reasons.value(reason)).inc()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Iterator, Mapping
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from datetime import datetime
 from pathlib import Path
 from random import Random
@@ -20,6 +20,8 @@ from aiohttp import web
 from gateway import __version__
 from gateway.api.app import create_app
 from gateway.api.parts import ApiParts
+from gateway.api.runner import ApiRunner
+from gateway.events import Judged
 from gateway.first_start import ensure_admin_key
 from gateway.health import DispatcherState, Health, LoopLag
 from gateway.http_address import join_http_address, split_http_address
@@ -27,6 +29,8 @@ from gateway.logs import configure_logs
 from gateway.metrics import LinkFigures, Metrics
 from gateway.metrics_http import counting
 from gateway.opened_store import CommitTimer, OpenedStore, StartError, open_store
+from gateway.order_times import OrderTimes
+from gateway.orders import Change
 from gateway.reload import differences, reloaded
 from gateway.service import Service
 from gateway.settings import SettingsInvalid
@@ -34,7 +38,7 @@ from gateway.settings_checks import tls_context
 from gateway.settings_parts import api_limits, link_concurrency, service_options, webhook_options, webhook_targets
 from gateway.settings_sections import Settings
 from gateway.shown import without_secrets
-from gateway.store.records import LinkRecord
+from gateway.store.records import LinkRecord, OrderWork
 from gateway.store.store import StoreError
 from gateway.supervisor import Supervisor
 from gateway.webhook_post import WebhookPoster
@@ -46,6 +50,7 @@ logger = logging.getLogger(__name__)
 _API_CLOSE_SECONDS = 5.0
 """How long requests that are under way may still take when the process ends."""
 _LOOK_SECONDS = 0.01
+_ENDS = (Change.ACCEPT, Change.REJECT, Change.HOLD)
 
 
 class PartEnded(Exception):
@@ -119,8 +124,9 @@ class Server:
     def _assemble(self, opened: OpenedStore) -> None:
         settings, metrics = self._settings, self._metrics
         self._service = Service(
-            opened.store, service_options(settings), now=self._now, rng=self._rng, on_settled=metrics.order_judged
+            opened.store, service_options(settings), now=self._now, rng=self._rng, on_settled=self._judged
         )
+        self._times = OrderTimes(opened.store.orders, metrics, self._rng)
         self._sender = WebhookSender(
             opened.store,
             webhook_options(settings),
@@ -165,13 +171,14 @@ class Server:
                 ready=self._readyz,
                 version=__version__,
                 metrics_open=settings.metrics.open,
+                webhook_targets=webhook_targets(settings),
                 order_trace=self._service.traces.of if settings.trace.orders_kept else None,
             )
         )
         app.middlewares.insert(0, counting(self._metrics))
-        runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=_API_CLOSE_SECONDS)
+        runner = ApiRunner(app)
         await runner.setup()
-        stack.push_async_callback(runner.cleanup)
+        stack.push_async_callback(_close_api, runner)
         host, port = split_http_address(settings.service.http)
         tls = tls_context(settings) if settings.service.tls_certificate else None
         try:
@@ -280,6 +287,12 @@ class Server:
             claimed_at=dispatcher.last_claim_at,
         )
 
+    def _judged(self, work: OrderWork, change: Change, judged: Judged) -> None:
+        verdict = judged.verdict
+        self._metrics.delivery_judged(verdict.outcome, verdict.reason, judged.elapsed_seconds)
+        if change in _ENDS:
+            self._times.ended(work.id)
+
     def _webhook_called(self, attempt: Attempt) -> None:
         self._metrics.webhook_called(is_delivered=attempt.fate is Fate.DELIVERED)
 
@@ -297,12 +310,19 @@ class Server:
         while True:
             try:
                 self._links = {link.id: link for link in await opened.store.links.shared()}
+                await self._times.read()
                 self._metrics.figures_read(await opened.store.figures(), self._now())
             except StoreError:
                 self._metrics.figures_read(None, self._now())
             dispatcher = self._service.dispatcher
             self._metrics.in_flight_changed(dispatcher.in_flight, dispatcher.limits.in_flight_max)
             await asyncio.sleep(self._settings.metrics.refresh_seconds)
+
+
+async def _close_api(runner: web.BaseRunner) -> None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_API_CLOSE_SECONDS):
+            await runner.cleanup()
 
 
 def _ended(task: asyncio.Task[None]) -> PartEnded:

@@ -124,10 +124,7 @@ async def _key(call: Call) -> ApiKeyRecord:
     """One that is still good."""
     now = call.api.parts.now()
     for record in await call.store.access.list():
-        if (
-            record.id == call.id
-            and record.revoked_at is None
-            and (record.expires_at is None or record.expires_at > now)
-        ):
+        is_good = record.revoked_at is None and (record.expires_at is None or record.expires_at > now)
+        if record.id == call.id and is_good:
             return record
     raise not_found("API key that is still good")

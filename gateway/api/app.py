@@ -78,9 +78,8 @@ async def _problems(request: web.Request, handler: _Served) -> web.StreamRespons
     except web.HTTPException as error:
         return _said(request, _of_aiohttp(error))
     except StoreFull:
-        return _said(
-            request, unavailable("the store cannot be written: no room, or no permission", retry_after_seconds=30)
-        )
+        words = "the store cannot be written: no room, or no permission"
+        return _said(request, unavailable(words, retry_after_seconds=30))
     except StoreError:
         _log.warning("the store failed", exc_info=True)
         return _said(request, unavailable("the store does not work at the moment"))
@@ -104,7 +103,7 @@ def _of_aiohttp(error: web.HTTPException) -> Problem:
         return Problem("method-not-allowed", f"{allowed} can be done here", headers={"Allow": allowed})
     if isinstance(error, web.HTTPNotFound):
         return Problem("not-found", "there is nothing at this path; /openapi.json lists what there is")
-    words = {kind.status: word for word, kind in reversed(PROBLEMS.items())}
+    words = {kind.status: word for word, kind in reversed([*PROBLEMS.items()])}
     return Problem(words.get(error.status, "malformed"), error.reason)
 
 

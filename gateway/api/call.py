@@ -18,7 +18,7 @@ from gateway.store.store import Store
 
 Model = TypeVar("Model", bound=BaseModel)
 Query = TypeVar("Query", bound=BaseModel)
-_JSON_HEADERS = {hdrs.CONTENT_TYPE: bodies.JSON_TYPE}
+_JSON_HEADERS: Mapping[str, str] = {hdrs.CONTENT_TYPE: bodies.JSON_TYPE}
 
 
 @dataclass(slots=True, kw_only=True)
@@ -69,7 +69,8 @@ class Call:
 
 def answer(model: BaseModel, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
     octets = model.__pydantic_serializer__.to_json(model)
-    return web.Response(body=octets, status=status, headers={**_JSON_HEADERS, **headers} if headers else _JSON_HEADERS)
+    more = {hdrs.CONTENT_TYPE: bodies.JSON_TYPE, **headers} if headers else _JSON_HEADERS
+    return web.Response(body=octets, status=status, headers=more)
 
 
 def nothing() -> web.Response:

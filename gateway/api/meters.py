@@ -9,25 +9,26 @@ from typing import Any, Self
 from aiohttp import web
 from pydantic import Field
 
+from cosem_objects.errors import SettingError
 from gateway.api.call import Call, answer, nothing
 from gateway.api.fields import Answer
 from gateway.api.path_ids import check_id
-from gateway.api.problems import MeterBusy, MeterUnreached, Problem, invalid, not_found
+from gateway.api.problems import MeterUnreached, Problem, invalid, not_found
 from gateway.api.queries import MetersQuery
 from gateway.api.views import Cursor
+from gateway.dispatcher import MeterBusy
 from gateway.meter_body import METER_ID, SECRETS, MeterBody, OpenMeter
-from gateway.meter_fields import MeterFieldError
+from gateway.meter_fields import MeterFieldError, without_quotations
 from gateway.store.records import MeterRecord
 from gateway.store.store import InUse
+from transports.endpoint import EndpointError
 
 
 class MeterView(OpenMeter):
     """One meter of the registry."""
 
     id: str
-    secrets: list[str] | None = Field(
-        description="which are set, of password, ek, ak; null in lists, where none are read"
-    )
+    secrets: list[str] | None = Field(description="which of password, ek, ak are set; null in lists")
     version: int = Field(description="grows with each change")
     created_at: datetime | None
     changed_at: datetime | None
@@ -117,6 +118,8 @@ async def read_meter_back(call: Call) -> web.Response:
         raise not_found("meter") from None
     except MeterBusy:
         raise Problem("meter-busy", "the meter is being spoken to", headers={"Retry-After": "5"}) from None
+    except (SettingError, EndpointError) as error:
+        raise invalid([("", without_quotations(str(error)))]) from None
     except MeterUnreached as error:
         raise Problem("meter-unreached", str(error)) from None
     except TimeoutError:

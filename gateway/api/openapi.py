@@ -21,7 +21,7 @@ _DESCRIPTION = "Deliver STS tokens to meters. Errors are RFC 9457 problem detail
 def document(routes: Sequence[Route], version: str) -> dict[str, Any]:
     """All that a caller can send, and every answer that can come."""
     models, definitions = models_json_schema(list(_models(routes)), ref_template=_REF)
-    references = {model: schema for (model, _), schema in models.items()}
+    references: dict[Any, Any] = {model: schema for (model, _), schema in models.items()}
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, references)
@@ -63,7 +63,7 @@ def _models(routes: Sequence[Route]) -> Iterator[tuple[type[BaseModel], Any]]:
                 yield model, "serialization"
 
 
-def _operation(route: Route, references: dict[type[BaseModel], Any]) -> dict[str, Any]:
+def _operation(route: Route, references: dict[Any, Any]) -> dict[str, Any]:
     operation: dict[str, Any] = {
         "summary": route.summary,
         "operationId": f"{route.handler.__name__}",
@@ -112,7 +112,7 @@ def _plain(described: dict[str, Any], definitions: dict[str, Any]) -> dict[str, 
     return schema
 
 
-def _responses(route: Route, references: dict[type[BaseModel], Any]) -> dict[str, Any]:
+def _responses(route: Route, references: dict[Any, Any]) -> dict[str, Any]:
     responses: dict[str, Any] = {}
     for word in possible_problems(route):
         kind = PROBLEMS[word]

@@ -23,9 +23,7 @@ from gateway.store.store import NoSuchOrder
 class ResolutionBody(Body):
     """What a person decided about a held order."""
 
-    credited: ResolveCredited = Field(
-        description="yes and no settle its first open token; retry lets it be tried again"
-    )
+    credited: ResolveCredited = Field(description="yes, no: of its first open token; retry: try it again")
     note: Annotated[str, Field(min_length=1, max_length=1000, pattern=r"^[^\x00-\x08\x0b-\x1f\x7f]*$")] = Field(
         description="why; kept for ever"
     )
@@ -46,7 +44,7 @@ async def add_order(call: Call) -> web.Response:
         case Conflict():
             raise refusal(result)
         case _:
-            return answer(await _view(call, order.id), 200, {"Location": _path(order.id)})
+            return answer(await _known(call, order.id), 200, {"Location": _path(order.id)})
 
 
 def taken(order: Order, call: Call) -> OrderTaken:
@@ -101,9 +99,10 @@ async def trace_order(call: Call) -> web.Response:
     if await call.store.orders.get(call.id) is None:
         raise not_found("order")
     trace = call.api.parts.order_trace
-    if trace is None:
-        raise Problem("not-found", "no traces are kept")
-    return answer(OrderTrace(order=call.id, frames=[dict(frame) for frame in trace(call.id)]))
+    frames = None if trace is None else trace(call.id)
+    if frames is None:
+        raise Problem("not-found", "no trace of this order is kept")
+    return answer(OrderTrace(order=call.id, frames=[dict(frame) for frame in frames]))
 
 
 class _ChangeOrder(Protocol):
@@ -118,6 +117,14 @@ async def _change(call: Call, change: _ChangeOrder) -> web.Response:
     except IllegalChange as error:
         raise Problem("illegal-change", str(error), state=error.state.value) from None
     return answer(OrderLine.of(record))
+
+
+async def _known(call: Call, order_id: str) -> OrderView:
+    try:
+        return await _view(call, order_id)
+    except Problem:
+        words = "this order was taken before and has ended; its story was removed"
+        raise Problem("gone", words, order=order_id) from None
 
 
 async def _view(call: Call, order_id: str) -> OrderView:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -44,7 +44,8 @@ class ApiParts:
     now: Callable[[], datetime]
     """Aware, in UTC."""
     readback: Callable[[str], Awaitable[Mapping[str, Any]]]
-    """Reads a meter, holding its lane. Raises ``MeterBusy``, ``MeterUnreached``, ``LookupError``."""
+    """Reads a meter, holding its lane. Raises ``MeterBusy``, ``MeterUnreached``, ``LookupError`` for no such meter,
+    ``SettingError`` and ``EndpointError`` for one that cannot be called as it is entered."""
     metrics: Callable[[], bytes]
     """Prometheus text."""
     health: Callable[[], Awaitable[Mapping[str, Any]]]
@@ -53,7 +54,7 @@ class ApiParts:
     """``ok`` says whether orders can be taken now; all of it is shown."""
     version: str
     metrics_open: bool = False
-    webhook_targets: TargetRule = TargetRule()
+    webhook_targets: TargetRule = field(default_factory=TargetRule)
     """Where webhooks may point."""
-    order_trace: Callable[[str], Sequence[Mapping[str, Any]]] | None = None
-    """What went over the wire for an order, oldest first; None = nothing is kept."""
+    order_trace: Callable[[str], Sequence[Mapping[str, Any]] | None] | None = None
+    """What went over the wire for an order, oldest first, or None where that is not kept; no such door = nothing is."""

@@ -10,6 +10,4 @@ from gateway.api.problems import Problem
 def check_id(given: str, pattern: str) -> None:
     """Raises ``Problem`` 400."""
     if not re.fullmatch(pattern, given):
-        raise Problem(
-            "invalid-parameter", f"the id in the path has to match {pattern}", errors=[("id", "another form")]
-        )
+        raise Problem("invalid-parameter", f"the id in the path has to match {pattern}")

@@ -37,6 +37,7 @@ _ROWS = (
     ProblemKind("illegal-change", 409, "The order does not allow this now"),
     ProblemKind("in-use", 409, "Something depends on it"),
     ProblemKind("meter-busy", 409, "The meter is being spoken to"),
+    ProblemKind("gone", 410, "It was there, and was removed"),
     ProblemKind("too-large", 413, "The request is too large"),
     ProblemKind("unsupported-media-type", 415, "The body has another media type than expected"),
     ProblemKind("invalid", 422, "The body cannot be used as it is"),
@@ -106,10 +107,6 @@ def not_found(what: str) -> Problem:
 
 def unavailable(detail: str, *, retry_after_seconds: int = 5) -> Problem:
     return Problem("unavailable", detail, headers={"Retry-After": str(retry_after_seconds)})
-
-
-class MeterBusy(Exception):
-    """Somebody speaks to the meter: it cannot be read now."""
 
 
 class MeterUnreached(Exception):

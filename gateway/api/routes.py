@@ -29,7 +29,7 @@ _ORDER_ROUTES = (
         summary="Hand in an order",
         body=OrderBody,
         answers={202: OrderTaken, 200: OrderView},
-        problems=("conflict",),
+        problems=("conflict", "gone"),
     ),
     Route(
         method="POST",
@@ -157,7 +157,7 @@ _METER_ROUTES = (
         scope=_OPERATE,
         summary="Read what the meter says about itself",
         answers={200: meters.Readback},
-        problems=("meter-busy", "meter-unreached"),
+        problems=("meter-busy", "invalid", "meter-unreached"),
         waits_itself=True,
     ),
     Route(

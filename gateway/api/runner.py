@@ -5,8 +5,8 @@ aiohttp's own error pages repeat the line that could not be read: in it may be a
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from typing import Any
 
 from aiohttp import web
 from aiohttp.http_exceptions import LineTooLong
@@ -50,32 +50,28 @@ class ApiProtocol(web.RequestHandler):
 class ApiServer(web.Server):
     """Makes such connections."""
 
-    def __init__(self, inner: web.Server, settings: dict[str, Any]) -> None:
-        super().__init__(
-            inner.request_handler,
-            request_factory=inner.request_factory,
-            handler_cancellation=inner.handler_cancellation,
-        )
-        self._settings = settings
+    def __init__(self, inner: web.Server) -> None:
+        super().__init__(inner.request_handler, request_factory=inner.request_factory)
 
     def __call__(self) -> web.RequestHandler:
-        return ApiProtocol(self, **self._settings)
+        return ApiProtocol(
+            self,
+            loop=asyncio.get_running_loop(),
+            keepalive_timeout=KEEPALIVE_SECONDS,
+            lingering_time=LINGERING_SECONDS,
+            auto_decompress=False,
+            access_log=None,  # type: ignore[arg-type] # declared as a logger; None is how it is switched off
+        )
 
 
 class ApiRunner(web.AppRunner):
-    """Like ``web.AppRunner``; bodies are taken as they are, so none can grow when it is unpacked."""
+    """Like ``web.AppRunner``. Bodies are taken as they are, so that none can grow by being unpacked; there is no access
+    log, whose lines would hold what callers put into URLs."""
 
-    __slots__ = ("_settings",)
+    __slots__ = ()
 
-    def __init__(self, app: web.Application, **settings: Any) -> None:
-        super().__init__(app, handle_signals=False)
-        self._settings = {
-            "keepalive_timeout": KEEPALIVE_SECONDS,
-            "lingering_time": LINGERING_SECONDS,
-            "auto_decompress": False,
-            "access_log": None,
-            **settings,
-        }
+    def __init__(self, app: web.Application, *, shutdown_timeout_seconds: float = 10.0) -> None:
+        super().__init__(app, handle_signals=False, shutdown_timeout=shutdown_timeout_seconds)
 
     async def _make_server(self) -> web.Server:
-        return ApiServer(await super()._make_server(), self._settings)
+        return ApiServer(await super()._make_server())

@@ -110,7 +110,7 @@ class Callers:
         self._stopped = True
 
     async def ask_again(self) -> None:
-        """Until every order has an answer."""
+        """Once more for every order without an answer."""
         for body in tuple(self.unanswered.values()):
             await self._post(body)
 

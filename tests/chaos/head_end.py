@@ -12,6 +12,7 @@ from pathlib import Path
 from tests.chaos.callers import Door
 from tests.chaos.failpoints import ARMED, REACHED, Failpoint
 from tests.chaos.street import ROOT
+from tests.sim_meters.meter_client import free_ports
 
 API_KEY = "chaos-" + "0123456789abcdef" * 2
 _READY_SECONDS_MAX = 60.0
@@ -51,15 +52,15 @@ class HeadEnd:
         environment = {**os.environ, "STSGATE_BOOTSTRAP_API_KEY": API_KEY}
         if failpoint is not None:
             environment |= {ARMED: f"{failpoint}:{occurrence}:{self.starts}", REACHED: str(self._reached)}
-        self.process = await self._spawn(environment)
+        self.process = await self._spawn(self.port, environment)
 
-    async def _spawn(self, environment: dict[str, str]) -> asyncio.subprocess.Process:
+    async def _spawn(self, port: int, environment: dict[str, str]) -> asyncio.subprocess.Process:
         with self.log.open("ab") as log:
             log.write(f"--- start {self.starts}\n".encode())
             log.flush()
             return await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "tests.chaos.service_with_failpoints"),
-                *("--config", str(self._config), "--data-dir", str(self.data), "--http", f"127.0.0.1:{self.port}"),
+                *("--config", str(self._config), "--data-dir", str(self.data), "--http", f"127.0.0.1:{port}"),
                 stdout=log,
                 stderr=log,
                 stdin=asyncio.subprocess.DEVNULL,
@@ -82,7 +83,7 @@ class HeadEnd:
 
     async def second_is_refused(self) -> bool:
         """Whether another process is refused the data directory of the one that runs, or stands still."""
-        second = await self._spawn({**os.environ, "STSGATE_SERVICE_HTTP": "127.0.0.1:0"})
+        second = await self._spawn(free_ports(), dict(os.environ))
         try:
             async with asyncio.timeout(30):
                 return await second.wait() not in (0, -signal.SIGKILL)

@@ -124,6 +124,10 @@ class MeterProcess:
             for number in range(group.count)
         ]
 
+    @property
+    def is_running(self) -> bool:
+        return self._process is not None and self._process.returncode is None
+
     async def start(self) -> None:
         """Until all of them listen. Raises ``RuntimeError``."""
         self._starts += 1

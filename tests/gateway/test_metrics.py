@@ -49,18 +49,17 @@ def labels_of(metrics: Metrics, name: str, label: str) -> set[str]:
 
 
 def test_what_happens_to_orders_is_counted(metrics: Metrics) -> None:
-    metrics.order_settled(OrderState.ACCEPTED, None, 0.2)
-    metrics.order_settled(OrderState.REJECTED, "used", 3.0)
-    metrics.order_settled(OrderState.REJECTED, "used", 3.0)
+    metrics.order_ended(OrderState.ACCEPTED, 0.2)
+    metrics.order_ended(OrderState.REJECTED, 3.0)
+    metrics.order_ended(OrderState.REJECTED, 3.0)
     metrics.order_left(OrderState.SENDING, 0.07)
-    metrics.delivery_judged(Outcome.UNREACHED, "timeout")
-    assert value(metrics, "orders_settled_total", state="accepted", reason="") == 1
-    assert value(metrics, "orders_settled_total", state="rejected", reason="used") == 2
+    metrics.delivery_judged(Outcome.UNREACHED, "timeout", 12.0)
     assert value(metrics, "order_seconds_bucket", state="accepted", le="0.25") == 1
     assert value(metrics, "order_seconds_bucket", state="accepted", le="0.1") == 0
     assert value(metrics, "order_seconds_sum", state="rejected") == 6
     assert value(metrics, "order_state_seconds_count", state="sending") == 1
     assert value(metrics, "deliveries_total", verdict="unreached", reason="timeout") == 1
+    assert value(metrics, "delivery_seconds_sum", verdict="unreached") == 12
 
 
 def test_what_the_store_says_is_shown_with_ages(metrics: Metrics) -> None:
@@ -121,7 +120,7 @@ def test_the_busiest_links_are_shown_and_the_rest_together(metrics: Metrics) -> 
 
 def test_reasons_and_routes_are_cut_off_at_a_number(metrics: Metrics) -> None:
     for number in range(REASONS_MAX + 50):
-        metrics.delivery_judged(Outcome.HELD, f"reason-{number}")
+        metrics.delivery_judged(Outcome.HELD, f"reason-{number}", 0.1)
     for number in range(ROUTES_MAX + 50):
         metrics.request_answered("GET", f"/{number}", 200, 0.01)
     assert value(metrics, "deliveries_total", verdict="held", reason=OTHER) == 50

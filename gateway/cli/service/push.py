@@ -36,6 +36,8 @@ open at the time-out, or the service cannot be reached; 2 wrong usage, or the se
 WATCH_TIMEOUT_SECONDS = 600.0
 LAST_QUESTION_SECONDS = 5.0
 
+_ID_LETTERS, _ID_LENGTH = "ghjkmnpqrstvwxz", 16
+"""62 bits, in letters that are no hex digits: such an id is never taken for a key or a token, and hidden."""
 _DONE = {*FINAL_STATES, OrderState.HELD}
 
 
@@ -86,7 +88,7 @@ def order_from(args: argparse.Namespace) -> Json:
     if not_before and expires_at and not_before >= expires_at:
         raise SettingError("expires-at: it is not later than not-before")
     order = {
-        "id": args.id or f"push-{secrets.token_hex(10)}",
+        "id": args.id or f"push-{''.join(secrets.choice(_ID_LETTERS) for _ in range(_ID_LENGTH))}",
         "meter": args.meter,
         "tokens": [token.digits for token in tokens],
         "kind": args.kind,

@@ -18,7 +18,7 @@ _ERROR_CHARACTERS_MAX = 500
 
 _WEBHOOK = "SELECT id, url, secret, events, is_active, created_at, waiting, dead FROM webhook"
 _DELIVERY = """
-SELECT webhook_delivery.number, webhook, attempts, webhook_delivery.due_at, is_dead, last_error,
+SELECT webhook_delivery.number, webhook, webhook_delivery.attempts, webhook_delivery.due_at, is_dead, last_error,
     event.number, orders.id, meter.id, event.at, event.name, event.position, event.details
 FROM webhook_delivery
 JOIN event ON event.number = webhook_delivery.event

@@ -45,14 +45,12 @@ CREATE TABLE orders (
     id TEXT NOT NULL UNIQUE,
     meter INTEGER NOT NULL REFERENCES meter (number),
     rank INTEGER NOT NULL,
-    state TEXT NOT NULL CHECK (state IN (
-        'queued', 'waiting', 'sending', 'pending', 'in_doubt', 'reconciling', 'held',
-        'accepted', 'rejected', 'expired', 'cancelled'
-    )),
+    state TEXT NOT NULL, -- one of those in the table of transitions
     reason TEXT,
-    maybe_delivered INTEGER NOT NULL DEFAULT 0 CHECK (maybe_delivered IN (0, 1)),
+    maybe_delivered INTEGER NOT NULL DEFAULT 0 CHECK (maybe_delivered = 0 OR maybe_delivered = 1),
     created_at INTEGER NOT NULL,
     changed_at INTEGER NOT NULL,
+    closed_at INTEGER, -- NULL = open
     due_at INTEGER, -- NULL = nothing is to be done: held, or closed
     not_before INTEGER,
     expires_at INTEGER,
@@ -60,20 +58,28 @@ CREATE TABLE orders (
     doubts INTEGER NOT NULL DEFAULT 0 CHECK (doubts >= 0),
     sent_position INTEGER, -- the token of the last intent
     body_digest BLOB NOT NULL,
-    key TEXT CHECK (key IS NULL OR json_valid(key)),
-    new_key TEXT CHECK (new_key IS NULL OR json_valid(new_key)),
-    CHECK ((due_at IS NULL) = (state IN ('held', 'accepted', 'rejected', 'expired', 'cancelled'))),
-    CHECK (NOT (maybe_delivered AND state IN ('cancelled', 'expired'))),
-    CHECK (maybe_delivered OR state NOT IN ('sending', 'pending'))
+    key TEXT,
+    new_key TEXT,
+    CHECK (
+        (closed_at IS NOT NULL)
+        = (state = 'accepted' OR state = 'rejected' OR state = 'expired' OR state = 'cancelled')
+    ),
+    CHECK ((due_at IS NULL) = (closed_at IS NOT NULL OR state = 'held')),
+    CHECK (NOT maybe_delivered OR (state <> 'cancelled' AND state <> 'expired')),
+    CHECK (maybe_delivered OR (state <> 'sending' AND state <> 'pending'))
 ) STRICT;
 
-CREATE INDEX orders_open ON orders (meter, rank, number) WHERE due_at IS NOT NULL;
-CREATE INDEX orders_open_by_number ON orders (number) WHERE due_at IS NOT NULL;
+-- Chosen by closed_at, which changes once, so that the changes before that leave these indexes alone.
+CREATE INDEX orders_open ON orders (meter, rank, number) WHERE closed_at IS NULL;
+CREATE INDEX orders_open_by_number ON orders (number) WHERE closed_at IS NULL;
+CREATE INDEX orders_expiring ON orders (expires_at) WHERE closed_at IS NULL AND expires_at IS NOT NULL;
+CREATE INDEX orders_closed ON orders (closed_at) WHERE closed_at IS NOT NULL;
+CREATE INDEX orders_not_accepted ON orders (state, number) WHERE closed_at IS NOT NULL AND state <> 'accepted';
+CREATE INDEX orders_held ON orders (number) WHERE state = 'held';
 CREATE INDEX orders_by_meter ON orders (meter, number);
-CREATE INDEX orders_rare ON orders (state, number) WHERE state IN ('held', 'rejected', 'expired', 'cancelled');
-CREATE INDEX orders_expiring ON orders (expires_at) WHERE expires_at IS NOT NULL AND due_at IS NOT NULL;
 -- The class shows the last token only: one order of a meter is under way at a time.
-CREATE UNIQUE INDEX orders_under_way ON orders (meter) WHERE state IN ('sending', 'pending', 'reconciling');
+CREATE UNIQUE INDEX orders_under_way ON orders (meter)
+WHERE state = 'sending' OR state = 'pending' OR state = 'reconciling';
 
 CREATE TABLE token (
     order_number INTEGER NOT NULL REFERENCES orders (number),
@@ -86,11 +92,11 @@ CREATE TABLE token (
     tries INTEGER NOT NULL DEFAULT 0 CHECK (tries >= 0),
     before BLOB, -- what the meter showed before the last try; sealed as before:<order id>:<position>
     verdict TEXT, -- from here on: as things stand
-    credited TEXT CHECK (credited IN ('yes', 'no', 'unknown')),
+    credited TEXT CHECK (credited = 'yes' OR credited = 'no' OR credited = 'unknown'),
     status_code INTEGER,
     reason TEXT,
     evidence TEXT,
-    details TEXT CHECK (details IS NULL OR json_valid(details)),
+    details TEXT,
     PRIMARY KEY (order_number, position)
 ) STRICT, WITHOUT ROWID;
 
@@ -99,12 +105,13 @@ CREATE TABLE outcome (
     order_number INTEGER NOT NULL,
     position INTEGER NOT NULL,
     at INTEGER NOT NULL,
-    verdict TEXT NOT NULL CHECK (verdict IN ('accepted', 'rejected', 'unreached', 'in_doubt')),
-    credited TEXT NOT NULL CHECK (credited IN ('yes', 'no', 'unknown')),
+    verdict TEXT NOT NULL
+        CHECK (verdict = 'accepted' OR verdict = 'rejected' OR verdict = 'unreached' OR verdict = 'in_doubt'),
+    credited TEXT NOT NULL CHECK (credited = 'yes' OR credited = 'no' OR credited = 'unknown'),
     status_code INTEGER,
     reason TEXT,
     evidence TEXT,
-    details TEXT NOT NULL DEFAULT '{}' CHECK (json_valid(details)),
+    details TEXT NOT NULL DEFAULT '{}',
     PRIMARY KEY (order_number, position),
     FOREIGN KEY (order_number, position) REFERENCES token (order_number, position),
     CHECK (verdict <> 'accepted' OR credited = 'yes')
@@ -124,7 +131,7 @@ CREATE TABLE event (
     at INTEGER NOT NULL,
     name TEXT NOT NULL,
     position INTEGER,
-    details TEXT NOT NULL CHECK (json_valid(details))
+    details TEXT NOT NULL
 ) STRICT;
 
 CREATE INDEX event_by_order ON event (order_number, number);
@@ -202,34 +209,36 @@ CREATE TRIGGER transition_is_fixed_delete BEFORE DELETE ON transition
 BEGIN SELECT RAISE(ABORT, 'the table of transitions is fixed'); END;
 
 CREATE TRIGGER orders_begin BEFORE INSERT ON orders
-WHEN NEW.state NOT IN ('queued', 'waiting') OR NEW.maybe_delivered
-BEGIN SELECT RAISE(ABORT, 'an order begins as queued or waiting, undelivered'); END;
+BEGIN SELECT CASE
+    WHEN NEW.state <> 'queued' AND NEW.state <> 'waiting' OR NEW.maybe_delivered
+        THEN RAISE(ABORT, 'an order begins as queued or waiting, undelivered')
+    WHEN EXISTS (SELECT 1 FROM orders WHERE id = NEW.id) OR EXISTS (SELECT 1 FROM orders WHERE number = NEW.number)
+        THEN RAISE(ABORT, 'an order is never replaced')
+END; END;
 
 CREATE TRIGGER orders_transition BEFORE UPDATE OF state ON orders
-WHEN NOT EXISTS (SELECT 1 FROM transition WHERE before = OLD.state AND after = NEW.state)
-BEGIN SELECT RAISE(ABORT, 'this state cannot follow that one'); END;
+BEGIN SELECT CASE
+    WHEN NOT EXISTS (SELECT 1 FROM transition WHERE before = OLD.state AND after = NEW.state)
+        THEN RAISE(ABORT, 'this state cannot follow that one')
+    WHEN (NEW.state = 'accepted' OR NEW.state = 'rejected') AND EXISTS (
+        SELECT 1 FROM token LEFT JOIN outcome USING (order_number, position)
+        WHERE token.order_number = NEW.number
+            AND (outcome.verdict IS NULL OR NEW.state = 'accepted' AND outcome.verdict <> 'accepted')
+    ) THEN RAISE(ABORT, 'an order ends when each of its tokens has its outcome')
+END; END;
 
-CREATE TRIGGER orders_closed BEFORE UPDATE ON orders
-WHEN OLD.state IN ('accepted', 'rejected', 'expired', 'cancelled')
-BEGIN SELECT RAISE(ABORT, 'a closed order never changes'); END;
+CREATE TRIGGER orders_fixed BEFORE UPDATE ON orders
+BEGIN SELECT CASE
+    WHEN OLD.closed_at IS NOT NULL
+        THEN RAISE(ABORT, 'a closed order never changes')
+    WHEN OLD.maybe_delivered > NEW.maybe_delivered AND NOT (OLD.state = 'sending' AND NEW.state = 'waiting')
+        THEN RAISE(ABORT, 'maybe delivered is taken back only when nothing left')
+    WHEN OLD.id <> NEW.id OR OLD.number <> NEW.number OR OLD.meter <> NEW.meter
+            OR OLD.body_digest <> NEW.body_digest OR OLD.created_at <> NEW.created_at
+        THEN RAISE(ABORT, 'what an order is never changes')
+END; END;
 
-CREATE TRIGGER orders_identity BEFORE UPDATE OF number, id, meter, body_digest, created_at ON orders
-BEGIN SELECT RAISE(ABORT, 'what an order is never changes'); END;
-
-CREATE TRIGGER orders_mark BEFORE UPDATE OF maybe_delivered ON orders
-WHEN OLD.maybe_delivered AND NOT NEW.maybe_delivered AND NOT (OLD.state = 'sending' AND NEW.state = 'waiting')
-BEGIN SELECT RAISE(ABORT, 'maybe delivered is taken back only when nothing left'); END;
-
-CREATE TRIGGER orders_settled BEFORE UPDATE OF state ON orders
-WHEN NEW.state IN ('accepted', 'rejected') AND EXISTS (
-    SELECT 1 FROM token LEFT JOIN outcome USING (order_number, position)
-    WHERE token.order_number = NEW.number
-      AND (outcome.verdict IS NULL OR (NEW.state = 'accepted' AND outcome.verdict <> 'accepted'))
-)
-BEGIN SELECT RAISE(ABORT, 'an order ends when each of its tokens has its outcome'); END;
-
-CREATE TRIGGER orders_kept BEFORE DELETE ON orders
-WHEN OLD.state NOT IN ('accepted', 'rejected', 'expired', 'cancelled')
+CREATE TRIGGER orders_kept BEFORE DELETE ON orders WHEN OLD.closed_at IS NULL
 BEGIN SELECT RAISE(ABORT, 'an open order cannot be deleted'); END;
 
 CREATE TRIGGER token_settled
@@ -237,35 +246,37 @@ BEFORE UPDATE OF tries, verdict, credited, status_code, reason, evidence, detail
 WHEN EXISTS (SELECT 1 FROM outcome WHERE order_number = OLD.order_number AND position = OLD.position)
 BEGIN SELECT RAISE(ABORT, 'a token with an outcome never changes'); END;
 
-CREATE TRIGGER token_identity BEFORE UPDATE OF order_number, position, last_digits, kind, amount, unit ON token
+CREATE TRIGGER token_fixed BEFORE UPDATE OF order_number, position, last_digits, kind, amount, unit ON token
 BEGIN SELECT RAISE(ABORT, 'what a token is never changes'); END;
 
 CREATE TRIGGER token_kept BEFORE DELETE ON token
-WHEN EXISTS (
-    SELECT 1 FROM orders WHERE number = OLD.order_number
-    AND state NOT IN ('accepted', 'rejected', 'expired', 'cancelled')
-)
+WHEN EXISTS (SELECT 1 FROM orders WHERE number = OLD.order_number AND closed_at IS NULL)
 BEGIN SELECT RAISE(ABORT, 'a token of an open order cannot be deleted'); END;
 
-CREATE TRIGGER outcome_once BEFORE UPDATE ON outcome
+CREATE TRIGGER outcome_once BEFORE INSERT ON outcome
+WHEN EXISTS (SELECT 1 FROM outcome WHERE order_number = NEW.order_number AND position = NEW.position)
+BEGIN SELECT RAISE(ABORT, 'an outcome is final'); END;
+
+CREATE TRIGGER outcome_fixed BEFORE UPDATE ON outcome
 BEGIN SELECT RAISE(ABORT, 'an outcome is final'); END;
 
 CREATE TRIGGER outcome_kept BEFORE DELETE ON outcome
-WHEN EXISTS (
-    SELECT 1 FROM orders WHERE number = OLD.order_number
-    AND state NOT IN ('accepted', 'rejected', 'expired', 'cancelled')
-)
+WHEN EXISTS (SELECT 1 FROM orders WHERE number = OLD.order_number AND closed_at IS NULL)
 BEGIN SELECT RAISE(ABORT, 'an outcome is final'); END;
 
-CREATE TRIGGER event_once BEFORE UPDATE ON event
+CREATE TRIGGER event_once BEFORE INSERT ON event WHEN EXISTS (SELECT 1 FROM event WHERE number = NEW.number)
+BEGIN SELECT RAISE(ABORT, 'events are only appended'); END;
+
+CREATE TRIGGER event_fixed BEFORE UPDATE ON event
 BEGIN SELECT RAISE(ABORT, 'events are only appended'); END;
 
 CREATE TRIGGER event_kept BEFORE DELETE ON event
-WHEN EXISTS (
-    SELECT 1 FROM orders WHERE number = OLD.order_number
-    AND state NOT IN ('accepted', 'rejected', 'expired', 'cancelled')
-)
+WHEN EXISTS (SELECT 1 FROM orders WHERE number = OLD.order_number AND closed_at IS NULL)
 BEGIN SELECT RAISE(ABORT, 'events are only appended'); END;
+
+CREATE TRIGGER token_seen_once BEFORE INSERT ON token_seen
+WHEN EXISTS (SELECT 1 FROM token_seen WHERE meter = NEW.meter AND digest = NEW.digest)
+BEGIN SELECT RAISE(ABORT, 'a token that works once belongs to one order'); END;
 
 CREATE TRIGGER token_seen_fixed BEFORE UPDATE ON token_seen
 BEGIN SELECT RAISE(ABORT, 'what was seen stays seen'); END;
@@ -273,8 +284,12 @@ BEGIN SELECT RAISE(ABORT, 'what was seen stays seen'); END;
 CREATE TRIGGER token_seen_kept BEFORE DELETE ON token_seen
 BEGIN SELECT RAISE(ABORT, 'what was seen stays seen'); END;
 
-CREATE TRIGGER lane_fence BEFORE UPDATE OF fence, owner ON lane
-WHEN NEW.fence < OLD.fence OR (OLD.owner IS NULL AND NEW.owner IS NOT NULL AND NEW.fence = OLD.fence)
+CREATE TRIGGER lane_once BEFORE INSERT ON lane WHEN EXISTS (SELECT 1 FROM lane WHERE meter = NEW.meter)
+BEGIN SELECT RAISE(ABORT, 'a lane keeps its fence'); END;
+
+CREATE TRIGGER lane_fence BEFORE UPDATE OF meter, fence, owner ON lane
+WHEN NEW.meter <> OLD.meter OR NEW.fence < OLD.fence
+    OR (OLD.owner IS NULL AND NEW.owner IS NOT NULL AND NEW.fence = OLD.fence)
 BEGIN SELECT RAISE(ABORT, 'the fence of a lane only grows'); END;
 
 CREATE TRIGGER lane_kept BEFORE DELETE ON lane

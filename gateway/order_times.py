@@ -1,0 +1,80 @@
+"""How long orders were in each state, for metrics: read off the stories of some of the orders that ended lately.
+
+Every order would cost a reading each; a sample drawn evenly tells the same distribution. How many there were altogether
+is counted elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from random import Random
+
+from gateway.metrics import Metrics
+from gateway.orders import FINAL_STATES, OrderState
+from gateway.store.records import EventRecord
+from gateway.store.store import Orders
+
+SAMPLE_MAX = 50
+"""Orders that are read each time; guess: a few milliseconds of work."""
+_S = OrderState
+_STATES = {
+    "order.created": _S.QUEUED,
+    "order.retried": _S.QUEUED,
+    "order.token_accepted": _S.QUEUED,
+    "order.postponed": _S.WAITING,
+    "order.sending": _S.SENDING,
+    "order.pending": _S.PENDING,
+    "order.in_doubt": _S.IN_DOUBT,
+    "order.reconcile_requested": _S.IN_DOUBT,
+    "order.restored": _S.IN_DOUBT,
+    "order.reconciling": _S.RECONCILING,
+    "order.held": _S.HELD,
+    "order.accepted": _S.ACCEPTED,
+    "order.rejected": _S.REJECTED,
+    "order.expired": _S.EXPIRED,
+    "order.cancelled": _S.CANCELLED,
+}
+"""The state that an order is in after an event of this name; others change nothing."""
+
+
+class OrderTimes:
+    """Hears of orders that ended, and reads some of them when it is told to."""
+
+    def __init__(self, orders: Orders, metrics: Metrics, rng: Random, sample_max: int = SAMPLE_MAX) -> None:
+        self._orders = orders
+        self._metrics = metrics
+        self._rng = rng
+        self._sample_max = sample_max
+        self._sample: list[str] = []
+        self._heard = 0
+
+    def ended(self, order_id: str) -> None:
+        """Each has the same chance to be in the sample, however many come."""
+        self._heard += 1
+        if len(self._sample) < self._sample_max:
+            self._sample.append(order_id)
+        elif (place := self._rng.randrange(self._heard)) < self._sample_max:
+            self._sample[place] = order_id
+
+    async def read(self) -> None:
+        """Into the metrics; then a new sample begins. Raises ``StoreError``."""
+        sample, self._sample, self._heard = self._sample, [], 0
+        for order_id in sample:
+            story = await self._orders.timeline(order_id)
+            for state, seconds in seconds_in_states(story):
+                self._metrics.order_left(state, seconds)
+            if story and (last := _STATES.get(story[-1].name)) in (*FINAL_STATES, OrderState.HELD):
+                assert last is not None
+                self._metrics.order_ended(last, (story[-1].at - story[0].at).total_seconds())
+
+
+def seconds_in_states(story: Sequence[EventRecord]) -> Iterator[tuple[OrderState, float]]:
+    """Each stay in a state that is over, in their sequence."""
+    state, since = None, None
+    for event in story:
+        following = _STATES.get(event.name)
+        if following is None or following is state:
+            continue
+        if state is not None and since is not None:
+            yield state, (event.at - since).total_seconds()
+        state, since = following, event.at
