@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+import socket
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from datetime import datetime
 from pathlib import Path
@@ -21,36 +22,32 @@ from gateway import __version__
 from gateway.api.app import create_app
 from gateway.api.parts import ApiParts
 from gateway.api.runner import ApiRunner
-from gateway.events import Judged
 from gateway.first_start import ensure_admin_key
+from gateway.gauges import Gauges
 from gateway.health import DispatcherState, Health, LoopLag
 from gateway.http_address import join_http_address, split_http_address
+from gateway.listening import bind
 from gateway.logs import configure_logs
-from gateway.metrics import LinkFigures, Metrics
+from gateway.metrics import Metrics
 from gateway.metrics_http import counting
-from gateway.opened_store import CommitTimer, OpenedStore, StartError, open_store
-from gateway.order_times import OrderTimes
-from gateway.orders import Change
+from gateway.opened_store import StartError, keep_store_up, opened_store
 from gateway.reload import differences, reloaded
 from gateway.service import Service
 from gateway.settings import SettingsInvalid
 from gateway.settings_checks import tls_context
-from gateway.settings_parts import api_limits, link_concurrency, service_options, webhook_options, webhook_targets
+from gateway.settings_parts import api_limits, service_options, webhook_options, webhook_targets
 from gateway.settings_sections import Settings
 from gateway.shown import without_secrets
-from gateway.store.records import LinkRecord, OrderWork
-from gateway.store.store import StoreError
+from gateway.store.store import Store, StoreError
 from gateway.supervisor import Supervisor
 from gateway.webhook_post import WebhookPoster
-from gateway.webhook_retry import Fate
-from gateway.webhooks import Attempt, WebhookSender
+from gateway.webhooks import WebhookSender
 
 logger = logging.getLogger(__name__)
 
 _API_CLOSE_SECONDS = 5.0
 """How long requests that are under way may still take when the process ends."""
 _LOOK_SECONDS = 0.01
-_ENDS = (Change.ACCEPT, Change.REJECT, Change.HOLD)
 
 
 class PartEnded(Exception):
@@ -81,7 +78,6 @@ class Server:
         self._stop = asyncio.Event()
         self._stop_at_once = asyncio.Event()
         self._reload = asyncio.Event()
-        self._links: dict[str, LinkRecord] = {}
         self._tasks: list[asyncio.Task[None]] = []
 
     def stop(self) -> None:
@@ -94,41 +90,40 @@ class Server:
 
     async def run(self, on_ready: Callable[[str], None]) -> None:
         """Until it is stopped; ``on_ready`` is told the URL. Raises ``StartError``, ``PartEnded``."""
-        settings = self._settings
         async with AsyncExitStack() as stack:
-            timer = CommitTimer(self._metrics)
-            opened = await open_store(settings, self._environment, self._now, at_commit=timer)
-            stack.push_async_callback(opened.store.close)
-            timer.count = lambda: opened.store.database.works
-            self._assemble(opened)
+            store = await stack.enter_async_context(
+                opened_store(self._settings, self._environment, self._now, self._metrics)
+            )
+            self._assemble(store)
             stack.push_async_callback(self._cancel_tasks)
-            await self._admin_key(opened)
-            engine = self._start(self._service.run(), "engine")
-            await self._until_working(engine)
-            url = await self._listen(stack, opened)
+            await self._admin_key(store)
+            sockets = await self._bind(stack)
+            self._engine = self._start(self._service.run(), "engine")
+            await self._until_working()
+            url = await self._listen(stack, store, sockets)
             for part, name in (
                 (self._sender.run(), "webhooks"),
-                (self._read_figures(opened), "figures"),
+                (self._gauges.watch(self._service.dispatcher), "figures"),
                 (self._lag.watch(), "event loop's watch"),
                 (self._supervisor.watch(), "supervisor's watch"),
                 (self._reload_when_asked(), "reload"),
-                (opened.count_key_use(), "use of keys"),
+                (keep_store_up(store), "store's upkeep"),
             ):
                 self._start(part, name)
             on_ready(url)
             self._supervisor.tell("READY=1")
-            await self._until_stopped(engine)
+            await self._until_stopped()
 
     # The parts.
 
-    def _assemble(self, opened: OpenedStore) -> None:
-        settings, metrics = self._settings, self._metrics
+    def _assemble(self, store: Store) -> None:
+        settings = self._settings
+        self._gauges = Gauges(self._metrics, store, settings=lambda: self._settings, now=self._now, rng=self._rng)
         self._service = Service(
-            opened.store, service_options(settings), now=self._now, rng=self._rng, on_settled=self._judged
+            store, service_options(settings), now=self._now, rng=self._rng, on_settled=self._gauges.judged
         )
-        self._times = OrderTimes(opened.store.orders, metrics, self._rng)
         self._sender = WebhookSender(
-            opened.store,
+            store,
             webhook_options(settings),
             WebhookPoster(
                 webhook_targets(settings),
@@ -137,32 +132,41 @@ class Server:
             ),
             now=self._now,
             rng=self._rng,
-            on_attempt=self._webhook_called,
+            on_attempt=self._gauges.webhook_called,
         )
         self._health = Health(
-            opened.store,
+            store,
             Path(settings.service.data_dir),
             settings.health,
             dispatcher=self._dispatcher_state,
             now=self._now,
             lag=self._lag,
         )
-        metrics.watch_links(self._link_figures)
 
-    async def _admin_key(self, opened: OpenedStore) -> None:
+    async def _admin_key(self, store: Store) -> None:
         data_dir = Path(self._settings.service.data_dir)
         try:
-            path = await ensure_admin_key(opened.store.access, data_dir, self._environment, self._now)
+            path = await ensure_admin_key(store.access, data_dir, self._environment, self._now)
         except (StoreError, OSError) as error:
             raise StartError(f"no first API key can be made: {error}") from error
         if path is not None:
-            logger.warning("first start: the API key for everything is in %s; keep it, and remove the file", path)
+            logger.warning("first start: the admin API key is in %s", path)
 
-    async def _listen(self, stack: AsyncExitStack, opened: OpenedStore) -> str:
+    async def _bind(self, stack: AsyncExitStack) -> list[socket.socket]:
+        address = self._settings.service.http
+        try:
+            sockets = await bind(*split_http_address(address))
+        except OSError as error:
+            raise StartError(f"{address}: cannot listen there ({error.strerror or error})") from error
+        for taken in sockets:
+            stack.callback(taken.close)
+        return sockets
+
+    async def _listen(self, stack: AsyncExitStack, store: Store, sockets: Sequence[socket.socket]) -> str:
         settings = self._settings
         app = create_app(
             ApiParts(
-                store=opened.store,
+                store=store,
                 limits=api_limits(settings),
                 now=self._now,
                 readback=self._service.readback,
@@ -179,13 +183,11 @@ class Server:
         runner = ApiRunner(app)
         await runner.setup()
         stack.push_async_callback(_close_api, runner)
-        host, port = split_http_address(settings.service.http)
         tls = tls_context(settings) if settings.service.tls_certificate else None
-        try:
-            await web.TCPSite(runner, host, port, ssl_context=tls).start()
-        except OSError as error:
-            raise StartError(f"{settings.service.http}: cannot listen there ({error.strerror or error})") from error
-        port = runner.addresses[0][1]
+        for taken in sockets:
+            await web.SockSite(runner, taken, ssl_context=tls).start()
+        host, _ = split_http_address(settings.service.http)
+        port = sockets[0].getsockname()[1]
         return f"{'https' if tls else 'http'}://{join_http_address(host, port)}"
 
     def _start(self, part: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
@@ -200,23 +202,25 @@ class Server:
 
     # From the start to the end.
 
-    async def _until_working(self, engine: asyncio.Task[None]) -> None:
+    async def _until_working(self) -> None:
         """Before the API opens, the engine has freed what a crash left."""
         while self._service.dispatcher.last_claim_at is None and not self._stop.is_set():
-            if engine.done():
-                raise _ended(engine)
+            if self._engine.done():
+                raise _ended(self._engine)
             await asyncio.sleep(_LOOK_SECONDS)
 
-    async def _until_stopped(self, engine: asyncio.Task[None]) -> None:
+    async def _until_stopped(self) -> None:
         stop = asyncio.create_task(self._stop.wait())
         try:
             await asyncio.wait((stop, *self._tasks), return_when=asyncio.FIRST_COMPLETED)
         finally:
             stop.cancel()
-        self._raise_what_ended()
-        await self._drain(engine)
+        for task in self._tasks:
+            if task.done():
+                raise _ended(task)
+        await self._drain()
 
-    async def _drain(self, engine: asyncio.Task[None]) -> None:
+    async def _drain(self) -> None:
         self._supervisor.tell("STOPPING=1")
         in_flight = self._service.dispatcher.in_flight
         seconds = self._settings.service.drain_seconds
@@ -225,23 +229,18 @@ class Server:
         at_once = asyncio.create_task(self._stop_at_once.wait())
         closing = asyncio.create_task(self._sender.close())
         try:
-            await asyncio.wait((at_once, engine), timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((at_once, self._engine), timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
             left = self._service.dispatcher.in_flight
             await asyncio.wait((at_once, closing), return_when=asyncio.FIRST_COMPLETED)
         finally:
             at_once.cancel()
             closing.cancel()
-        if engine.done() and not engine.cancelled() and engine.exception() is not None:
-            raise _ended(engine)
+        if self._engine.done() and self._engine.exception() is not None:
+            raise _ended(self._engine)
         if left:
             logger.warning("stopped: %d meters were cut off; they are read first at the next start", left)
         else:
             logger.info("stopped")
-
-    def _raise_what_ended(self) -> None:
-        for task in self._tasks:
-            if task.done():
-                raise _ended(task)
 
     # Settings that change.
 
@@ -282,41 +281,10 @@ class Server:
     def _dispatcher_state(self) -> DispatcherState:
         dispatcher = self._service.dispatcher
         return DispatcherState(
-            is_running=not self._tasks[0].done(),
+            is_running=not self._engine.done(),
             is_draining=dispatcher.is_draining,
             claimed_at=dispatcher.last_claim_at,
         )
-
-    def _judged(self, work: OrderWork, change: Change, judged: Judged) -> None:
-        verdict = judged.verdict
-        self._metrics.delivery_judged(verdict.outcome, verdict.reason, judged.elapsed_seconds)
-        if change in _ENDS:
-            self._times.ended(work.id)
-
-    def _webhook_called(self, attempt: Attempt) -> None:
-        self._metrics.webhook_called(is_delivered=attempt.fate is Fate.DELIVERED)
-
-    def _link_figures(self) -> Iterator[LinkFigures]:
-        defaults = link_concurrency(self._settings)
-        for name, in_flight in self._service.dispatcher.links.in_flight().items():
-            link = self._links.get(name)
-            if link is None or not link.is_configured:
-                yield LinkFigures(name, in_flight, defaults.get(name.partition(":")[0]), is_paused=False)
-            else:
-                yield LinkFigures(name, in_flight, link.concurrency, is_paused=link.paused)
-
-    async def _read_figures(self, opened: OpenedStore) -> None:
-        """A store that fails is shown as such; that it is broken for good, others find out."""
-        while True:
-            try:
-                self._links = {link.id: link for link in await opened.store.links.shared()}
-                await self._times.read()
-                self._metrics.figures_read(await opened.store.figures(), self._now())
-            except StoreError:
-                self._metrics.figures_read(None, self._now())
-            dispatcher = self._service.dispatcher
-            self._metrics.in_flight_changed(dispatcher.in_flight, dispatcher.limits.in_flight_max)
-            await asyncio.sleep(self._settings.metrics.refresh_seconds)
 
 
 async def _close_api(runner: web.BaseRunner) -> None:

@@ -36,22 +36,21 @@ class WebhookBacklog:
         self._settled.clear()
 
     def add(self, due: Iterable[WebhookDelivery], active: Collection[str]) -> int:
-        """Take what may be sent of this answer; how many were left to the store."""
-        left = 0
+        """Take what may be sent of this answer; how many of it have to wait for an earlier event of their order, and
+        so will stand in front of others in the next one."""
+        behind = 0
         for delivery in due:
-            if delivery.webhook in active and self._is_wanted(delivery):
+            if delivery.number > self._failing_orders.get(_order(delivery), delivery.number):
+                behind += 1
+            elif delivery.webhook in active and self._is_wanted(delivery):
                 self._waiting.setdefault(delivery.webhook, {})[delivery.number] = delivery
-            else:
-                left += 1
-        return left
+        return behind
 
     def _is_wanted(self, delivery: WebhookDelivery) -> bool:
         waiting = self._waiting.get(delivery.webhook, {})
         if delivery.number in self._settled or len(waiting) >= self._waiting_max:
             return False
-        if delivery.number in waiting or delivery.number in self._under_way.get(delivery.webhook, {}):
-            return False
-        return delivery.number <= self._failing_orders.get(_order(delivery), delivery.number)
+        return delivery.number not in waiting and delivery.number not in self._under_way.get(delivery.webhook, {})
 
     def next(self, active: Collection[str], now: datetime) -> WebhookDelivery | None:
         """The next one to send, which is under way from here on; None while there is no place, or nothing to send.

@@ -27,7 +27,7 @@ _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
 PAGE = 100
-"""How many deliveries are taken from the store at a time; of one webhook, no more wait in memory."""
+"""How many deliveries of one webhook are asked for at a time; no more of one wait in memory."""
 _PAGE_MAX = 10_000
 _RECORDS_AGE = timedelta(seconds=1)
 """A webhook that was changed is known as such after this time at the latest."""
@@ -96,7 +96,7 @@ class WebhookSender:
         self._webhooks: dict[str, WebhookRecord] = {}
         """Those that are active, as they were lately."""
         self._webhooks_read_at: datetime | None = None
-        self._left_to_store = 0
+        self._behind = 0
         self._store_failed = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._bell = asyncio.Event()
@@ -153,15 +153,17 @@ class WebhookSender:
         self._backlog.start_look()
         asked_at = self._now()
         try:
-            # Those that were left behind last time stand in front of the others again.
-            limit = min(PAGE + self._left_to_store, _PAGE_MAX)
+            # A page for each webhook, and room for those that stood in front last time and could not go.
+            limit = min((PAGE + self._behind) * max(1, len(self._webhooks)), _PAGE_MAX)
             due, next_due = await self._store.webhooks.due(limit=limit)
             await self._read_webhooks({delivery.webhook for delivery in due})
         except StoreError as error:
             self._store_fails(error)
             return self._now() + timedelta(seconds=self._options.store_wait_seconds)
         self._store_failed = False
-        self._left_to_store = self._backlog.add(due, self._webhooks)
+        behind, self._behind = self._behind, self._backlog.add(due, self._webhooks)
+        if self._behind > behind:
+            self.ring()
         times = (next_due, self._backlog.next_pause_end(asked_at))
         latest = asked_at + timedelta(seconds=self._options.idle_seconds)
         # What was due before we asked and was not taken waits for a place or for a person, not for a time.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from aiohttp import hdrs, web
 from pydantic import BaseModel
@@ -14,6 +14,7 @@ from gateway.api import bodies, queries
 from gateway.api.access import Gate
 from gateway.api.event_hub import EventHub
 from gateway.api.parts import ApiLimits, ApiParts
+from gateway.api.problems import encode
 from gateway.store.store import Store
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -68,10 +69,18 @@ class Call:
 
 
 def answer(model: BaseModel, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
-    octets = model.__pydantic_serializer__.to_json(model)
-    more = {hdrs.CONTENT_TYPE: bodies.JSON_TYPE, **headers} if headers else _JSON_HEADERS
-    return web.Response(body=octets, status=status, headers=more)
+    return _response(model.__pydantic_serializer__.to_json(model), status, headers)
+
+
+def told(members: Mapping[str, Any], status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
+    """What is JSON already."""
+    return _response(encode(members).encode(), status, headers)
 
 
 def nothing() -> web.Response:
     return web.Response(status=204)
+
+
+def _response(octets: bytes, status: int, headers: Mapping[str, str] | None) -> web.Response:
+    more = {hdrs.CONTENT_TYPE: bodies.JSON_TYPE, **headers} if headers else _JSON_HEADERS
+    return web.Response(body=octets, status=status, headers=more)

@@ -53,7 +53,7 @@ Digits = Annotated[
     str,
     Field(max_length=40),
     AfterValidator(_token),
-    WithJsonSchema({"type": "string", "pattern": r"^[ -]*([0-9][ -]*){20}$", "maxLength": 40}),
+    WithJsonSchema({"type": "string", "pattern": r"^[0-9]{4}([ -]?[0-9]{4}){4}$", "maxLength": 40}),
 ]
 Unit = Annotated[
     str,
@@ -143,12 +143,12 @@ class OrderBody(Body):
         return tuple(ordered)
 
     def _ordered(self, number: int, given: str | TokenBody) -> OrderedToken:
-        one = given if isinstance(given, TokenBody) else TokenBody.model_construct(token=given)
-        token = Token(int(one.token))
-        kind = one.kind or self.kind or kind_of(token)
+        one = None if isinstance(given, str) else given
+        token = Token(int(given if isinstance(given, str) else given.token))
+        kind = (one and one.kind) or self.kind or kind_of(token)
         if kind is None:
             raise OrderRefused(f"tokens[{number}]", f"token {token.masked}: class 3 is reserved, no meter takes it")
-        if one.amount is None:
+        if one is None or one.amount is None:
             return OrderedToken(token, kind)
         if kind is not OrderKind.CREDIT:
             raise OrderRefused(f"tokens[{number}].amount", f"a {kind} token has none")

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
-from typing import Annotated, Protocol
+from collections.abc import Awaitable, Mapping
+from typing import Annotated, Any, Protocol
 from urllib.parse import quote
 
 from aiohttp import web
 from pydantic import Field
 
-from gateway.api.call import Call, answer
+from gateway.api.call import Call, answer, told
 from gateway.api.fields import Body
 from gateway.api.order_body import OrderBody, canonical, is_over
 from gateway.api.problems import Problem, invalid, not_found
 from gateway.api.queries import OrdersQuery
-from gateway.api.views import OrderLine, OrderList, OrderTaken, OrderTrace, OrderView
+from gateway.api.views import OrderLine, OrderList, OrderTrace, OrderView
 from gateway.orders import IllegalChange, Order, OrderRefused, OrderState
 from gateway.store.records import Added, Conflict, OrderFilter, OrderRecord, Resolution, ResolveCredited
 from gateway.store.store import NoSuchOrder
@@ -40,21 +40,22 @@ async def add_order(call: Call) -> web.Response:
     [result] = await call.store.orders.add([(order, canonical(order))], who=call.who)
     match result:
         case Added():
-            return answer(taken(order, call), 202, {"Location": _path(order.id)})
+            return told(_taken(order, call), 202, {"Location": _path(order.id)})
         case Conflict():
             raise refusal(result)
         case _:
             return answer(await _known(call, order.id), 200, {"Location": _path(order.id)})
 
 
-def taken(order: Order, call: Call) -> OrderTaken:
+def _taken(order: Order, call: Call) -> Mapping[str, Any]:
+    """An ``OrderTaken``: the answer that is given most often."""
     waits = order.not_before is not None and order.not_before > call.api.parts.now()
-    return OrderTaken.model_construct(
-        id=order.id,
-        meter=order.meter,
-        state=OrderState.WAITING if waits else OrderState.QUEUED,
-        tokens=[ordered.token.masked for ordered in order.tokens],
-    )
+    return {
+        "id": order.id,
+        "meter": order.meter,
+        "state": OrderState.WAITING if waits else OrderState.QUEUED,
+        "tokens": [ordered.token.masked for ordered in order.tokens],
+    }
 
 
 def refusal(conflict: Conflict) -> Problem:

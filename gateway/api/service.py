@@ -8,8 +8,7 @@ from typing import Any
 from aiohttp import web
 
 from gateway.api.bodies import JSON_TYPE
-from gateway.api.call import Call
-from gateway.api.problems import encode
+from gateway.api.call import Call, told
 
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -31,5 +30,4 @@ async def openapi(call: Call) -> web.Response:
 
 
 def _told(report: Mapping[str, Any]) -> web.Response:
-    status = 200 if report.get("ok") else 503
-    return web.Response(body=encode(report).encode(), status=status, content_type=JSON_TYPE)
+    return told(report, 200 if report.get("ok") else 503)

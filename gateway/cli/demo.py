@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import shlex
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -147,13 +148,16 @@ def run(args: argparse.Namespace) -> int:
     except (LabError, ServiceUnreachable, ServiceRefused) as error:
         print(f"stsgate demo: {error}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, asyncio.CancelledError):
         return 0
     finally:
         shutil.rmtree(data_dir, ignore_errors=True)
 
 
 async def _demo(data_dir: Path, *, stay: bool) -> int:
+    task = asyncio.current_task()
+    assert task is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     print(f"{BANNER}\n", flush=True)
     async with Lab() as lab, LabService(data_dir) as service:
         urls, tokens, _ = await asyncio.gather(lab.start(METERS), _tokens(lab), service.start())
@@ -209,13 +213,13 @@ async def _watched(client: ServiceClient, service: LabService, order_id: str, *,
     async with aclosing(client.events(order=order_id)) as events:
         async for event in events:
             print(event_line(event), flush=True)
-            if power_cut and event["event"] == "order.pending":
+            if power_cut and event["name"] == "order.pending":
                 power_cut = False
                 await service.kill()
                 print("          kill -9", flush=True)
                 await service.start()
                 print("          the service is started again", flush=True)
-            elif event["event"] in FINAL_OR_HELD:
+            elif event["name"] in FINAL_OR_HELD:
                 break
     return await client.get("orders", order_id)
 

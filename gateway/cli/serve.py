@@ -74,6 +74,7 @@ def serve(args: argparse.Namespace) -> int:
         for problem in error.problems:
             _say(str(problem))
         return 2
+    os.umask(0o077)  # what the service keeps is nobody else's business
     configure_logs(settings.log.level, settings.log.format)
     _raise_file_limit(settings.delivery.in_flight_max + _FILES_BESIDE_METERS)
     try:
@@ -111,7 +112,8 @@ def _raise_file_limit(needed: int) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = _FILES_MAX if hard == resource.RLIM_INFINITY else min(hard, _FILES_MAX)
     if soft != resource.RLIM_INFINITY and soft < most:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
-        soft = most
+        with suppress(OSError, ValueError):  # a sandbox may forbid it
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+            soft = most
     if soft != resource.RLIM_INFINITY and soft < needed:
         logger.warning("this process may open %d files; with delivery.in_flight_max it may need %d", soft, needed)

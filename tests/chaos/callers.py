@@ -61,8 +61,7 @@ class Door:
             async with self._session.post(
                 self.url + "/v1/orders:batch", data=rows, headers={"Content-Type": "application/x-ndjson"}
             ) as response:
-                async for line in response.content:
-                    lines.append(json.loads(line))
+                lines.extend([json.loads(line) async for line in response.content])
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError):
             pass
         return lines

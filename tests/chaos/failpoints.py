@@ -152,4 +152,4 @@ def _in_transactions(trap: Trap) -> None:
     works_left = [0]
     Database.__init__ = begin_with_trap  # type: ignore[method-assign]
     Database._commit = commit_counted  # type: ignore[method-assign]
-    Database._try = work_counted  # type: ignore[method-assign]
+    Database._try = work_counted  # type: ignore[method-assign, assignment]

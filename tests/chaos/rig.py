@@ -1,7 +1,7 @@
 """Real processes, killed: one service on one data directory, meters with ledgers on disk, callers who do not give up.
 
-A run is a number of lives of the service. Each ends in one way out of ``ENDS``; the next one starts on what the last one
-left on the disk. After the last kill everybody comes to rest: then what is still open is lost.
+A run is a number of lives of the service. Each ends in some violent way; the next one starts on what the last one left
+on the disk. After the last kill everybody comes to rest: then what is still open is lost.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tests.chaos.callers import OPEN_STATES, Callers, Door, Load
 from tests.chaos.failpoints import Failpoint
 from tests.chaos.head_end import API_KEY, HeadEnd
 from tests.chaos.journal import Journal
-from tests.chaos.street import GROUPS, MeterGroup, MeterProcess, StreetMeter, street
+from tests.chaos.street import GROUPS, MeterGroup, StreetMeter, street
 from tests.chaos.wire import Wire, WireLog
 from tests.sim_meters.meter_client import free_ports
 
@@ -102,7 +102,7 @@ class Rig:
             raise RuntimeError(f"the service does not start: see {self.head_end.log}")
         for group in self.plan.groups:
             if group.link is not None:
-                limits = {"concurrency": group.concurrency, "burst": group.burst}
+                limits: dict[str, float | None] = {"concurrency": group.concurrency, "burst": group.burst}
                 limits |= {"rate_per_second": group.rate_per_second} if group.rate_per_second else {}
                 await self._must("PUT", f"/v1/links/{group.link}", limits)
         for meter in self.meters:

@@ -47,7 +47,7 @@ def test_what_is_under_way_or_was_settled_since_we_asked_is_not_taken_again() ->
     assert taken(made) == [1, 2]
     made.start_look()
     made.settled(due(1), again=False)
-    assert made.add([due(1), due(2), due(3)], BOTH) == 3
+    made.add([due(1), due(2), due(3)], BOTH)
     assert taken(made) == [3]
 
 
@@ -56,7 +56,7 @@ def test_what_is_due_again_is_taken_at_the_next_look() -> None:
     assert taken(made) == [1]
     made.settled(due(1), again=True)
     made.start_look()
-    assert made.add([due(1)], BOTH) == 0
+    made.add([due(1)], BOTH)
     assert taken(made) == [1]
 
 
@@ -117,9 +117,11 @@ def test_what_waits_for_a_webhook_that_was_switched_off_is_let_go() -> None:
     assert found.number == 2
     assert made.next({"b"}, NOW) is None
     assert taken(made) == []
+    made.add([due(3)], {"b"})
+    assert taken(made) == []
 
 
 def test_of_one_webhook_so_many_wait_and_the_rest_is_left_to_the_store() -> None:
-    made = backlog()
-    assert made.add([due(number) for number in range(8)], BOTH) == 3
-    assert made.add([due(9, "c")], BOTH) == 1
+    made = backlog(webhook_max=10)
+    assert made.add([due(number) for number in range(8)], BOTH) == 0
+    assert taken(made) == [0, 1, 2, 3, 4]

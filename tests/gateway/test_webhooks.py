@@ -8,7 +8,7 @@ import logging
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from random import Random
 
@@ -376,6 +376,28 @@ async def test_messages_on_one_order_come_as_they_happened_though_one_has_to_be_
         sender.ring()
         told = [event_of(await receiver.next()) for _ in range(4)]
     assert told == [("created", "A-1"), ("created", "A-2"), ("created", "A-1"), ("cancelled", "A-1")]
+
+
+async def test_messages_that_wait_for_an_earlier_one_hide_no_other(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.webhooks.PAGE", 1)
+    async with receiving() as receiver, office.sending() as sender:
+        answer_with(receiver, 500, 500, 500)
+        await office.webhook("w", receiver.url)
+        for name in ("A-1", "A-2", "A-3"):
+            await office.sell(name)
+            assert (await office.attempt()).fate is Fate.RETRY
+            await office.store.orders.cancel(name, who="test")
+        office.clock.advance(1)
+        await office.sell("A-4")
+        assert (await office.attempt()).fate is Fate.DELIVERED
+        office.clock.advance(31)
+        sender.ring()
+        told = [event_of(await receiver.next()) for _ in range(10)]
+    assert told[3] == ("created", "A-4")
+    for name in ("A-1", "A-2", "A-3"):
+        assert [what for what, order_id in told if order_id == name] == ["created", "created", "cancelled"]
 
 
 # Crashes, and the store's bad days.

@@ -11,8 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine
-from contextlib import suppress
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from enum import StrEnum
 from types import TracebackType
@@ -92,6 +91,8 @@ class Process:
             return
         self.is_dead = True
         self._on_death(self)
+        for port in tuple(self.ports):
+            port.die()
         for task in list(self._tasks):
             task.cancel()
 
@@ -212,14 +213,16 @@ class Ending(StrEnum):
 class Port(ByteStream):
     """The process's end of a wire. Everything behind it belongs to the world."""
 
-    def __init__(self, wire: ByteStream, process: Process, ending: Ending, on_closed: Callable[[], None]) -> None:
+    def __init__(
+        self, wire: ByteStream, process: Process, ending: Ending, on_ended: Callable[[Ending], None]
+    ) -> None:
+        """``on_ended`` is told once, when the process lets go of the wire: then the wire is the world's alone."""
         self.name = wire.name
         self.wire = wire
-        self.is_open = True
         self._process = process
         self._ending = ending
-        self._on_closed = on_closed
-        self._endings: set[asyncio.Task[None]] = set()
+        self._on_ended = on_ended
+        self._is_open = True
         process.ports.append(self)
 
     def start(self, on_bytes: OnBytes, on_closed: OnClosed) -> None:
@@ -257,37 +260,24 @@ class Port(ByteStream):
 
     async def close(self) -> None:
         if not self._process.is_dead:
+            closing = in_the_world(asyncio.get_running_loop().create_task, self.wire.close())
             try:
-                await self.wire.close()
+                await asyncio.wait((closing,))
             finally:
-                self._ended()
+                self._end(Ending.DRAINED)
 
     def hang_up(self) -> None:
         if not self._process.is_dead:
-            self.wire.hang_up()
-            self._ended()
+            self._end(Ending.RESET)
 
     def die(self) -> None:
         """With the process."""
-        if not self.is_open:
-            return
-        if self._ending is Ending.RESET:
-            in_the_world(self.wire.hang_up)
-        elif self._ending is Ending.DRAINED:
-            ending = in_the_world(asyncio.get_running_loop().create_task, self.wire.close())
-            self._endings.add(ending)
-            ending.add_done_callback(self._endings.discard)
-        self._ended()
+        self._end(self._ending)
 
-    def _ended(self) -> None:
-        if self.is_open:
-            self.is_open = False
-            self._on_closed()
-
-
-async def within(seconds: float, call: Awaitable[T]) -> T | None:
-    """What it gives, or None when that takes longer."""
-    with suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            return await call
-    return None
+    def _end(self, ending: Ending) -> None:
+        if self._is_open:
+            self._is_open = False
+            self._process.ports.remove(self)
+            if ending is Ending.RESET:
+                in_the_world(self.wire.hang_up)
+            in_the_world(self._on_ended, ending)

@@ -38,9 +38,7 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[Any]], width: int | None
     widths = [max(map(len, column)) for column in zip(heads, *cells, strict=True)]
     if width is not None:
         widths = _narrowed(widths, width - 2 * (len(widths) - 1))
-    is_number = [
-        all(isinstance(value, int | float | None) for value in column) for column in zip(*rows, strict=True)
-    ] or [False] * len(heads)
+    is_number = [_are_numbers(column) for column in zip(*rows, strict=True)] or [False] * len(heads)
     for line in (list(heads), *cells):
         fitted = (_fitted(text, room, right) for text, room, right in zip(line, widths, is_number, strict=True))
         yield "  ".join(fitted).rstrip()
@@ -74,6 +72,10 @@ def _flat(prefix: str, value: Any) -> Iterator[tuple[str, Any]]:
             yield from _flat(f"{prefix}[{number}]", inner)
     else:
         yield printable(prefix), value
+
+
+def _are_numbers(column: Sequence[Any]) -> bool:
+    return {type(value) for value in column} - {type(None)} in ({int}, {float}, {int, float})
 
 
 def _narrowed(widths: list[int], room: int) -> list[int]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 from gateway.events import Judged
 from gateway.orders import FINAL_STATES, Change, OrderState, after
@@ -13,14 +14,18 @@ from gateway.store.sqlite.events import to_json
 from gateway.verdict import Credited, Outcome
 from gateway.verdict_words import as_json
 
-_SELECT = """
-    SELECT orders.number, orders.id, orders.meter, orders.state, orders.reason, orders.maybe_delivered,
-        orders.attempts, orders.doubts, orders.not_before, orders.sent_position
-    FROM orders
+ORDER_COLUMNS = """
+    orders.number, orders.id, orders.meter, orders.state, orders.reason, orders.maybe_delivered, orders.rank,
+    orders.attempts, orders.doubts, orders.not_before, orders.expires_at, orders.sent_position
 """
+"""As ``order_row`` wants them."""
+_SELECT = f"SELECT {ORDER_COLUMNS} FROM orders"  # noqa: S608 - a constant
 _UPDATE = """
     UPDATE orders SET state = ?, reason = ?, maybe_delivered = ?, due_at = ?, attempts = ?, doubts = ?, changed_at = ?
     WHERE number = ?
+"""
+_CLOSE = """
+    UPDATE orders SET state = ?1, reason = ?2, due_at = NULL, changed_at = ?3, closed_at = ?3 WHERE number = ?4
 """
 _INSERT_OUTCOME = """
     INSERT INTO outcome (verdict, credited, status_code, reason, evidence, details, order_number, position, at)
@@ -44,7 +49,6 @@ _MAY_HAVE_BEEN_DELIVERED = """
     SELECT EXISTS (SELECT 1 FROM token WHERE order_number = ?1 AND tries > 0)
         OR EXISTS (SELECT 1 FROM outcome WHERE order_number = ?1 AND verdict = 'accepted')
 """
-_WITHOUT_DUE = (*FINAL_STATES, OrderState.HELD)
 _SETTLES = (Change.ACCEPT, Change.REJECT, Change.CONTINUE)
 _REASON_OF_REST = {Change.REJECT: "not-tried", Change.EXPIRE: "expired", Change.CANCEL: "cancelled"}
 _BEGINS_ANEW = (Change.CONTINUE, Change.READ_AGAIN, Change.RETRY)
@@ -53,7 +57,7 @@ _BEGINS_ANEW = (Change.CONTINUE, Change.READ_AGAIN, Change.RETRY)
 
 @dataclass(frozen=True, slots=True)
 class OrderRow:
-    """What a change has to know of an order."""
+    """An order as its row is, for a change of it."""
 
     number: int
     id: str
@@ -61,22 +65,31 @@ class OrderRow:
     state: OrderState
     reason: str | None
     maybe_delivered: bool
+    rank: int
     attempts: int
     doubts: int
     not_before: int | None
+    expires_at: int | None
     sent_position: int | None
 
 
-def find_order(connection: sqlite3.Connection, *, number: int | None = None, id: str | None = None) -> OrderRow | None:  # noqa: A002
-    """By one of the two."""
-    column, value = ("number", number) if id is None else ("id", id)
-    row = connection.execute(f"{_SELECT} WHERE orders.{column} = ?", (value,)).fetchone()
+_Columns: TypeAlias = tuple[int, str, int, str, str | None, int, int, int, int, int | None, int | None, int | None]
+
+
+def order_row(row: _Columns) -> OrderRow:
+    number, order_id, meter, state, reason, mark, rank, attempts, doubts, *times_and_place = row
+    return OrderRow(
+        number, order_id, meter, OrderState(state), reason, bool(mark), rank, attempts, doubts, *times_and_place
+    )
+
+
+def order_by_number(connection: sqlite3.Connection, number: int) -> OrderRow:
+    return order_row(connection.execute(f"{_SELECT} WHERE number = ?", (number,)).fetchone())
+
+
+def find_order(connection: sqlite3.Connection, order_id: str) -> OrderRow | None:
+    row = connection.execute(f"{_SELECT} WHERE id = ?", (order_id,)).fetchone()
     return None if row is None else order_row(row)
-
-
-def order_row(row: tuple[int, str, int, str, str | None, int, int, int, int | None, int | None]) -> OrderRow:
-    number, order_id, meter, state, reason, mark, attempts, doubts, not_before, sent = row
-    return OrderRow(number, order_id, meter, OrderState(state), reason, bool(mark), attempts, doubts, not_before, sent)
 
 
 def change_order(
@@ -88,22 +101,25 @@ def change_order(
     reason: str | None = None,
     due_at: int | None = None,
     outcomes: Sequence[tuple[int, Judged]] = (),
-) -> OrderState:
-    """Make the change, with what it means for the tokens. Due at once unless ``due_at`` says otherwise. Raises
-    ``IllegalChange``."""
+) -> OrderRow:
+    """Make the change, with what it means for the tokens; the order as it is then. Due at once unless ``due_at`` says
+    otherwise. Raises ``IllegalChange``."""
     state = after(order.state, change, maybe_delivered=order.maybe_delivered)
     write_outcomes(connection, order.number, outcomes, now, is_final=change in _SETTLES)
     if change in _REASON_OF_REST:
         connection.execute(_SETTLE_REST, (order.number, now, _REASON_OF_REST[change]))
+    if state in FINAL_STATES:
+        connection.execute(_CLOSE, (state.value, reason, now, order.number))
+        return replace(order, state=state, reason=reason)
     mark = order.maybe_delivered
     if change is Change.TAKE_BACK:
         connection.execute(_TAKE_BACK, (order.number, order.sent_position))
-        (mark,) = connection.execute(_MAY_HAVE_BEEN_DELIVERED, (order.number,)).fetchone()
-    due = None if state in _WITHOUT_DUE else now if due_at is None else due_at
+        mark = bool(connection.execute(_MAY_HAVE_BEEN_DELIVERED, (order.number,)).fetchone()[0])
+    due = None if state is OrderState.HELD else now if due_at is None else due_at
     attempts = 0 if change in _BEGINS_ANEW else order.attempts + (change is Change.POSTPONE)
     doubts = 0 if change in _BEGINS_ANEW else order.doubts + (change is Change.DOUBT)
     connection.execute(_UPDATE, (state.value, reason, int(mark), due, attempts, doubts, now, order.number))
-    return state
+    return replace(order, state=state, reason=reason, maybe_delivered=mark, attempts=attempts, doubts=doubts)
 
 
 def write_outcomes(

@@ -7,8 +7,8 @@ from datetime import datetime
 
 from gateway import timeline
 from gateway.orders import UNSETTLED_STATES, Change
-from gateway.store.records import Claimed, LaneClaim, OrderWork, Quota
-from gateway.store.sqlite.changes import change_order, find_order
+from gateway.store.records import Claimed, LaneClaim, Quota
+from gateway.store.sqlite.changes import OrderRow, change_order
 from gateway.store.sqlite.database import VaultLike, WriteConnection
 from gateway.store.sqlite.events import append
 from gateway.store.sqlite.lane_rows import head, refresh
@@ -33,17 +33,13 @@ def take_lane(connection: WriteConnection, meter: int) -> None:
     connection.execute("UPDATE lane SET owner = ?, fence = fence + 1 WHERE meter = ?", (_OWNER, meter))
 
 
-def take_head(connection: WriteConnection, meter: int, now: int) -> int | None:
-    """The number of the order that has its turn in a lane that is held; one in doubt begins to be read back."""
-    found = head(connection, meter, now)
-    if found is None:
-        return None
-    if found.state in UNSETTLED_STATES:
-        order = find_order(connection, number=found.number)
-        assert order is not None
-        change_order(connection, order, Change.RECONCILE, now, reason=order.reason)
-        append(connection, found.number, now, timeline.reconciling())
-    return found.number
+def take_head(connection: WriteConnection, meter: int, now: int) -> OrderRow | None:
+    """The order that has its turn in a lane that is held; one in doubt begins to be read back."""
+    order = head(connection, meter, now)
+    if order is None or order.state not in UNSETTLED_STATES:
+        return order
+    append(connection, order.number, now, timeline.reconciling())
+    return change_order(connection, order, Change.RECONCILE, now, reason=order.reason)
 
 
 class Claiming:
@@ -71,12 +67,12 @@ class Claiming:
         rows = self._connection.execute(_READY, (link, rank, self._now, places)).fetchall()
         claims = []
         for meter, fence, meter_id, version, link_name in rows:
-            number = take_head(self._connection, meter, self._now)
-            if number is None:
+            order = take_head(self._connection, meter, self._now)
+            if order is None:
                 refresh(self._connection, meter, self._now)
                 continue
             take_lane(self._connection, meter)
-            work: OrderWork = order_work(self._connection, self._vault, number)
+            work = order_work(self._connection, self._vault, order, meter_id)
             claims.append(LaneClaim(meter=meter_id, meter_version=version, link=link_name, fence=fence + 1, work=work))
         return claims
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
-from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -19,6 +18,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, auto
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any, Protocol, TypeVar
 
 from gateway.store.sqlite.failures import store_error
@@ -63,6 +63,8 @@ class WriteConnection(sqlite3.Connection):
     """The writer's connection. A work says in ``bells`` what its commit has to ring."""
 
     bells: set[Bell]
+    told_names: frozenset[str] | None
+    """Names of events that webhooks want, once somebody asked in this transaction."""
 
 
 @dataclass(slots=True)
@@ -103,9 +105,8 @@ class Database:
         self._thread: threading.Thread | None = None
         self._read_threads: ThreadPoolExecutor | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._condition = threading.Condition()
-        self._waiting: deque[_Work] = deque()
-        self._places = asyncio.Semaphore(WAITING_MAX)
+        self._waiting: SimpleQueue[_Work | None] = SimpleQueue()
+        self._room = asyncio.Event()
         self._is_closing = False
         self._rings: list[tuple[Bell, Callable[[], None]]] = []
         self.batches = 0
@@ -135,9 +136,8 @@ class Database:
 
     async def close(self) -> None:
         """Commit what is waiting, and let go of the file. Once more does no harm."""
-        with self._condition:
-            self._is_closing = True
-            self._condition.notify()
+        self._is_closing = True
+        self._waiting.put(None)
         if self._thread is not None:
             await asyncio.get_running_loop().run_in_executor(None, self._thread.join)
             self._thread = None
@@ -153,31 +153,31 @@ class Database:
 
     async def write(self, function: Callable[[WriteConnection], T]) -> T:
         """Run it in a transaction; its result once that is on disk. What it raises rolls back its own changes alone.
+        It may be run again from its start, when another one of its batch has failed.
 
         Raises ``StoreError`` when nothing was written, or, after a failed commit, when that is not known. A caller who
         is cancelled while waiting does not stop it.
         """
-        if self._is_closing or self._writer is None:
-            raise StoreError(f"{self.path}: it is closed")
+        self._check_open()
         if self._inline:
+            assert self._writer is not None
             work = _Work(function, None)
             self._ring(self._commit(self._writer, [work]))
             if work.error is not None:
                 raise work.error
             return work.result  # type: ignore[no-any-return]
-        async with self._places:
-            answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-            with self._condition:
-                if self._is_closing:
-                    raise StoreError(f"{self.path}: it is closed")
-                self._waiting.append(_Work(function, answer))
-                self._condition.notify()
-            return await answer
+        while self._waiting.qsize() >= WAITING_MAX:
+            self._room.clear()
+            await self._room.wait()
+            self._check_open()
+        answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._waiting.put(_Work(function, answer))
+        return await answer
 
     async def read(self, function: Callable[[sqlite3.Connection], T]) -> T:
         """Run it on one snapshot of all that is committed. Raises ``StoreError``."""
-        if self._is_closing or self._reader is None:
-            raise StoreError(f"{self.path}: it is closed")
+        self._check_open()
+        assert self._reader is not None
         if self._read_threads is None:
             return self._snapshot(self._reader, function)
         loop = asyncio.get_running_loop()
@@ -189,24 +189,26 @@ class Database:
         writer, loop = self._writer, self._loop
         assert writer is not None
         assert loop is not None
-        while True:
-            with self._condition:
-                while not self._waiting and not self._is_closing:
-                    self._condition.wait()
-                batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), BATCH_MAX))]
-            if not batch:
-                return
-            bells = self._commit(writer, batch)
+        is_open = True
+        while is_open:
+            batch = []
+            following = self._waiting.get()
+            while following is not None:
+                batch.append(following)
+                if len(batch) == BATCH_MAX or self._waiting.empty():
+                    break
+                following = self._waiting.get()
+            is_open = following is not None
+            bells = self._commit(writer, batch) if batch else set()
             with suppress(RuntimeError):  # the loop is closed: nobody waits for answers any more
                 loop.call_soon_threadsafe(self._hand_back, batch, bells)
 
     def _commit(self, writer: WriteConnection, batch: list[_Work]) -> set[Bell]:
         """One transaction. Every work has its result or its error afterwards; the bells to ring."""
-        writer.bells = set()
         try:
-            writer.execute("BEGIN IMMEDIATE")
-            for work in batch:
-                self._try(writer, work)
+            if not self._all_done(writer, batch):
+                writer.execute("ROLLBACK")
+                self._each_done(writer, batch)
             self._at_commit("before-commit")
             writer.execute("COMMIT")
         except BaseException as error:
@@ -221,17 +223,41 @@ class Database:
                 work.error = error
         return writer.bells
 
-    def _try(self, writer: WriteConnection, work: _Work) -> None:
-        """One work in its savepoint. Raises only when the whole transaction is gone."""
-        writer.execute("SAVEPOINT work")
-        try:
-            work.result = work.function(writer)
-        except BaseException as error:
-            work.error = store_error(error, self.path) if isinstance(error, sqlite3.Error) else error
-            if not writer.in_transaction:  # SQLite gives up all of it when the disk fails
-                raise
-            writer.execute("ROLLBACK TO work")
-        writer.execute("RELEASE work")
+    def _all_done(self, writer: WriteConnection, batch: list[_Work]) -> bool:
+        """Savepoints cost as much as a write, and hardly any work raises after it has written: so try without them.
+        False if that was too hopeful."""
+        self._begin(writer)
+        for work in batch:
+            changes = writer.total_changes
+            try:
+                work.result = work.function(writer)
+            except BaseException as error:
+                if isinstance(error, sqlite3.Error) or writer.total_changes != changes:
+                    if not writer.in_transaction:  # SQLite gives up all of it when the disk fails
+                        raise
+                    return False
+                work.error = error
+        return True
+
+    def _each_done(self, writer: WriteConnection, batch: list[_Work]) -> None:
+        """Once more from the start, each in its savepoint. Raises only when the whole transaction is gone."""
+        self._begin(writer)
+        for work in batch:
+            work.result = work.error = None
+            writer.execute("SAVEPOINT work")
+            try:
+                work.result = work.function(writer)
+            except BaseException as error:
+                if not writer.in_transaction:
+                    raise
+                work.error = store_error(error, self.path) if isinstance(error, sqlite3.Error) else error
+                writer.execute("ROLLBACK TO work")
+            writer.execute("RELEASE work")
+
+    @staticmethod
+    def _begin(writer: WriteConnection) -> None:
+        writer.execute("BEGIN IMMEDIATE")
+        writer.bells, writer.told_names = set(), None
 
     def _give_up(self, writer: WriteConnection, batch: list[_Work], error: BaseException) -> None:
         if writer.in_transaction:
@@ -255,6 +281,7 @@ class Database:
     # On the event loop.
 
     def _hand_back(self, batch: list[_Work], bells: set[Bell]) -> None:
+        self._room.set()
         for work in batch:
             answer = work.answer
             if answer is None or answer.done():
@@ -271,6 +298,10 @@ class Database:
                 ring()
 
     # The file.
+
+    def _check_open(self) -> None:
+        if self._is_closing or self._writer is None:
+            raise StoreError(f"{self.path}: it is closed")
 
     def _connect(self, kind: type[Connection]) -> Connection:
         connection = sqlite3.connect(

@@ -12,6 +12,7 @@ from gateway.store.sqlite.times import moment
 from gateway.store.sqlite.webhooks import queue_webhooks
 from gateway.store.store import Events
 
+_ENCODER = json.JSONEncoder(separators=(",", ":"))
 _SELECT = """
     SELECT event.number, orders.id, meter.id, event.at, event.name, event.position, event.details
     FROM event JOIN orders ON orders.number = event.order_number JOIN meter ON meter.number = orders.meter
@@ -45,8 +46,12 @@ def append(connection: WriteConnection, order_number: int, at: int, event: NewEv
     written = connection.execute(
         "INSERT INTO event (order_number, at, name, position, details) VALUES (?, ?, ?, ?, ?)", values
     )
-    assert written.lastrowid is not None
-    queue_webhooks(connection, written.lastrowid, event.name, at)
+    if connection.told_names is None:
+        names = connection.execute("SELECT DISTINCT name FROM webhook_event")
+        connection.told_names = frozenset(name for (name,) in names)
+    if event.name in connection.told_names:
+        assert written.lastrowid is not None
+        queue_webhooks(connection, written.lastrowid, event.name, at)
     connection.bells.add(Bell.EVENTS)
 
 
@@ -62,7 +67,7 @@ def events_of(connection: sqlite3.Connection, order_id: str, after: int = 0, lim
 
 
 def to_json(value: object) -> str:
-    return json.dumps(value, separators=(",", ":"))
+    return _ENCODER.encode(value)
 
 
 def _record(row: tuple[int, str, str, int, str, int | None, str]) -> EventRecord:

@@ -15,9 +15,11 @@ from gateway.store.sqlite.purge import removed_body
 from gateway.store.sqlite.sealed import seal_token, token_digest
 from gateway.store.sqlite.times import micros, micros_or_none
 
-_METER = """
-    SELECT lane.meter, lane.owner IS NULL AND lane.due_at IS NULL AND lane.backs_off_until IS NULL
-    FROM meter JOIN lane ON lane.meter = meter.number WHERE meter.id = ? AND meter.removed_at IS NULL
+_ASK = """
+    SELECT (SELECT body_digest FROM orders WHERE id = ?1), lane.meter,
+        lane.owner IS NULL AND lane.due_at IS NULL AND lane.backs_off_until IS NULL
+    FROM (SELECT 1) LEFT JOIN meter ON meter.id = ?2 AND meter.removed_at IS NULL
+        LEFT JOIN lane ON lane.meter = meter.number
 """
 _INSERT = """
     INSERT INTO orders
@@ -27,6 +29,9 @@ _INSERT = """
 _INSERT_TOKEN = """
     INSERT INTO token (order_number, position, sealed, last_digits, kind, amount, unit) VALUES (?, ?, ?, ?, ?, ?, ?)
 """
+_SEEN = "SELECT order_id FROM token_seen WHERE meter = ? AND digest = ?"
+_INSERT_SEEN = "INSERT INTO token_seen (meter, digest, order_id) VALUES (?, ?, ?)"
+_PUT_IN_QUEUE = "UPDATE lane SET rank = ?, due_at = ? WHERE meter = ?"
 
 
 class Intake:
@@ -40,53 +45,36 @@ class Intake:
     def take(self, order: Order, body: bytes) -> AddResult:
         """``body`` is the caller's, in canonical form. What becomes of this order; others are not touched by it."""
         body_digest = self._vault.digest("order-body", body)
-        known = self._known_body(order.id)
+        known, meter, is_parked = self._connection.execute(_ASK, (order.id, order.meter)).fetchone()
+        if known is None:
+            known = removed_body(self._connection, order.id)
         if known is not None:
             if known == body_digest:
                 return Known(order.id)
             return Conflict(order.id, "id", "an order with this id is there already, with another body", order.id)
-        found = self._connection.execute(_METER, (order.meter,)).fetchone()
-        if found is None:
+        if meter is None:
             return Conflict(order.id, "meter", f"there is no meter {order.meter}")
-        meter, is_parked = found
-        digests = [token_digest(self._vault, ordered.token) for ordered in order.tokens if ordered.works_once]
-        conflict = self._token_conflict(order, meter)
-        if conflict is not None:
-            return conflict
-        self._write(order, meter, body_digest, digests)
-        due_at = self._due_at(order)
+        digests = {
+            position: token_digest(self._vault, ordered.token)
+            for position, ordered in enumerate(order.tokens)
+            if ordered.works_once
+        }
+        for position, digest in digests.items():
+            other = self._connection.execute(_SEEN, (meter, digest)).fetchone()
+            if other is not None:
+                message = f"token {order.tokens[position].token.masked} belongs to order {other[0]} of this meter"
+                return Conflict(order.id, f"tokens[{position}]", message, other[0])
+        due_at = self._now if order.not_before is None else max(self._now, micros(order.not_before))
+        self._write(order, meter, body_digest, due_at)
+        self._connection.executemany(_INSERT_SEEN, [(meter, digest, order.id) for digest in digests.values()])
         if is_parked:
-            self._connection.execute(
-                "UPDATE lane SET rank = ?, due_at = ? WHERE meter = ?", (order.priority.rank, due_at, meter)
-            )
+            self._connection.execute(_PUT_IN_QUEUE, (order.priority.rank, due_at, meter))
             self._connection.bells.add(Bell.WORK)
         else:
             wake(self._connection, meter, due_at, self._now)
         return Added(order.id)
 
-    def _known_body(self, order_id: str) -> bytes | None:
-        row = self._connection.execute("SELECT body_digest FROM orders WHERE id = ?", (order_id,)).fetchone()
-        return removed_body(self._connection, order_id) if row is None else bytes(row[0])
-
-    def _token_conflict(self, order: Order, meter: int) -> Conflict | None:
-        """A token that works once belongs to one order of its meter, whatever became of that."""
-        for position, ordered in enumerate(order.tokens):
-            if not ordered.works_once:
-                continue
-            other = self._connection.execute(
-                "SELECT order_id FROM token_seen WHERE meter = ? AND digest = ?",
-                (meter, token_digest(self._vault, ordered.token)),
-            ).fetchone()
-            if other is not None:
-                message = f"token {ordered.token.masked} belongs to order {other[0]} of this meter"
-                return Conflict(order.id, f"tokens[{position}]", message, other[0])
-        return None
-
-    def _due_at(self, order: Order) -> int:
-        return self._now if order.not_before is None else max(self._now, micros(order.not_before))
-
-    def _write(self, order: Order, meter: int, body_digest: bytes, digests: list[bytes]) -> None:
-        due_at = self._due_at(order)
+    def _write(self, order: Order, meter: int, body_digest: bytes, due_at: int) -> None:
         inserted = self._connection.execute(
             _INSERT,
             (
@@ -119,9 +107,5 @@ class Intake:
                 )
                 for position, ordered in enumerate(order.tokens)
             ],
-        )
-        self._connection.executemany(
-            "INSERT INTO token_seen (meter, digest, order_id) VALUES (?, ?, ?)",
-            [(meter, digest, order.id) for digest in digests],
         )
         append(self._connection, number, self._now, timeline.order_created(order))

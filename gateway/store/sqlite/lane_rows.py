@@ -11,80 +11,108 @@ from __future__ import annotations
 import sqlite3
 from dataclasses import dataclass
 
-from gateway.orders import OrderState
+from gateway.store.sqlite.changes import ORDER_COLUMNS, OrderRow, order_row
 from gateway.store.sqlite.database import Bell, WriteConnection
 
-_GOES_FIRST = "(maybe_delivered OR state IN ('in_doubt', 'reconciling'))"
-_OPEN = "meter = ? AND due_at IS NOT NULL"
+_GOES_FIRST = "(maybe_delivered OR state = 'in_doubt' OR state = 'reconciling')"
+_OPEN = "meter = ?1 AND closed_at IS NULL AND due_at IS NOT NULL"
 
 _HEAD = f"""
-    SELECT number, state, due_at FROM orders WHERE {_OPEN}
-    ORDER BY state IN ('sending', 'pending', 'reconciling') DESC, state = 'in_doubt' DESC, maybe_delivered DESC,
-        due_at > ?, rank, number
+    SELECT {ORDER_COLUMNS}, due_at FROM orders WHERE {_OPEN}
+    ORDER BY state = 'sending' OR state = 'pending' OR state = 'reconciling' DESC, state = 'in_doubt' DESC,
+        maybe_delivered DESC, due_at > ?2, rank, number
     LIMIT 1
 """
-_DUE = f"""
-    SELECT min(due_at) FILTER (WHERE {_GOES_FIRST}), min(due_at), min(rank), max(rank) FROM orders WHERE {_OPEN}
+_QUEUE = f"""
+    SELECT min(due_at) FILTER (WHERE {_GOES_FIRST}), min(due_at), min(rank), max(rank),
+        (SELECT owner FROM lane WHERE meter = ?1), (SELECT backs_off_until FROM lane WHERE meter = ?1)
+    FROM orders WHERE {_OPEN}
 """
-_RANK = f"SELECT min(rank) FROM orders WHERE {_OPEN} AND due_at <= ?"
-_HURRY = f"UPDATE orders SET due_at = ? WHERE {_OPEN} AND due_at > ? AND {_GOES_FIRST}"
-LATE_LANES = f"""
+_RANK = f"SELECT min(rank) FROM orders WHERE {_OPEN} AND due_at <= ?2"
+_HURRY = f"UPDATE orders SET due_at = ?2 WHERE {_OPEN} AND due_at > ?2 AND {_GOES_FIRST}"
+_LATE = f"""
     SELECT lane.meter FROM lane JOIN (
         SELECT meter, min(due_at) AS due_at, min(due_at) FILTER (WHERE {_GOES_FIRST}) AS first_due_at
-        FROM orders WHERE meter > ? AND meter <= ? AND due_at IS NOT NULL GROUP BY meter
+        FROM orders WHERE meter > ? AND meter <= ? AND closed_at IS NULL AND due_at IS NOT NULL GROUP BY meter
     ) AS head ON head.meter = lane.meter
     WHERE lane.owner IS NULL AND (
         lane.due_at IS NULL
         OR lane.due_at > max(ifnull(head.first_due_at, head.due_at), ifnull(lane.backs_off_until, 0))
     )
 """
-"""Free lanes, in a range of meters, that are due later than they should be."""
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
-    """The order that has its turn."""
+class Queue:
+    """The open orders of a meter, those that are held aside, and how its lane stands."""
 
-    number: int
-    state: OrderState
+    due_at: int | None
+    """When the first one may have its turn."""
+    best_rank: int | None
+    worst_rank: int | None
+    owner: str | None
+    backs_off_until: int | None
+
+    def is_due(self, now: int) -> bool:
+        return self.due_at is not None and self.due_at <= now
 
 
-def head(connection: sqlite3.Connection, meter: int, now: int) -> Head | None:
+def queue_of(connection: sqlite3.Connection, meter: int) -> Queue:
+    first_due_at, any_due_at, *rest = connection.execute(_QUEUE, (meter,)).fetchone()
+    return Queue(any_due_at if first_due_at is None else first_due_at, *rest)
+
+
+def head(connection: sqlite3.Connection, meter: int, now: int) -> OrderRow | None:
     """The order of this meter that is due now, if one is and none stands in its way."""
     row = connection.execute(_HEAD, (meter, now)).fetchone()
-    if row is None or row[2] > now:
-        return None
-    return Head(row[0], OrderState(row[1]))
+    return None if row is None or row[-1] > now else order_row(row[:-1])
 
 
-def give_back(connection: WriteConnection, meter: int, now: int, backs_off_until: int | None = None) -> None:
+def give_back(
+    connection: WriteConnection, meter: int, queue: Queue, now: int, backs_off_until: int | None = None
+) -> None:
     """Nobody holds the lane any more. It is due again when its orders are, or later."""
-    if backs_off_until is not None:
-        connection.execute("UPDATE lane SET backs_off_until = ? WHERE meter = ?", (backs_off_until, meter))
-    connection.execute("UPDATE lane SET owner = NULL WHERE meter = ?", (meter,))
-    refresh(connection, meter, now)
+    until = queue.backs_off_until if backs_off_until is None else backs_off_until
+    rank, due_at = _place(connection, meter, queue, until, now)
+    connection.execute(
+        "UPDATE lane SET owner = NULL, rank = ?, due_at = ?, backs_off_until = ? WHERE meter = ?",
+        (rank, due_at, until, meter),
+    )
+    connection.bells.add(Bell.WORK)
 
 
 def refresh(connection: WriteConnection, meter: int, now: int) -> None:
     """Put a free lane where its orders want it; one that is held comes to that when it is given back."""
-    row = connection.execute("SELECT owner, backs_off_until FROM lane WHERE meter = ?", (meter,)).fetchone()
-    if row is None or row[0] is not None:
-        return
-    first_due, any_due, rank, worst_rank = connection.execute(_DUE, (meter,)).fetchone()
-    due_at = any_due if first_due is None else first_due
-    if due_at is not None:
-        due_at = max(due_at, row[1] or 0)
-        if rank != worst_rank:
-            (rank,) = connection.execute(_RANK, (meter, max(now, due_at))).fetchone()
-    connection.execute("UPDATE lane SET rank = ?, due_at = ? WHERE meter = ?", (rank or 0, due_at, meter))
-    connection.bells.add(Bell.WORK)
+    queue = queue_of(connection, meter)
+    if queue.owner is None:
+        rank, due_at = _place(connection, meter, queue, queue.backs_off_until, now)
+        connection.execute("UPDATE lane SET rank = ?, due_at = ? WHERE meter = ?", (rank, due_at, meter))
+        connection.bells.add(Bell.WORK)
 
 
 def wake(connection: WriteConnection, meter: int, due_at: int, now: int) -> None:
     """Something new is worth a try at ``due_at``, though the meter was out of reach lately: what goes first is due by
     then, too."""
-    connection.execute(_HURRY, (due_at, meter, due_at))
+    connection.execute(_HURRY, (meter, due_at))
     connection.execute(
         "UPDATE lane SET backs_off_until = NULL WHERE meter = ? AND backs_off_until > ?", (meter, due_at)
     )
     refresh(connection, meter, now)
+
+
+def late_lanes(connection: sqlite3.Connection, after: int, last: int) -> list[int]:
+    """Of the meters behind ``after``, up to ``last``: those whose lanes are free, and due later than they should be."""
+    return [meter for (meter,) in connection.execute(_LATE, (after, last))]
+
+
+def _place(
+    connection: sqlite3.Connection, meter: int, queue: Queue, backs_off_until: int | None, now: int
+) -> tuple[int, int | None]:
+    """Rank and time."""
+    if queue.due_at is None:
+        return 0, None
+    due_at = max(queue.due_at, backs_off_until or 0)
+    rank = queue.best_rank
+    if rank != queue.worst_rank:
+        (rank,) = connection.execute(_RANK, (meter, max(now, due_at))).fetchone()
+    return rank or 0, due_at

@@ -11,23 +11,22 @@ from gateway import timeline
 from gateway.events import SendStarted
 from gateway.orders import FINAL_STATES, Change, OrderState, after
 from gateway.store.records import Claimed, LaneClaim, NewEvent, NextHead, OrderWork, Quota, Step
-from gateway.store.sqlite.changes import OrderRow, change_order, find_order, order_row
+from gateway.store.sqlite.changes import ORDER_COLUMNS, OrderRow, change_order, order_by_number, order_row
 from gateway.store.sqlite.claims import Claiming, take_head, take_lane
 from gateway.store.sqlite.database import Database, WriteConnection
 from gateway.store.sqlite.events import append, append_all
-from gateway.store.sqlite.lane_rows import LATE_LANES, give_back, refresh
+from gateway.store.sqlite.lane_rows import give_back, late_lanes, queue_of, refresh
 from gateway.store.sqlite.recovery import recover
 from gateway.store.sqlite.rows import order_work
 from gateway.store.sqlite.sealed import seal_before
 from gateway.store.sqlite.times import micros, micros_or_none
 from gateway.store.store import LaneLost, Lanes
 
-_HELD_ORDER = """
-    SELECT orders.number, orders.id, orders.meter, orders.state, orders.reason, orders.maybe_delivered,
-        orders.attempts, orders.doubts, orders.not_before, orders.sent_position
+_HELD_ORDER = f"""
+    SELECT {ORDER_COLUMNS}
     FROM orders JOIN lane ON lane.meter = orders.meter JOIN meter ON meter.number = orders.meter
     WHERE orders.number = ? AND meter.id = ? AND lane.fence = ? AND lane.owner IS NOT NULL
-"""
+"""  # noqa: S608 - a constant
 _SEND = """
     UPDATE orders SET state = 'sending', reason = NULL, maybe_delivered = 1, due_at = ?1, changed_at = ?1,
         sent_position = ?2 WHERE number = ?3
@@ -35,7 +34,8 @@ _SEND = """
 _TRIED = "UPDATE token SET tries = ?, before = ? WHERE order_number = ? AND position = ?"
 _EXPIRED = """
     SELECT number FROM orders
-    WHERE expires_at IS NOT NULL AND due_at IS NOT NULL AND expires_at <= ? AND state IN ('queued', 'waiting') LIMIT ?
+    WHERE closed_at IS NULL AND expires_at IS NOT NULL AND expires_at <= ? AND (state = 'queued' OR state = 'waiting')
+    LIMIT ?
 """
 _STANDS_STILL = (*FINAL_STATES, OrderState.HELD)
 _EXPIRE_MAX = 500
@@ -89,18 +89,24 @@ class SqliteLanes(Lanes):
         due_at = micros_or_none(step.due_at)
 
         def write(connection: WriteConnection) -> OrderWork | None:
-            row = _held_order(connection, claim, order)
-            state = change_order(
-                connection, row, step.change, now, reason=step.reason, due_at=due_at, outcomes=step.outcomes
+            row = change_order(
+                connection,
+                _held_order(connection, claim, order),
+                step.change,
+                now,
+                reason=step.reason,
+                due_at=due_at,
+                outcomes=step.outcomes,
             )
             append_all(connection, order, now, step.events)
-            if then is NextHead.STAY and state not in _STANDS_STILL:
-                return order_work(connection, vault, order)
-            if then is not NextHead.LEAVE:
+            if then is NextHead.STAY and row.state not in _STANDS_STILL:
+                return order_work(connection, vault, row, claim.meter)
+            queue = queue_of(connection, row.meter)
+            if then is not NextHead.LEAVE and queue.is_due(now):
                 following = take_head(connection, row.meter, now)
-                if following is not None:
-                    return order_work(connection, vault, following)
-            give_back(connection, row.meter, now, due_at if then is NextHead.LEAVE else None)
+                assert following is not None
+                return order_work(connection, vault, following, claim.meter)
+            give_back(connection, row.meter, queue, now, due_at if then is NextHead.LEAVE else None)
             return None
 
         return await self._database.write(write)
@@ -115,7 +121,7 @@ class SqliteLanes(Lanes):
                 (claim.meter, claim.fence),
             ).fetchone()
             if found is not None:
-                give_back(connection, found[0], now, until)
+                give_back(connection, found[0], queue_of(connection, found[0]), now, until)
 
         await self._database.write(write)
 
@@ -131,7 +137,7 @@ class SqliteLanes(Lanes):
     async def repair(self) -> int:
         mended = 0
         for first in range(0, await self._database.read(_last_meter), _REPAIR_METERS):
-            late = await self._database.read(partial(_late_lanes, first=first))
+            late = await self._database.read(partial(late_lanes, after=first, last=first + _REPAIR_METERS))
             if late:
                 now = micros(self._database.now())
                 mended += await self._database.write(partial(_repair, meters=late, now=now))
@@ -164,8 +170,7 @@ def _expire(connection: WriteConnection, now: int) -> int:
     """Of what is over. What is in doubt is not looked at: the lane's holder reads the meter once more."""
     numbers = [number for (number,) in connection.execute(_EXPIRED, (now, _EXPIRE_MAX))]
     for number in numbers:
-        order = find_order(connection, number=number)
-        assert order is not None
+        order = order_by_number(connection, number)
         change = Change.HOLD if order.maybe_delivered else Change.EXPIRE
         change_order(connection, order, change, now, reason="expired")
         event = timeline.order_held_expired() if order.maybe_delivered else timeline.order_expired()
@@ -179,13 +184,9 @@ def _last_meter(connection: sqlite3.Connection) -> int:
     return int(last)
 
 
-def _late_lanes(connection: sqlite3.Connection, first: int) -> list[int]:
-    return [meter for (meter,) in connection.execute(LATE_LANES, (first, first + _REPAIR_METERS))]
-
-
 def _repair(connection: WriteConnection, meters: Sequence[int], now: int) -> int:
     """Looked at again, since what was read may be over by now."""
-    late = [meter for meter in meters if connection.execute(LATE_LANES, (meter - 1, meter)).fetchone()]
+    late = [meter for meter in meters if late_lanes(connection, meter - 1, meter)]
     for meter in late:
         refresh(connection, meter, now)
     return len(late)

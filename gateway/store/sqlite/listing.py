@@ -11,7 +11,6 @@ from gateway.store.records import OrderFilter, OrderRecord
 from gateway.store.sqlite.rows import SELECT_ORDER, order_record
 
 _NEWEST = 2**63 - 1
-_DUE_STATES = tuple(state for state in OrderState if state not in (*FINAL_STATES, OrderState.HELD))
 
 
 def list_orders(
@@ -41,5 +40,10 @@ def list_orders(
 
 def _condition(state: OrderState) -> str:
     """Written out, not bound: only so does SQLite see that a partial index holds all that is asked for."""
-    due = " AND orders.due_at IS NOT NULL" if state in _DUE_STATES else ""
-    return f" AND orders.state = '{state.value}'{due}"
+    if state is OrderState.ACCEPTED:
+        more = ""
+    elif state in FINAL_STATES:
+        more = f" AND orders.closed_at IS NOT NULL AND orders.state <> '{OrderState.ACCEPTED.value}'"
+    else:
+        more = " AND orders.closed_at IS NULL"
+    return f" AND orders.state = '{state.value}'{more}"

@@ -26,7 +26,8 @@ _PUT = """
 """
 _REACHABLE = """
     UPDATE orders SET due_at = max(?1, ifnull(not_before, ?1))
-    WHERE meter = ?2 AND due_at > max(?1, ifnull(not_before, ?1)) AND state IN ('waiting', 'in_doubt')
+    WHERE meter = ?2 AND closed_at IS NULL AND due_at > max(?1, ifnull(not_before, ?1))
+        AND (state = 'waiting' OR state = 'in_doubt')
 """
 
 
@@ -106,7 +107,9 @@ def _put(connection: WriteConnection, vault: VaultLike, meter: MeterRecord, now:
     secrets = {**({} if known is None else open_secrets(vault, known[1], meter.id)), **meter.secrets}
     sealed = seal_secrets(vault, {name: value for name, value in secrets.items() if value}, meter.id)
     (number,) = connection.execute(_PUT, (meter.id, meter.link, to_json(meter.settings), sealed, now)).fetchone()
-    connection.execute("INSERT INTO lane (meter) VALUES (?) ON CONFLICT DO NOTHING", (number,))
+    connection.execute(
+        "INSERT INTO lane (meter) SELECT ?1 WHERE NOT EXISTS (SELECT 1 FROM lane WHERE meter = ?1)", (number,)
+    )
     settle_link(connection, meter.link, number)
     if known is not None and known[0] != meter.link:
         settle_link(connection, known[0], None)
@@ -121,7 +124,7 @@ def _remove(connection: WriteConnection, meter_id: str, now: int, no_secrets: by
         return False
     number, link = known
     (open_orders,) = connection.execute(
-        "SELECT count(*) FROM orders WHERE meter = ? AND (due_at IS NOT NULL OR state = 'held')", (number,)
+        "SELECT count(*) FROM orders WHERE meter = ? AND closed_at IS NULL", (number,)
     ).fetchone()
     if open_orders:
         raise InUse(f"meter {meter_id} has {open_orders} open order{'s' if open_orders > 1 else ''}")

@@ -92,7 +92,7 @@ class SqliteOrders(Orders):
         at = micros(self._database.now())
 
         def write(connection: WriteConnection) -> OrderRecord:
-            order = find_order(connection, id=order_id)
+            order = find_order(connection, order_id)
             if order is None:
                 raise NoSuchOrder(f"there is no order {order_id}")
             details = change(connection, order, at)

@@ -35,8 +35,7 @@ async def purge_in_steps(database: Database, closed_before: datetime, limit: int
 def purge(connection: sqlite3.Connection, closed_before: datetime, limit: int) -> int:
     """Remove up to ``limit`` orders, the oldest first. Within a transaction."""
     old = connection.execute(
-        "SELECT number, id, body_digest FROM orders WHERE changed_at < ? "
-        "AND state IN ('accepted', 'rejected', 'expired', 'cancelled') ORDER BY changed_at LIMIT ?",
+        "SELECT number, id, body_digest FROM orders WHERE closed_at < ? ORDER BY closed_at LIMIT ?",
         (micros(closed_before), limit),
     ).fetchall()
     connection.executemany(

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from gateway import timeline
 from gateway.orders import Change
-from gateway.store.sqlite.changes import change_order, find_order
+from gateway.store.sqlite.changes import change_order, order_by_number
 from gateway.store.sqlite.counters import jump_ahead
 from gateway.store.sqlite.database import WriteConnection
 from gateway.store.sqlite.events import append
 from gateway.store.sqlite.lane_rows import refresh
+from gateway.store.sqlite.restored import restored_at
 
-_UNDER_WAY = "SELECT number FROM orders WHERE state IN ('sending', 'pending', 'reconciling')"
+_UNDER_WAY = "SELECT number FROM orders WHERE state = 'sending' OR state = 'pending' OR state = 'reconciling'"
 _FREE = "UPDATE lane SET owner = NULL, fence = fence + 1 WHERE owner IS NOT NULL RETURNING meter"
 # What was done since the backup is not known: each token without an outcome may have been sent, and settled.
 _MARK_TOKENS = """
     UPDATE token SET tries = max(tries, 1), before = NULL
-    WHERE order_number IN (SELECT number FROM orders WHERE due_at IS NOT NULL OR state = 'held')
+    WHERE order_number IN (SELECT number FROM orders WHERE closed_at IS NULL)
         AND NOT EXISTS (SELECT 1 FROM outcome
             WHERE outcome.order_number = token.order_number AND outcome.position = token.position)
 """
@@ -23,16 +26,17 @@ _MARK_HELD = "UPDATE orders SET maybe_delivered = 1, changed_at = ? WHERE state 
 _RESTORE = """
     UPDATE orders SET state = 'in_doubt', reason = 'restored', maybe_delivered = 1, changed_at = ?1,
         due_at = max(?1, ifnull(not_before, ?1))
-    WHERE due_at IS NOT NULL RETURNING number, meter
+    WHERE closed_at IS NULL AND due_at IS NOT NULL RETURNING number, meter
 """
 
 
 def recover(connection: WriteConnection, now: int) -> int:
     """As ``Lanes.recover``."""
     meters = {meter for (meter,) in connection.execute(_FREE).fetchall()}
-    if connection.execute("DELETE FROM setting WHERE key = 'restored'").rowcount:
+    if restored_at(connection) is not None:
         changed = _restore(connection, now)
         jump_ahead(connection)
+        connection.execute("DELETE FROM setting WHERE key = 'restored'")
     else:
         changed = _doubt(connection, now)
     for meter in meters | {meter for _, meter in changed}:
@@ -44,9 +48,9 @@ def recover(connection: WriteConnection, now: int) -> int:
 def _doubt(connection: WriteConnection, now: int) -> list[tuple[int, int]]:
     changed = []
     for (number,) in connection.execute(_UNDER_WAY).fetchall():
-        order = find_order(connection, number=number)
-        assert order is not None
-        change_order(connection, order, Change.DOUBT, now, reason="restart")
+        order = order_by_number(connection, number)
+        # No round of reading back: nobody has read anything.
+        change_order(connection, replace(order, doubts=order.doubts - 1), Change.DOUBT, now, reason="restart")
         append(connection, number, now, timeline.found_after_restart())
         changed.append((number, order.meter))
     return changed

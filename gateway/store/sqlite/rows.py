@@ -9,6 +9,7 @@ from typing import Any
 
 from gateway.orders import PRIORITY_OF_RANK, Amount, OrderKind, OrderState
 from gateway.store.records import OrderRecord, OrderWork, TokenRecord, TokenWork
+from gateway.store.sqlite.changes import OrderRow
 from gateway.store.sqlite.database import VaultLike
 from gateway.store.sqlite.sealed import open_before, open_token
 from gateway.store.sqlite.times import moment, moment_or_none
@@ -30,10 +31,6 @@ _SELECT_TOKENS = """
         ifnull(outcome.details, token.details)
     FROM token LEFT JOIN outcome USING (order_number, position)
     WHERE token.order_number = ? ORDER BY token.position
-"""
-_SELECT_WORK = """
-    SELECT orders.id, meter.id, state, maybe_delivered, rank, attempts, doubts, not_before, expires_at
-    FROM orders JOIN meter ON meter.number = orders.meter WHERE orders.number = ?
 """
 _SELECT_OPEN_TOKENS = """
     SELECT token.position, token.sealed, token.kind, token.amount, token.unit, token.tries, token.before
@@ -71,26 +68,21 @@ def order_by_id(connection: sqlite3.Connection, order_id: str) -> OrderRecord | 
     return None if row is None else order_record(connection, row)
 
 
-def order_work(connection: sqlite3.Connection, vault: VaultLike, number: int) -> OrderWork:
+def order_work(connection: sqlite3.Connection, vault: VaultLike, order: OrderRow, meter_id: str) -> OrderWork:
     """What a lane's holder needs of an open order, its tokens opened."""
-    order_id, meter, state, mark, rank, attempts, doubts, not_before, expires_at = connection.execute(
-        _SELECT_WORK, (number,)
-    ).fetchone()
-    tokens = tuple(
-        _token_work(vault, order_id, row) for row in connection.execute(_SELECT_OPEN_TOKENS, (number,)).fetchall()
-    )
+    tokens = connection.execute(_SELECT_OPEN_TOKENS, (order.number,)).fetchall()
     return OrderWork(
-        number=number,
-        id=order_id,
-        meter=meter,
-        state=OrderState(state),
-        maybe_delivered=bool(mark),
-        priority=PRIORITY_OF_RANK[rank],
-        tokens=tokens,
-        attempts=attempts,
-        doubts=doubts,
-        not_before=moment_or_none(not_before),
-        expires_at=moment_or_none(expires_at),
+        number=order.number,
+        id=order.id,
+        meter=meter_id,
+        state=order.state,
+        maybe_delivered=order.maybe_delivered,
+        priority=PRIORITY_OF_RANK[order.rank],
+        tokens=tuple(_token_work(vault, order.id, row) for row in tokens),
+        attempts=order.attempts,
+        doubts=order.doubts,
+        not_before=moment_or_none(order.not_before),
+        expires_at=moment_or_none(order.expires_at),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -21,6 +22,9 @@ from gateway.store.sqlite.store import SqliteStore
 from tests.gateway.stores import Clock, open_vault
 
 METER = "M-1"
+ENDPOINT = "tcp://127.0.0.1:4059"
+LINK = "tcp%3A%2F%2F127.0.0.1%3A4059"
+"""As it stands in a path."""
 Json = dict[str, Any]
 
 
@@ -86,8 +90,6 @@ class Service:
 
     async def raw(self, octets: bytes) -> bytes:
         """Everything that comes back until the other side closes."""
-        import asyncio
-
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
         try:
             writer.write(octets)
@@ -149,7 +151,7 @@ async def service(
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30)) as session:
             running = Service(store, clock, port, session, keys, app)
             for meter in meters:
-                await running.ask("PUT", f"/v1/meters/{meter}", json={"endpoint": "tcp://127.0.0.1:4059"})
+                await running.ask("PUT", f"/v1/meters/{meter}", json={"endpoint": ENDPOINT})
             yield running
     finally:
         await runner.cleanup()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,7 +12,7 @@ from gateway.events import Judged, SendStarted
 from gateway.key_source import KeySource
 from gateway.orders import Change, Order, OrderedToken, OrderKind, OrderState
 from gateway.readback import NO_ACCOUNT
-from gateway.store.records import AddResult, LaneClaim, MeterRecord, NewEvent, NextHead, Quota, Step
+from gateway.store.records import AddResult, LaneClaim, MeterRecord, NewEvent, NextHead, Step
 from gateway.store.sqlite.opening import open_store
 from gateway.store.sqlite.store import SqliteStore
 from gateway.verdict import Credited, Outcome, Reading, Verdict
@@ -66,30 +66,31 @@ async def add(store: SqliteStore, order: Order, body: bytes = b"{}") -> AddResul
     return (await store.orders.add([(order, body)], who="tests"))[0]
 
 
-async def claim(store: SqliteStore) -> LaneClaim:
-    """The one lane that is due."""
-    claimed = await store.lanes.claim([Quota(None, 1)], limit=1, ranks=(0, 1, 5))
-    return claimed.claims[0]
+async def claim(store: SqliteStore, order_id: str) -> tuple[LaneClaim, int]:
+    """The lane of an order's meter, and the order's number."""
+    record = await store.orders.get(order_id)
+    assert record is not None
+    held = await store.lanes.claim_meter(record.meter)
+    assert held is not None
+    return held, record.number
 
 
-async def begin_send(store: SqliteStore) -> tuple[LaneClaim, int, Token]:
-    held = await claim(store)
-    assert held.work is not None
-    token = held.work.tokens[0].token
-    started = SendStarted(token, 1, Reading(None, None, None, None), NO_ACCOUNT)
+async def begin_send(store: SqliteStore, order: Order) -> tuple[LaneClaim, int]:
+    held, number = await claim(store, order.id)
+    started = SendStarted(order.tokens[0].token, 1, Reading(None, None, None, None), NO_ACCOUNT)
     event = NewEvent(name="order.sending", details={"text": "sending"}, position=0)
-    await store.lanes.begin_send(held, held.work.number, 0, started, [event])
-    return held, held.work.number, token
+    await store.lanes.begin_send(held, number, 0, started, [event])
+    return held, number
 
 
-async def send_and(store: SqliteStore, change: Change, *, event: str, reason: str | None = None) -> None:
-    """Send the order that is due, and let this become of it."""
-    held, number, token = await begin_send(store)
+async def send_and(store: SqliteStore, order: Order, change: Change, *, event: str, reason: str | None = None) -> None:
+    """Send it, and let this become of it."""
+    held, number = await begin_send(store, order)
     outcome, credited = {
         Change.ACCEPT: (Outcome.ACCEPTED, Credited.YES),
         Change.REJECT: (Outcome.REJECTED, Credited.NO),
     }.get(change, (Outcome.IN_DOUBT, Credited.UNKNOWN))
-    judged = Judged(token, Verdict(outcome, credited, reason))
+    judged = Judged(order.tokens[0].token, Verdict(outcome, credited, reason))
     step = Step(
         change=change,
         outcomes=[(0, judged)],
@@ -100,48 +101,43 @@ async def send_and(store: SqliteStore, change: Change, *, event: str, reason: st
     await store.lanes.step(held, number, step, NextHead.LEAVE)
 
 
+async def read_back(store: SqliteStore, order_id: str) -> None:
+    """An order in doubt: its meter begins to be read."""
+    held, number = await claim(store, order_id)
+    await store.lanes.step(held, number, Step(change=Change.RECONCILE), NextHead.STAY)
+
+
 async def order_in(store: SqliteStore, clock: Clock, state: OrderState, number: int, order_id: str) -> None:
     """A new order of a new meter, brought into this state."""
     meter, now = f"meter-{number}", clock()
     await put_meter(store, meter)
-    ways: dict[OrderState, Callable[[], Awaitable[None]]] = {
-        OrderState.SENDING: lambda: _send(store),
-        OrderState.PENDING: lambda: send_and(store, Change.PEND, event="order.pending"),
-        OrderState.IN_DOUBT: lambda: send_and(store, Change.DOUBT, event="order.in_doubt", reason="no-answer"),
-        OrderState.HELD: lambda: send_and(store, Change.HOLD, event="order.held", reason="config"),
-        OrderState.ACCEPTED: lambda: send_and(store, Change.ACCEPT, event="order.accepted"),
-        OrderState.REJECTED: lambda: send_and(store, Change.REJECT, event="order.rejected", reason="used"),
-        OrderState.RECONCILING: lambda: _read_back(store, clock),
-        OrderState.EXPIRED: lambda: _expire(store, clock),
-        OrderState.CANCELLED: lambda: _cancel(store, order_id),
-    }
     more: dict[str, datetime] = {}
     if state is OrderState.WAITING:
         more["not_before"] = now + timedelta(days=30)
     if state is OrderState.EXPIRED:
         more["expires_at"] = now + timedelta(seconds=1)
-    await add(store, order_of(order_id, meter, number, **more))
-    if state in ways:
-        await ways[state]()
+    order = order_of(order_id, meter, number, **more)
+    await add(store, order)
+    match state:
+        case OrderState.SENDING:
+            await begin_send(store, order)
+        case OrderState.PENDING:
+            await send_and(store, order, Change.PEND, event="order.pending")
+        case OrderState.IN_DOUBT | OrderState.RECONCILING:
+            await send_and(store, order, Change.DOUBT, event="order.in_doubt", reason="no-answer")
+            if state is OrderState.RECONCILING:
+                await read_back(store, order_id)
+        case OrderState.HELD:
+            await send_and(store, order, Change.HOLD, event="order.held", reason="config")
+        case OrderState.ACCEPTED:
+            await send_and(store, order, Change.ACCEPT, event="order.accepted")
+        case OrderState.REJECTED:
+            await send_and(store, order, Change.REJECT, event="order.rejected", reason="used")
+        case OrderState.EXPIRED:
+            clock.move(seconds=2)
+            await store.lanes.expire()
+        case OrderState.CANCELLED:
+            await store.orders.cancel(order_id, who="tests")
     record = await store.orders.get(order_id)
     assert record is not None
     assert record.state is state
-
-
-async def _send(store: SqliteStore) -> None:
-    await begin_send(store)
-
-
-async def _read_back(store: SqliteStore, clock: Clock) -> None:
-    await send_and(store, Change.DOUBT, event="order.in_doubt", reason="no-answer")
-    clock.move(hours=2)
-    await claim(store)
-
-
-async def _expire(store: SqliteStore, clock: Clock) -> None:
-    clock.move(seconds=2)
-    await store.lanes.expire()
-
-
-async def _cancel(store: SqliteStore, order_id: str) -> None:
-    await store.orders.cancel(order_id, who="tests")

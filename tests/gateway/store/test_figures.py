@@ -8,7 +8,7 @@ from pathlib import Path
 
 from gateway.orders import FINAL_STATES, OrderState
 from gateway.store.records import OrderFilter
-from tests.gateway.store.stores import BEGIN, Clock, add, claim, opened, order_in, order_of, put_meter
+from tests.gateway.store.stores import BEGIN, Clock, add, claim, opened, order_in, order_of, put_meter, read_back
 
 
 async def test_orders_are_counted_by_state_and_reason_while_they_live_and_after_a_restart(tmp_path: Path) -> None:
@@ -32,7 +32,7 @@ async def test_the_oldest_doubt_keeps_its_age_through_rounds_of_reading_back(tmp
         assert (await store.figures()).oldest_doubt_at is None
         await order_in(store, clock, OrderState.IN_DOUBT, 1, "first")
         clock.move(hours=2)
-        await claim(store)  # which begins to read it back
+        await read_back(store, "first")
         await order_in(store, clock, OrderState.IN_DOUBT, 2, "second")
         assert (await store.figures()).oldest_doubt_at == BEGIN
 
@@ -47,7 +47,7 @@ async def test_the_oldest_due_lane_is_found_on_shared_links_and_on_others(tmp_pa
         await add(store, order_of("late", "alone-1", 1))
         assert (await store.figures()).oldest_due_at == BEGIN + timedelta(hours=1)
         clock.move(hours=1)
-        await claim(store)
+        await claim(store, "late")
         assert (await store.figures()).oldest_due_at is None
         await add(store, order_of("later", "alone-2", 2, not_before=BEGIN + timedelta(hours=9)))
         assert (await store.figures()).oldest_due_at == BEGIN + timedelta(hours=9)

@@ -12,7 +12,7 @@ CREATE TABLE data_key (
     id INTEGER NOT NULL CHECK (id BETWEEN 0 AND 4294967295),
     sealed_by TEXT NOT NULL, -- the id of the key-encryption key
     round INTEGER NOT NULL,
-    purpose TEXT NOT NULL CHECK (purpose IN ('data', 'digest')),
+    purpose TEXT NOT NULL CHECK (purpose = 'data' OR purpose = 'digest'),
     sealed BLOB NOT NULL,
     made_at INTEGER NOT NULL,
     PRIMARY KEY (id, sealed_by)
@@ -60,7 +60,7 @@ CREATE TABLE api_key (
     id TEXT NOT NULL PRIMARY KEY,
     digest BLOB NOT NULL UNIQUE CHECK (length(digest) = 32), -- SHA-256 of the whole key
     name TEXT NOT NULL,
-    scopes TEXT NOT NULL CHECK (json_valid(scopes)), -- a list
+    scopes TEXT NOT NULL, -- a list in JSON
     created_at INTEGER NOT NULL,
     expires_at INTEGER,
     last_used_at INTEGER,
@@ -73,7 +73,7 @@ CREATE TABLE audit (
     who TEXT NOT NULL,
     action TEXT NOT NULL,
     subject TEXT NOT NULL,
-    details TEXT NOT NULL CHECK (json_valid(details))
+    details TEXT NOT NULL -- JSON
 ) STRICT;
 
 CREATE TRIGGER audit_is_never_changed BEFORE UPDATE ON audit
@@ -96,8 +96,8 @@ CREATE TABLE webhook (
     id TEXT NOT NULL PRIMARY KEY,
     url TEXT NOT NULL,
     secret BLOB NOT NULL, -- sealed as webhook:<id>
-    events TEXT NOT NULL CHECK (json_valid(events)), -- a list, as the caller gave it
-    is_active INTEGER NOT NULL CHECK (is_active IN (0, 1)),
+    events TEXT NOT NULL, -- a list in JSON, as the caller gave it
+    is_active INTEGER NOT NULL CHECK (is_active = 0 OR is_active = 1),
     created_at INTEGER NOT NULL,
     waiting INTEGER NOT NULL DEFAULT 0, -- deliveries, kept by the triggers below
     dead INTEGER NOT NULL DEFAULT 0
@@ -118,7 +118,7 @@ CREATE TABLE webhook_delivery (
     event INTEGER NOT NULL, -- its number
     attempts INTEGER NOT NULL DEFAULT 0,
     due_at INTEGER NOT NULL,
-    is_dead INTEGER NOT NULL DEFAULT 0 CHECK (is_dead IN (0, 1)),
+    is_dead INTEGER NOT NULL DEFAULT 0 CHECK (is_dead = 0 OR is_dead = 1),
     last_error TEXT
 ) STRICT;
 
@@ -152,8 +152,7 @@ CREATE TABLE order_count (
 ) STRICT, WITHOUT ROWID;
 
 INSERT INTO order_count (state, reason, orders)
-SELECT state, iif(state IN ('accepted', 'rejected', 'expired', 'cancelled'), '', ifnull(reason, '')), count(*)
-FROM orders GROUP BY 1, 2;
+SELECT state, iif(closed_at IS NULL, ifnull(reason, ''), ''), count(*) FROM orders GROUP BY 1, 2;
 
 CREATE TRIGGER order_count_added AFTER INSERT ON orders
 BEGIN
@@ -165,11 +164,8 @@ CREATE TRIGGER order_count_moved AFTER UPDATE OF state, reason ON orders
 WHEN NEW.state <> OLD.state OR NEW.reason IS NOT OLD.reason
 BEGIN
     UPDATE order_count SET orders = orders - 1 WHERE state = OLD.state AND reason = ifnull(OLD.reason, '');
-    INSERT INTO order_count (state, reason, orders) VALUES (
-        NEW.state,
-        iif(NEW.state IN ('accepted', 'rejected', 'expired', 'cancelled'), '', ifnull(NEW.reason, '')),
-        1
-    )
+    INSERT INTO order_count (state, reason, orders)
+    VALUES (NEW.state, iif(NEW.closed_at IS NULL, ifnull(NEW.reason, ''), ''), 1)
     ON CONFLICT (state, reason) DO UPDATE SET orders = orders + 1;
 END;
 
@@ -181,24 +177,22 @@ CREATE TABLE doubt (
 
 CREATE INDEX doubt_by_age ON doubt (since);
 
-INSERT INTO doubt (order_number, since) SELECT number, changed_at FROM orders WHERE state IN ('in_doubt', 'reconciling');
+INSERT INTO doubt (order_number, since)
+SELECT number, changed_at FROM orders WHERE state = 'in_doubt' OR state = 'reconciling';
 
 CREATE TRIGGER doubt_arisen AFTER UPDATE OF state ON orders
-WHEN NEW.state IN ('in_doubt', 'reconciling') AND OLD.state NOT IN ('in_doubt', 'reconciling')
+WHEN (NEW.state = 'in_doubt' OR NEW.state = 'reconciling') AND OLD.state <> 'in_doubt' AND OLD.state <> 'reconciling'
 BEGIN
     INSERT INTO doubt (order_number, since) VALUES (NEW.number, NEW.changed_at);
 END;
 
 CREATE TRIGGER doubt_settled AFTER UPDATE OF state ON orders
-WHEN OLD.state IN ('in_doubt', 'reconciling') AND NEW.state NOT IN ('in_doubt', 'reconciling')
+WHEN (OLD.state = 'in_doubt' OR OLD.state = 'reconciling') AND NEW.state <> 'in_doubt' AND NEW.state <> 'reconciling'
 BEGIN
     DELETE FROM doubt WHERE order_number = NEW.number;
 END;
 
--- Retention: closed orders by age, and what stays of a removed one, so that its id is never another order's.
-CREATE INDEX orders_closed_by_age ON orders (changed_at)
-WHERE state IN ('accepted', 'rejected', 'expired', 'cancelled');
-
+-- What stays of an order that was removed, so that its id is never another order's.
 CREATE TABLE removed_order (
     id_digest BLOB NOT NULL PRIMARY KEY, -- SHA-256 of its id, 16 octets
     body_digest BLOB NOT NULL
