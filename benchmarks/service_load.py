@@ -7,8 +7,7 @@ import json
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,7 +46,7 @@ class RunningService:
             **os.environ,
             "STSGATE_BOOTSTRAP_API_KEY": _API_KEY,
             "STSGATE_API_REQUESTS_PER_SECOND": "1000000",
-            "STSGATE_LOG_LEVEL": "WARNING",
+            "STSGATE_LOG_LEVEL": "warning",
             **settings,
         }
         pinned = [] if core is None else ["taskset", "--cpu-list", str(core)]
@@ -104,8 +103,7 @@ class Connection:
 
     async def ask(self, method: str, path: str, body: bytes = b"", kind: str = "application/json") -> tuple[int, bytes]:
         """Status and body."""
-        self._writer.write(request(method, path, body, kind))
-        return await self.answer()
+        return await self.send(request(method, path, body, kind))
 
     async def answer(self) -> tuple[int, bytes]:
         head = await self._reader.readuntil(b"\r\n\r\n")
@@ -115,6 +113,17 @@ class Connection:
             return status, await self._chunks()
         size = int(lower.partition(b"content-length:")[2].split(b"\r\n", 1)[0] or b"0")
         return status, await self._reader.readexactly(size)
+
+    async def lines(self, method: str, path: str) -> AsyncIterator[bytes]:
+        """Of an answer that does not end."""
+        self._writer.write(request(method, path))
+        while line := await self._reader.readline():
+            yield line
+
+    async def send(self, octets: bytes) -> tuple[int, bytes]:
+        """A whole request that was made before; status and body."""
+        self._writer.write(octets)
+        return await self.answer()
 
     async def _chunks(self) -> bytes:
         octets = b""
@@ -165,8 +174,7 @@ async def post_singly(service: RunningService, orders: Sequence[bytes], connecti
     async def work() -> None:
         connection = await Connection.open(service)
         for octets in left:
-            connection._writer.write(octets)  # noqa: SLF001 - prepared, so that this side costs little
-            status, answer = await connection.answer()
+            status, answer = await connection.send(octets)
             if status != 202:
                 raise RuntimeError(f"an order was answered with {status}: {answer[:300]!r}")
         connection.close()
@@ -186,15 +194,12 @@ async def wait_until_settled(service: RunningService, meters: Sequence[str], eac
     connection.close()
 
 
-async def story(service: RunningService, after: int, name: str, found: dict[str, float], count: int) -> None:
-    """Note when each order's event of this name was heard, until there are so many."""
+async def listen(service: RunningService, name: str, on_heard: Callable[[str], None]) -> None:
+    """Tell ``on_heard`` the order of each event of this name, without end."""
     connection = await Connection.open(service)
-    connection._writer.write(request("GET", f"/v1/events?after={after}"))  # noqa: SLF001 - a stream has no length
-    reader = connection._reader  # noqa: SLF001
-    wanted = f'"name":"{name}"'.encode()
-    also = f'"event":"{name}"'.encode()
-    while len(found) < count:
-        line = await reader.readline()
-        if line.startswith(b"data:") and (wanted in line.replace(b" ", b"") or also in line.replace(b" ", b"")):
-            found[json.loads(line[5:])["order"]] = time.perf_counter()
-    connection.close()
+    try:
+        async for line in connection.lines("GET", "/v1/events"):
+            if line.startswith(b"data:") and name in (event := json.loads(line[5:])).values():
+                on_heard(event["order"])
+    finally:
+        connection.close()

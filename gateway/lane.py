@@ -26,7 +26,7 @@ from gateway.orders import Change, IllegalChange
 from gateway.session import Connect
 from gateway.shown import without_secrets
 from gateway.store.records import LaneClaim, NewEvent, NextHead, OrderWork, Step, TokenWork
-from gateway.store.store import LaneLost, Lanes, StoreBroken, StoreError
+from gateway.store.store import LaneLost, Lanes, StoreBroken, StoreError, StoreFull
 from gateway.verdict import Credited, Outcome, Verdict
 
 logger = logging.getLogger(__name__)
@@ -35,6 +35,8 @@ T = TypeVar("T")
 
 _STORE_RETRY_SECONDS = 1.0
 """Between two tries to write what is known and must not be forgotten."""
+_STORE_FAILURES_MAX = 5
+"""Of a disk that is full one waits for the end; any other error that stays is a bug of ours."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +97,20 @@ class LaneRun:
         )
 
     async def run(self) -> None:
-        """Raises nothing but what ends the process: every trouble with this meter is written, or said in the log."""
+        """Raises nothing but ``StoreBroken``: every trouble with this meter is written, or said in the log."""
+        meter = self._claim.meter
+        try:
+            await self._drain()
+        except LaneLost:
+            logger.warning("lane lost, link closed", extra={"meter": meter})
+        except StoreBroken:
+            raise
+        except Exception:  # the door: what cannot be written stays in doubt, and its lane is nobody's until then
+            logger.exception("internal error; the lane stays as it is until the next start", extra={"meter": meter})
+        finally:
+            await self._delivery.close()
+
+    async def _drain(self) -> None:
         work = self._claim.work
         try:
             while work is not None:
@@ -103,21 +118,15 @@ class LaneRun:
                     await give_back(self._claim, self._tools)
                     break
                 work = await self._order(work)
-            await self._delivery.release()
-        except LaneLost:
-            logger.warning("lane lost, link closed", extra={"meter": self._claim.meter})
         except IllegalChange as error:
             # Cancelled, or resolved, between the claim and the intent: nothing was sent.
             logger.info("order changed meanwhile: %s", error, extra={"meter": self._claim.meter})
             await give_back(self._claim, self._tools)
-        except StoreBroken:
-            raise
-        except StoreError as error:
+        except StoreFull as error:
             # The intent could not be written, so nothing was sent.
             logger.error("the store fails, nothing is sent: %s", error, extra={"meter": self._claim.meter})
             await give_back(self._claim, self._tools)
-        finally:
-            await self._delivery.close()
+        await self._delivery.release()
 
     async def _order(self, work: OrderWork) -> OrderWork | None:
         """All tokens of one order, as far as they go; gives the lane's next order."""
@@ -222,12 +231,16 @@ async def give_back(claim: LaneClaim, tools: LaneTools) -> None:
 
 
 async def _until_written(claim: LaneClaim, write: Callable[[], Awaitable[T]]) -> T:
+    failures = 0
     while True:
         try:
             return await write()
         except StoreBroken:
             raise
         except StoreError as error:
+            failures += 1
+            if failures >= _STORE_FAILURES_MAX and not isinstance(error, StoreFull):
+                raise
             logger.error("the store fails, trying again: %s", error, extra={"meter": claim.meter})
         await asyncio.sleep(_STORE_RETRY_SECONDS)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 
 from cosem_objects.errors import SettingError
+from gateway.first_start import KEY_FORM_WORDS, KEY_VARIABLE, is_bootstrap_key
 from gateway.http_address import is_loopback, split_http_address
 from gateway.key_source import KeySource
 from gateway.profiles import PROFILES, load_profile
@@ -43,6 +44,9 @@ def obstacles(settings: Settings, environment: Mapping[str, str]) -> Iterator[Fi
     """What on this machine stands in the way."""
     yield from _data_dir(Path(settings.service.data_dir))
     yield from _key_file(settings, environment)
+    chosen = environment.get(KEY_VARIABLE)
+    if chosen and not is_bootstrap_key(chosen):
+        yield KEY_VARIABLE, f"expected {KEY_FORM_WORDS}"
     yield from _tls(settings)
     for path in sorted(PROFILES.glob("*.toml")):
         try:

@@ -35,14 +35,16 @@ def key_source(args: argparse.Namespace) -> KeySource:
 
 
 def said_in_one_line(run: Run) -> Run:
-    """What a store or a key refuses is one line, and exit code 1."""
+    """What a store, a key or the file system refuses is one line, and exit code 1."""
 
     def command(args: argparse.Namespace) -> int:
         try:
             return run(args)
         except (StoreError, VaultError) as error:
             print(f"stsgate {args.command}: {error}", file=sys.stderr)
-            return 1
+        except OSError as error:
+            print(f"stsgate {args.command}: {error.filename}: {error.strerror}", file=sys.stderr)
+        return 1
 
     return command
 

@@ -241,6 +241,11 @@ class Access(ABC):
     async def revoke(self, key_id: str, *, who: str) -> bool: ...
 
     @abstractmethod
+    async def expire(self, key_id: str, *, at: datetime, who: str) -> bool:
+        """It is good until then, or until it would have ended anyway; False if there is no such key, or it is
+        revoked."""
+
+    @abstractmethod
     async def used(self, key_ids: Sequence[str]) -> None:
         """Remember when these were used last."""
 

@@ -87,10 +87,13 @@ class Report:
 
 def check(directory: Path) -> Report:
     """All promises, over the logs of one run."""
-    logs = read_logs(directory)
+    return check_logs(read_logs(directory))
+
+
+def check_logs(logs: Logs) -> Report:
     report = Report()
     for promise in _PROMISES:
-        report.violations += [(promise.__name__.strip("_"), words) for words in promise(logs)]
+        report.violations += [(promise.__name__, words) for words in promise(logs)]
     report.figures = _figures(logs)
     return report
 

@@ -131,25 +131,30 @@ def _after_send(trap: Trap) -> None:
 
 
 def _in_transactions(trap: Trap) -> None:
-    begin, commit, work = Database.__init__, Database._commit, Database._try
+    begin, write = Database.__init__, Database.write
+    works_done = 0
+    """In the transaction that is open."""
+
+    def at_commit(moment: str) -> None:
+        nonlocal works_done
+        works_done = 0
+        trap.passed(Failpoint(moment))
 
     @wraps(begin)
     def begin_with_trap(self: Database, *arguments: Any, **named: Any) -> None:
-        begin(self, *arguments, **{"at_commit": lambda moment: trap.passed(Failpoint(moment)), **named})
+        begin(self, *arguments, **{**named, "at_commit": at_commit})
 
-    @wraps(commit)
-    def commit_counted(self: Database, writer: Any, batch: list[Any]) -> Any:
-        works_left[:] = [len(batch)]
-        return commit(self, writer, batch)
+    @wraps(write)
+    async def write_counted(self: Database, function: Callable[[Any], Any]) -> Any:
+        def work(connection: Any) -> Any:
+            nonlocal works_done
+            if works_done == 1:  # and this is the second
+                trap.passed(Failpoint.MID_BATCH)
+            result = function(connection)
+            works_done += 1
+            return result
 
-    @wraps(work)
-    def work_counted(self: Database, writer: Any, one: Any) -> None:
-        work(self, writer, one)
-        works_left[0] -= 1
-        if works_left[0] == 1:  # of at least two
-            trap.passed(Failpoint.MID_BATCH)
+        return await write(self, work)
 
-    works_left = [0]
     Database.__init__ = begin_with_trap  # type: ignore[method-assign]
-    Database._commit = commit_counted  # type: ignore[method-assign]
-    Database._try = work_counted  # type: ignore[method-assign, assignment]
+    Database.write = write_counted  # type: ignore[method-assign]

@@ -12,7 +12,6 @@ from pathlib import Path
 from tests.chaos.callers import Door
 from tests.chaos.failpoints import ARMED, REACHED, Failpoint
 from tests.chaos.street import ROOT
-from tests.sim_meters.meter_client import free_ports
 
 API_KEY = "chaos-" + "0123456789abcdef" * 2
 _READY_SECONDS_MAX = 60.0
@@ -34,10 +33,11 @@ disk_free_mib_min = 0
 class HeadEnd:
     """One data directory, one life after the other."""
 
-    def __init__(self, directory: Path, port: int) -> None:
+    def __init__(self, directory: Path, port: int, *, second_port: int) -> None:
         self.directory = directory
         self.data = directory / "data"
         self.port = port
+        self._second_port = second_port
         self.log = directory / "service.log"
         self._config = directory / "gateway.toml"
         self._config.write_text(CONFIG)
@@ -83,7 +83,7 @@ class HeadEnd:
 
     async def second_is_refused(self) -> bool:
         """Whether another process is refused the data directory of the one that runs, or stands still."""
-        second = await self._spawn(free_ports(), dict(os.environ))
+        second = await self._spawn(self._second_port, dict(os.environ))
         try:
             async with asyncio.timeout(30):
                 return await second.wait() not in (0, -signal.SIGKILL)

@@ -22,7 +22,7 @@ from tests.chaos.callers import OPEN_STATES, Callers, Door, Load
 from tests.chaos.failpoints import Failpoint
 from tests.chaos.head_end import API_KEY, HeadEnd
 from tests.chaos.journal import Journal
-from tests.chaos.street import GROUPS, MeterGroup, StreetMeter, street
+from tests.chaos.street import GROUPS, MeterGroup, StreetMeter, ports_of, street
 from tests.chaos.wire import Wire, WireLog
 from tests.sim_meters.meter_client import free_ports
 
@@ -85,10 +85,11 @@ class Rig:
         self.tally = Tally()
         self.journal = Journal(directory / "api.jsonl")
         self.wire_log = WireLog()
-        self.processes = street(directory, plan.seed, plan.groups)
+        port = free_ports(ports_of(plan.groups) + 2)
+        self.processes = street(directory, plan.seed, plan.groups, port + 2)
         self.meters: list[StreetMeter] = [meter for process in self.processes for meter in process.meters]
         self.wires = [Wire(meter, self.wire_log) for meter in self.meters]
-        self.head_end = HeadEnd(directory, free_ports())
+        self.head_end = HeadEnd(directory, port, second_port=port + 1)
         self.door = Door(self.head_end.port, API_KEY)
         self.callers = Callers(self.door, self.meters, self.journal, Random(plan.seed + 1), plan.load)
 

@@ -17,7 +17,7 @@ from sim_meters.lab import LAB_PAN, LAB_SYSTEM_TITLE
 from sim_meters.meter_config import MeterConfig, lab_config, title_plus
 from sim_meters.sts.identity import MeterPan
 from sim_meters.sts.tokens import encode_credit
-from tests.sim_meters.meter_client import AK, EK, free_ports
+from tests.sim_meters.meter_client import AK, EK
 
 ROOT = Path(__file__).parents[2]
 FIRST_TID = 6_000_000
@@ -50,7 +50,7 @@ GROUPS = (
         count=6,
         security=_GMAC,
         options=("--fault", "hang-up-after-enter:6%", "--fault", "hang-up-before-enter:6%"),
-        link="concentrator-1",
+        link="dcu",
         concurrency=2,
         rate_per_second=40.0,
         burst=4,
@@ -61,7 +61,7 @@ GROUPS = (
         scheme="hdlc+tcp",
         security={"mechanism": "lls", "password": "12345678"},
         options=("--fault", "hang-up-after-enter:6%", "--fault", "refuse-association:5%"),
-        link="line-1",
+        link="modem",
         concurrency=1,
     ),
     MeterGroup(name="ciphered", count=3, security={**_GMAC, "ciphering": "general-glo"}),
@@ -105,7 +105,8 @@ class StreetMeter:
 class MeterProcess:
     """One ``simmeters run``. Its ports and its ledgers stay when it is killed."""
 
-    def __init__(self, group: MeterGroup, first: int, directory: Path, seed: int) -> None:
+    def __init__(self, group: MeterGroup, first: int, directory: Path, seed: int, port: int) -> None:
+        """``first`` counts meters over all groups. The ports from ``port`` on are theirs, then those of their wires."""
         self.group = group
         self._first = first
         self._state = directory / "meters" / group.name
@@ -113,13 +114,14 @@ class MeterProcess:
         self._seed = seed
         self._starts = 0
         self._process: asyncio.subprocess.Process | None = None
-        self.port = free_ports(group.count)
-        wire_port = free_ports(group.count)
-        while abs(wire_port - self.port) < group.count:
-            wire_port = free_ports(group.count)
+        self.port = port
         self.meters = [
             StreetMeter(
-                f"{group.name}-{number + 1}", group, lab_config(first + number), self.port + number, wire_port + number
+                f"{group.name}-{number + 1}",
+                group,
+                lab_config(first + number),
+                port + number,
+                port + group.count + number,
             )
             for number in range(group.count)
         ]
@@ -186,10 +188,15 @@ def _security_options(security: dict[str, str]) -> list[str]:
     return [word for name, value in security.items() if name in names for word in (names[name], value)]
 
 
-def street(directory: Path, seed: int, groups: tuple[MeterGroup, ...] = GROUPS) -> list[MeterProcess]:
+def ports_of(groups: tuple[MeterGroup, ...]) -> int:
+    """How many ports a street needs, with the wires in front of it."""
+    return 2 * sum(group.count for group in groups)
+
+
+def street(directory: Path, seed: int, groups: tuple[MeterGroup, ...], port: int) -> list[MeterProcess]:
     """All groups, none of them started yet."""
     processes, first = [], 0
     for group in groups:
-        processes.append(MeterProcess(group, first, directory, seed))
+        processes.append(MeterProcess(group, first, directory, seed, port + 2 * first))
         first += group.count
     return processes

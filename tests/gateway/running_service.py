@@ -10,7 +10,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
@@ -61,9 +61,10 @@ class Trouble:
     """Answers to POST that the client does not get, though all was done."""
     cut_streams: int = 0
     """Streams of events that end in the middle of the first event."""
-    streams: int = 0
-    """How many were asked for."""
-    last_event_ids: list[str | None] | None = None
+    last_event_ids: list[str | None] = field(default_factory=list)
+    """Of each stream that was asked for."""
+    stream_begun: asyncio.Event = field(default_factory=asyncio.Event)
+    orders_posted: int = 0
 
     @web.middleware
     async def middleware(self, request: web.Request, handler: Any) -> web.StreamResponse:
@@ -71,15 +72,14 @@ class Trouble:
         if request.path == "/v1/events":
             return await self._stream(request, handler)
         response: web.StreamResponse = await handler(request)
+        self.orders_posted += request.path == "/v1/orders" and request.method == "POST"
         if request.method == "POST" and self.lost_answers:
             self.lost_answers -= 1
             request.transport.abort()
         return response
 
     async def _stream(self, request: web.Request, handler: Any) -> web.StreamResponse:
-        self.streams += 1
-        if self.last_event_ids is None:
-            self.last_event_ids = []
+        self.stream_begun.set()
         self.last_event_ids.append(request.headers.get("Last-Event-ID"))
         if self.cut_streams:
             self.cut_streams -= 1
@@ -96,14 +96,15 @@ class Trouble:
 class RunningService:
     """Made by ``running``."""
 
-    def __init__(self, folder: Path, *, with_engine: bool = True) -> None:
+    def __init__(self, folder: Path, *, with_engine: bool) -> None:
         self.folder = folder
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.trouble = Trouble()
         self.key = ApiKey.new("admin")
         self._vault = _vault()
-        self._with_engine = with_engine
+        self.with_engine = with_engine
+        """Without it orders are taken, and stay queued."""
 
     async def start(self) -> None:
         self.store = await SqliteStore.open(self.folder, self._vault, now)
@@ -111,7 +112,7 @@ class RunningService:
             record = ApiKeyRecord(id=self.key.id, name="admin", scopes=(Scope.ADMIN.value,), created_at=now())
             await self.store.access.add(record, self.key.digest, who="test")
         self._engine = Service(self.store, ServiceOptions(), now=now, rng=Random(1))
-        self._running = asyncio.create_task(self._engine.run()) if self._with_engine else None
+        self._running = asyncio.create_task(self._engine.run()) if self.with_engine else None
         app = create_app(self._parts())
         app.middlewares.insert(0, self.trouble.middleware)
         self._runner = ApiRunner(app, shutdown_timeout_seconds=1.0)

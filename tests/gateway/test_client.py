@@ -101,15 +101,15 @@ async def test_a_refusal_names_all_fields_in_one_line() -> None:
     assert not refused.may_pass
 
 
-STRANGERS: list[tuple[str, web.Response | Callable[[], web.Response], str]] = [
+STRANGERS: list[tuple[str, Callable[[], web.Response], str]] = [
     ("a page", lambda: web.Response(text="<html>hello</html>", content_type="text/html"), "not stsgate"),
     ("a list", lambda: web.json_response([1]), "not stsgate"),
     ("half an object", lambda: web.Response(text='{"a": ', content_type="application/json"), "not stsgate"),
     ("brackets without end", lambda: web.Response(text="[" * 100_000), "not stsgate"),
     ("another error page", lambda: web.Response(status=404, text="<html>"), "Not Found"),
-    ("a problem that is none", lambda: web.Response(status=400, text="[]", content_type="application/problem+json"), "Bad"),
+    ("a list of problems", lambda: web.json_response([], status=400, content_type="application/problem+json"), "Bad"),
     ("errors that are none", lambda: problem(400, errors=[1, "x", {"field": 1}]), "Wrong"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("answer", "words"), [row[1:] for row in STRANGERS], ids=[row[0] for row in STRANGERS])

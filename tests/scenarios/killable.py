@@ -96,6 +96,10 @@ class Process:
         for task in list(self._tasks):
             task.cancel()
 
+    def spare(self) -> None:
+        """From now on it lives."""
+        self._doom = None
+
     def spawn(self, coroutine: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
         """A task of this process, begun from outside of it."""
         task = self.run(asyncio.get_running_loop().create_task, coroutine)

@@ -21,9 +21,11 @@ from cosem_objects.dlms.apdu import ActionResult
 from cosem_objects.sts_token import Token
 from cosem_objects.token_gateway import StatusCode
 from gateway.events import SendStarted
-from gateway.orders import FINAL_STATES, TRANSITIONS, UNDELIVERED_ONLY, UNSETTLED_STATES, Order, OrderState
-from gateway.store.records import LaneClaim, OrderRecord
-from gateway.verdict import Credited
+from gateway.orders import FINAL_STATES, TRANSITIONS, UNDELIVERED_ONLY, UNSETTLED_STATES, Change, Order, OrderState
+from gateway.readback import NO_ACCOUNT
+from gateway.store.records import LaneClaim, NextHead, OrderRecord, Step
+from gateway.store.store import LaneLost, Store, StoreError
+from gateway.verdict import Credited, Reading
 from sim_meters.ledger import Ledger
 from tests.scenarios.killable import Process
 from tests.scenarios.service_limits import LinkWatch
@@ -82,7 +84,8 @@ class Checker:
         self.orders: dict[str, Order] = {planned.order.id: planned.order for planned in plan.orders}
         self.standings: dict[str, Standing] = {}
         self._acknowledged: set[str] = set()
-        self._lost: set[str] = set()
+        self.lost: set[str] = set()
+        """By a restore."""
         self._settled: set[tuple[str, int]] = set()
         self._seen_at: dict[str, float] = {}
         """When an order came into the database, for the last time."""
@@ -161,6 +164,9 @@ class Checker:
         if credited == Credited.NO and times and not nobody_knows:
             self.violate(f"{order}: token {position} was told not credited, and is: {details}")
 
+    def is_settled(self, order: str, position: int) -> bool:
+        return (order, position) in self._settled
+
     def copy(self) -> Copy:
         """What a backup taken now holds."""
         return Copy(dict(self.standings), self._last_event, frozenset(self._settled), dict(self._seen_at))
@@ -168,7 +174,7 @@ class Checker:
     def restored(self, copy: Copy) -> None:
         """The database is an old one again."""
         lost = self.standings.keys() - copy.standings.keys()
-        self._lost |= lost
+        self.lost |= lost
         self.counts["orders lost by a restore"] += len(lost)
         self.standings, self._last_event = dict(copy.standings), copy.last_event
         self._settled, self._seen_at = set(copy.settled), dict(copy.seen_at)
@@ -194,6 +200,30 @@ class Checker:
         if shows and is_remote and reading.status is not None and reading.status.code == StatusCode.EXECUTION_OK:
             self.violate(f"{order.id}: token {position} is sent, though the meter shows it as executed")
 
+    async def try_stale(self, store: Store, claim: LaneClaim) -> None:
+        """A claim of a life that is over must be worth nothing."""
+        before = dict(self.standings)
+        work = claim.work
+        assert work is not None
+        started = SendStarted(work.tokens[0].token, 1, Reading(None, None, None, None), NO_ACCOUNT)
+        step = Step(change=Change.DOUBT)
+        attempts = (
+            lambda: store.lanes.begin_send(claim, work.number, work.tokens[0].position, started, ()),
+            lambda: store.lanes.step(claim, work.number, step, NextHead.LEAVE),
+        )
+        for attempt in attempts:
+            try:
+                await attempt()
+            except LaneLost:
+                self.counts["stale writes refused"] += 1
+            except StoreError:
+                return
+            else:
+                self.violate(f"a claim of a life that is over was believed: {claim.meter}, fence {claim.fence}")
+        await store.lanes.release(claim)
+        if before != self.standings:
+            self.violate(f"a claim of a life that is over changed something: {claim.meter}")
+
     # Meters.
 
     def keyed_in(self, meter: str, token: Token, *, is_accepted: bool) -> None:
@@ -209,7 +239,7 @@ class Checker:
         order = self._order_of(meter, octets)
         standing = self.standings.get(order.id)
         if standing is None:
-            if order.id not in self._lost:
+            if order.id not in self.lost:
                 self.violate(f"{order.id} is entered, and is not in the database")
         elif not standing.maybe_delivered:
             self.violate(f"{order.id} is entered, and its mark is not on disk: {standing}")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from cosem_objects import association_ln, axdr
-from cosem_objects.dlms import acse, xdlms
+from cosem_objects import association_ln
+from cosem_objects.dlms import acse
+from cosem_objects.dlms import apdu as xdlms
 from cosem_objects.dlms.apdu import ActionRequest
 from cosem_objects.dlms.ciphered import CipheredApdu, is_ciphered
 from cosem_objects.dlms.security import Cipher
@@ -27,5 +28,5 @@ def nonces_of(apdu: bytes, security: SecuritySettings) -> Iterator[int]:
     plain = cipher.open(ciphered.control, security.client_system_title, ciphered.counter, ciphered.sealed)
     request = xdlms.decode(plain)
     if isinstance(request, ActionRequest) and request.method.class_id == association_ln.CLASS_ID:
-        answer = axdr.decode(request.data.encode()).value
-        yield int.from_bytes(answer[1:5], "big")
+        assert request.data is not None
+        yield int.from_bytes(request.data.octets[1:5], "big")

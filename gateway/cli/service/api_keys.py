@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
 from cosem_objects.errors import SettingError
 from gateway.api.api_keys import OVERLAP_SECONDS_MAX
@@ -60,18 +60,18 @@ async def _make(args: argparse.Namespace, client: ServiceClient) -> int:
     body = {"name": args.name, "scopes": args.scope}
     if expires_at is not None:
         body["expires_at"] = expires_at.isoformat()
-    return await _new_key(args, client.call("POST", "api-keys", json=body))
+    return await _new_key(args, lambda: client.call("POST", "api-keys", json=body))
 
 
 async def _rotate(args: argparse.Namespace, client: ServiceClient) -> int:
     body = {} if args.overlap is None else {"overlap_seconds": args.overlap}
-    return await _new_key(args, client.call("POST", "api-keys", args.id, "rotate", json=body))
+    return await _new_key(args, lambda: client.call("POST", "api-keys", args.id, "rotate", json=body))
 
 
-async def _new_key(args: argparse.Namespace, asking: Coroutine[Any, Any, Json]) -> int:
+async def _new_key(args: argparse.Namespace, ask: Callable[[], Awaitable[Json]]) -> int:
     """The file is made before the key, which is shown once."""
     with nullcontext() if args.key_file is None else _new_file(args.key_file) as file:
-        made = await asking
+        made = await ask()
         if file is not None:
             file.write(f"{made.pop('key', '')}\n")
     return show_answer(args, made)

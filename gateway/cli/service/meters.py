@@ -10,7 +10,7 @@ from contextlib import aclosing
 from cosem_objects.errors import SettingError
 from gateway.cli.meter_options import add_meter_options, secret_from
 from gateway.cli.service import meter_import
-from gateway.cli.service.group import LIST_DEST, Group
+from gateway.cli.service.group import LIST_DEST, OPEN, Group, complain
 from gateway.cli.service.listing import LIMIT_MAX, add_limit_option, as_line, show_answer, show_pages
 from gateway.cli.service.meter_columns import COLUMNS, NUMBERS, OPEN_COLUMNS, WrongColumns, body_from, cells_of
 from gateway.cli.service.moments import local_time
@@ -100,11 +100,14 @@ async def _seen(args: argparse.Namespace, client: ServiceClient) -> int:
 
 async def _readback(args: argparse.Namespace, client: ServiceClient) -> int:
     answer = await client.call("POST", "meters", args.id, "readback")
-    if args.json:
-        return show_answer(args, answer)
     report = answer.get("report") or {}
-    show_answer(args, {name: value for name, value in report.items() if value is not None})
-    return 0
+    shown = {name: value for name, value in report.items() if value is not None and name != "error"}
+    show_answer(args, answer if args.json else shown)
+    error = report.get("error")
+    if error is None:
+        return 0
+    complain(args, f"{args.id}: {error.get('reason')}: {error.get('detail')}")
+    return OPEN
 
 
 async def _export(args: argparse.Namespace, client: ServiceClient) -> int:

@@ -124,7 +124,11 @@ async def _push(args: argparse.Namespace, client: ServiceClient, *, order: Json,
     except asyncio.CancelledError:
         complain(args, _goes_on(order_id) if is_taken else _ask_again(order_id))
         raise
-    say(as_line(taken) if args.json else ending(taken), sys.stdout)
+    if args.json:
+        say(as_line(taken), sys.stdout)
+    else:
+        told = f"it is taken: {cell(taken.get('state'))}; stsgate orders show {order_id} tells its story"
+        say(ending(taken) if args.watch else told, sys.stdout)
     return exit_code(taken) if args.watch else 0
 
 

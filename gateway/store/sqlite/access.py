@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Sequence
+from datetime import datetime
 
 from gateway.store.records import ApiKeyRecord
 from gateway.store.sqlite.audit import audit_in
@@ -67,6 +68,20 @@ class SqliteAccess(Access):
             if connection.execute(revoke, (at, key_id)).rowcount == 0:
                 return False
             audit_in(connection, at, who, "api_key.revoke", key_id, {})
+            return True
+
+        return await self._database.write(write)
+
+    async def expire(self, key_id: str, *, at: datetime, who: str) -> bool:
+        now, until = micros(self._database.now()), micros(at)
+
+        def write(connection: sqlite3.Connection) -> bool:
+            expire = (
+                "UPDATE api_key SET expires_at = min(?1, ifnull(expires_at, ?1)) WHERE id = ?2 AND revoked_at IS NULL"
+            )
+            if connection.execute(expire, (until, key_id)).rowcount == 0:
+                return False
+            audit_in(connection, now, who, "api_key.expire", key_id, {"at": at.isoformat()})
             return True
 
         return await self._database.write(write)

@@ -9,6 +9,8 @@ from typing import TypeAlias
 
 from gateway.events import Judged
 from gateway.orders import FINAL_STATES, Change, OrderState, after
+from gateway.shown import printable
+from gateway.store.records import Resolution, ResolveCredited
 from gateway.store.sqlite.database import WriteConnection
 from gateway.store.sqlite.events import to_json
 from gateway.verdict import Credited, Outcome
@@ -31,7 +33,7 @@ _INSERT_OUTCOME = """
     INSERT INTO outcome (verdict, credited, status_code, reason, evidence, details, order_number, position, at)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
-_UPDATE_TOKEN = """
+_AS_THINGS_STAND = """
     UPDATE token SET verdict = ?, credited = ?, status_code = ?, reason = ?, evidence = ?, details = ?
     WHERE order_number = ? AND position = ?
 """
@@ -40,7 +42,7 @@ _SETTLE_REST = """
     INSERT INTO outcome (order_number, position, at, verdict, credited, reason)
     SELECT order_number, position, ?2, iif(tries, 'in_doubt', 'unreached'), iif(tries, 'unknown', 'no'), ?3
     FROM token WHERE order_number = ?1
-        AND NOT EXISTS (SELECT 1 FROM outcome AS known WHERE known.order_number = ?1 AND known.position = token.position)
+        AND position NOT IN (SELECT position FROM outcome WHERE order_number = ?1)
 """
 _TAKE_BACK = """
     UPDATE token SET tries = tries - 1, before = NULL WHERE order_number = ? AND position = ? AND tries > 0
@@ -141,15 +143,20 @@ def write_outcomes(
         if is_final:
             connection.execute(_INSERT_OUTCOME, (*values, now))
         else:
-            connection.execute(_UPDATE_TOKEN, values)
+            connection.execute(_AS_THINGS_STAND, values)
 
 
-def write_word(
-    connection: WriteConnection, number: int, position: int, outcome: Outcome, credited: Credited, note: str, now: int
-) -> None:
-    """An outcome on the word of an operator."""
-    values = (outcome.value, credited.value, None, None, "operator", to_json({"detail": note}), number, position, now)
+def write_word(connection: WriteConnection, number: int, resolution: Resolution, now: int) -> None:
+    """The outcome of the first open token, on the word of an operator."""
+    is_credited = resolution.credited is ResolveCredited.YES
+    outcome, credited = (Outcome.ACCEPTED, Credited.YES) if is_credited else (Outcome.REJECTED, Credited.NO)
+    position = open_positions(connection, number)[0]
+    values = (outcome.value, credited.value, None, None, "operator", _note(resolution), number, position, now)
     connection.execute(_INSERT_OUTCOME, values)
+
+
+def _note(resolution: Resolution) -> str:
+    return to_json({"detail": printable(resolution.note)})
 
 
 def open_positions(connection: sqlite3.Connection, number: int) -> list[int]:

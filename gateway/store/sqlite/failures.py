@@ -22,11 +22,21 @@ _PRIMARY = 0xFF
 """An extended error code holds the primary one in its low octet (sqlite.org/rescode.html)."""
 
 
+def is_busy(error: sqlite3.Error) -> bool:
+    """Whether somebody else is writing."""
+    return _code(error) == sqlite3.SQLITE_BUSY
+
+
 def store_error(error: sqlite3.Error, path: Path) -> StoreError:
     """The error to raise in its place."""
-    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & _PRIMARY
+    code = _code(error)
     if code in _NO_ROOM:
         return StoreFull(f"{path}: {_NO_ROOM[code]}")
     if code in _BROKEN:
         return StoreBroken(f"{path}: {_BROKEN[code]}")
     return StoreError(f"{path}: {error}")
+
+
+def _code(error: sqlite3.Error) -> int:
+    code: int = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
+    return code & _PRIMARY

@@ -26,7 +26,7 @@ _INSERT = """
         (id, meter, rank, state, created_at, changed_at, due_at, not_before, expires_at, body_digest, key, new_key)
     VALUES (?1, ?2, ?3, ?4, ?5, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
 """
-_INSERT_TOKEN = """
+_INSERT_PART = """
     INSERT INTO token (order_number, position, sealed, last_digits, kind, amount, unit) VALUES (?, ?, ?, ?, ?, ?, ?)
 """
 _SEEN = "SELECT order_id FROM token_seen WHERE meter = ? AND digest = ?"
@@ -94,7 +94,7 @@ class Intake:
         number = inserted.lastrowid
         assert number is not None
         self._connection.executemany(
-            _INSERT_TOKEN,
+            _INSERT_PART,
             [
                 (
                     number,

@@ -15,14 +15,20 @@ from gateway.store.store import StoreFull
 from gateway.vault import Vault
 
 
-async def open_store(directory: Path, source: KeySource, now: Callable[[], datetime]) -> SqliteStore:
+def _nothing(_moment: str) -> None:
+    """Nobody measures."""
+
+
+async def open_store(
+    directory: Path, source: KeySource, now: Callable[[], datetime], *, at_commit: Callable[[str], None] = _nothing
+) -> SqliteStore:
     """Lock the directory, make it and the key at the first start, bring the database up to date, unlock the vault.
 
-    Raises ``StoreError``, ``VaultError``.
+    Raises ``StoreError``, ``VaultError``; then nothing is left open.
     """
     _make(directory)
     vault = Vault()
-    store = await SqliteStore.open(directory, vault, now)
+    store = await SqliteStore.open(directory, vault, now, at_commit=at_commit)
     try:
         await start(store.database, vault, source)
     except BaseException:

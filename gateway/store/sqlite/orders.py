@@ -26,7 +26,6 @@ from gateway.store.sqlite.listing import list_orders
 from gateway.store.sqlite.rows import order_by_id
 from gateway.store.sqlite.times import micros
 from gateway.store.store import NoSuchOrder, Orders
-from gateway.verdict import Credited, Outcome
 
 
 class SqliteOrders(Orders):
@@ -124,16 +123,9 @@ def _resolve(connection: WriteConnection, order: OrderRow, resolution: Resolutio
     if order.state is not OrderState.HELD:
         raise IllegalChange(order.state, change, maybe_delivered=order.maybe_delivered)
     if change not in (Change.READ_AGAIN, Change.RETRY):
-        _write_word(connection, order, resolution, now)
+        write_word(connection, order.number, resolution, now)
     reason = "operator" if change in (Change.ACCEPT, Change.REJECT) else None
     change_order(connection, order, change, now, reason=reason)
     for event in (timeline.order_resolved(resolution, who), last):
         if event is not None:
             append(connection, order.number, now, event)
-
-
-def _write_word(connection: WriteConnection, order: OrderRow, resolution: Resolution, now: int) -> None:
-    is_credited = resolution.credited is ResolveCredited.YES
-    outcome, credited = (Outcome.ACCEPTED, Credited.YES) if is_credited else (Outcome.REJECTED, Credited.NO)
-    position = open_positions(connection, order.number)[0]
-    write_word(connection, order.number, position, outcome, credited, resolution.note, now)

@@ -48,6 +48,7 @@ def rotate(
         if not has_keys(connection):
             raise StoreError(f"{data_dir}: no service was ever started here, so there is no key to change")
         old = needed(source)
+        open_keys(connection, old, source.place)
         new = read_key_file(new_file) or make_key_file(new_file, KeyEncryptionKey.new())
         at_step("new key made")
         if new == old:

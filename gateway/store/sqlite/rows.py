@@ -20,7 +20,7 @@ ORDER_COLUMNS = """
     orders.created_at, orders.changed_at, orders.due_at, orders.not_before, orders.expires_at,
     orders.attempts, orders.doubts, orders.key, orders.new_key
 """
-SELECT_ORDER = f"SELECT {ORDER_COLUMNS} FROM orders JOIN meter ON meter.number = orders.meter"
+SELECT_ORDER = f"SELECT {ORDER_COLUMNS} FROM orders JOIN meter ON meter.number = orders.meter"  # noqa: S608
 
 _SELECT_TOKENS = """
     SELECT token.position, token.last_digits, token.kind, token.amount, token.unit, token.tries,
@@ -41,7 +41,7 @@ _SELECT_OPEN_TOKENS = """
 
 def order_record(connection: sqlite3.Connection, row: tuple[Any, ...]) -> OrderRecord:
     """From a row of ``SELECT_ORDER``; reads its tokens."""
-    tokens = tuple(_token_record(*found) for found in connection.execute(_SELECT_TOKENS, (row[0],)))
+    tokens = tuple(map(_token_record, connection.execute(_SELECT_TOKENS, (row[0],))))
     return OrderRecord(
         number=row[0],
         id=row[1],
@@ -100,20 +100,8 @@ def _token_work(vault: VaultLike, order_id: str, row: tuple[Any, ...]) -> TokenW
     )
 
 
-def _token_record(
-    position: int,
-    last_digits: str,
-    kind: str,
-    amount: str | None,
-    unit: str | None,
-    tries: int,
-    verdict: str | None,
-    credited: str | None,
-    status_code: int | None,
-    reason: str | None,
-    evidence: str | None,
-    details: str | None,
-) -> TokenRecord:
+def _token_record(row: tuple[Any, ...]) -> TokenRecord:
+    position, last_digits, kind, amount, unit, tries, verdict, credited, status_code, reason, evidence, details = row
     return TokenRecord(
         position=position,
         masked=f"…{last_digits}",

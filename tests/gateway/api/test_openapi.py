@@ -86,9 +86,9 @@ class InThread:
         self._thread.join(20)
 
 
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InThread]:
-    served = InThread(tmp_path_factory.mktemp("openapi"))
+@pytest.fixture
+def running(tmp_path: Path) -> Iterator[InThread]:
+    served = InThread(tmp_path)
     served.start()
     yield served
     served.stop()

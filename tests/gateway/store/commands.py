@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-from gateway.cli import backup, migrate, rotate
-from gateway.cli.parser import OneLineParser
+from gateway.__main__ import main
 
 
 def stsgate(*arguments: object) -> int:
-    """Exit code. Wrong usage raises ``SystemExit(2)`` or ``SettingError``, as below the ``stsgate`` command."""
-    parser = OneLineParser(prog="stsgate")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=OneLineParser)
-    for command in (migrate, backup, rotate):
-        command.add_command(commands)
-    args = parser.parse_args([str(argument) for argument in arguments])
-    return int(args.func(args))
+    """Its exit code; wrong usage that the parser finds is ``SystemExit(2)``."""
+    return main([str(argument) for argument in arguments])

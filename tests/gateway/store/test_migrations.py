@@ -1,4 +1,7 @@
-"""Databases of every schema there ever was come up to date; ``make_old_stores`` beside this file makes the kept ones."""
+"""Databases of every schema there ever was come up to date.
+
+The kept ones in ``tests/vectors/stores`` were made by ``python -m tests.gateway.store.make_old_stores``.
+"""
 
 from __future__ import annotations
 

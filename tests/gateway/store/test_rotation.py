@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -31,6 +33,12 @@ def die(step):
 data = Path(sys.argv[1])
 rotate(data, KeySource.of(data, os.environ), Path(sys.argv[2]), datetime.now(UTC), die)
 """
+
+
+def kill_at(step: str, data_dir: Path, environment: Mapping[str, str]) -> None:
+    arguments = [sys.executable, "-c", ROTATE_AND_DIE, data_dir, data_dir / "new", step]
+    killed = subprocess.run(arguments, check=False, timeout=60, env={**os.environ, **environment})
+    assert killed.returncode == -signal.SIGKILL
 
 
 async def fill(directory: Path, source: KeySource) -> None:
@@ -67,10 +75,7 @@ async def test_killed_at_any_step_the_database_opens_and_doing_it_again_ends_it(
     await fill(tmp_path, source)
     old = read_key_file(source.file)
     assert old is not None
-    killed = subprocess.run(
-        [sys.executable, "-c", ROTATE_AND_DIE, tmp_path, tmp_path / "new", step], check=False, timeout=60
-    )
-    assert killed.returncode == -9
+    kill_at(step, tmp_path, {})
     assert await opens(tmp_path, source)
     rotate(tmp_path, source, tmp_path / "new", BEGIN)
     assert await opens(tmp_path, source)
@@ -85,13 +90,7 @@ async def test_with_a_key_from_the_environment_both_work_until_the_new_one_was_u
     with_old, with_new = (KeySource(tmp_path / "x", key.octets.hex()) for key in (old, new))
     await fill(tmp_path, with_old)
     make_key_file(tmp_path / "new", new)
-    environment = {**os.environ, "STSGATE_KEY_ENCRYPTION_KEY": old.octets.hex()}
-    subprocess.run(
-        [sys.executable, "-c", ROTATE_AND_DIE, tmp_path, tmp_path / "new", step],
-        check=False,
-        timeout=60,
-        env=environment,
-    )
+    kill_at(step, tmp_path, {"STSGATE_KEY_ENCRYPTION_KEY": old.octets.hex()})
     assert await opens(tmp_path, with_old)
     assert not rotate(tmp_path, with_old, tmp_path / "new", BEGIN).was_in_use
     assert await opens(tmp_path, with_old)

@@ -1,0 +1,67 @@
+"""The store's lanes, watched: who claims what, and what is about to be written; and places to die at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+from gateway.events import SendStarted
+from gateway.store.records import Claimed, LaneClaim, NewEvent, NextHead, OrderWork, Quota, Step
+from gateway.store.store import Lanes
+from tests.scenarios.killable import Point, Process
+from tests.scenarios.service_checker import Checker
+
+
+class WatchedLanes(Lanes):
+    """Says everything to the real ones."""
+
+    def __init__(
+        self,
+        inner: Lanes,
+        process: Process,
+        checker: Checker,
+        claims: list[LaneClaim],
+        now: Callable[[], datetime],
+    ) -> None:
+        self._inner = inner
+        self._process = process
+        self._checker = checker
+        self._claims = claims
+        self._now = now
+
+    async def recover(self) -> int:
+        return await self._inner.recover()
+
+    async def claim(self, quotas: Sequence[Quota], *, limit: int, ranks: Sequence[int]) -> Claimed:
+        claimed = await self._inner.claim(quotas, limit=limit, ranks=ranks)
+        self._claims += claimed.claims
+        return claimed
+
+    async def claim_meter(self, meter_id: str) -> LaneClaim | None:
+        return await self._inner.claim_meter(meter_id)
+
+    async def begin_send(
+        self, claim: LaneClaim, order: int, position: int, started: SendStarted, events: Sequence[NewEvent]
+    ) -> None:
+        self._process.pass_by(Point.BEFORE_INTENT)
+        self._checker.beginning(claim, position, started, self._now())
+        await self._inner.begin_send(claim, order, position, started, events)
+        self._process.pass_by(Point.AFTER_INTENT)
+
+    async def step(self, claim: LaneClaim, order: int, step: Step, then: NextHead) -> OrderWork | None:
+        self._process.pass_by(Point.BEFORE_OUTCOME)
+        following = await self._inner.step(claim, order, step, then)
+        self._process.pass_by(Point.AFTER_OUTCOME)
+        return following
+
+    async def release(self, claim: LaneClaim, *, not_before: datetime | None = None) -> None:
+        await self._inner.release(claim, not_before=not_before)
+
+    async def expire(self) -> int:
+        return await self._inner.expire()
+
+    async def repair(self) -> int:
+        mended = await self._inner.repair()
+        if mended:
+            self._checker.violate(f"{mended} lanes had orders that nobody would have looked at")
+        return mended
