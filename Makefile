@@ -8,8 +8,9 @@ FUZZ_SECONDS ?= 600
 
 .PHONY: demo test tshark soak bench fuzz lint clean
 
+# In CI it ends after the story; else the service stays, with commands to try, until Ctrl-C.
 demo: .venv/run.stamp
-	$(RUN)/stsgate demo --exit
+	$(RUN)/stsgate demo $(if $(CI),--exit)
 
 test: tshark .venv/dev.stamp .venv-peers/stamp
 	$(RUN)/python -m pytest

@@ -1,7 +1,7 @@
 """The disk under the real service is full for a while: it says so, takes nothing, forgets nothing, and goes on.
 
-No file of the process may be written at all while the limit of its file size is 0 (``RLIMIT_FSIZE``): each write fails as
-on a full disk, with another error number. The limit is set from outside, in the middle of work.
+No file of the process may be written at all while the limit of its file size is 0 (``RLIMIT_FSIZE``): each write
+fails as on a full disk, with another error number. The limit is set from outside, in the middle of work.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ class SqliteAccess(Access):
             if taken:
                 raise InUse(f"there is an API key {key.id}, or the same key under another id")
             connection.execute(
-                f"INSERT INTO api_key ({_COLUMNS}, digest) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 - a constant
+                f"INSERT INTO api_key ({_COLUMNS}, digest) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 - constants of ours
                 (
                     key.id,
                     key.name,

@@ -21,7 +21,7 @@ ORDER_COLUMNS = """
     orders.attempts, orders.doubts, orders.not_before, orders.expires_at, orders.sent_position
 """
 """As ``order_row`` wants them."""
-_SELECT = f"SELECT {ORDER_COLUMNS} FROM orders"  # noqa: S608 - a constant
+_SELECT = f"SELECT {ORDER_COLUMNS} FROM orders"  # noqa: S608 - constants of ours
 _UPDATE = """
     UPDATE orders SET state = ?, reason = ?, maybe_delivered = ?, due_at = ?, attempts = ?, doubts = ?, changed_at = ?
     WHERE number = ?

@@ -22,14 +22,14 @@ _HEAD = f"""
     ORDER BY state = 'sending' OR state = 'pending' OR state = 'reconciling' DESC, state = 'in_doubt' DESC,
         maybe_delivered DESC, due_at > ?2, rank, number
     LIMIT 1
-"""  # noqa: S608
+"""  # noqa: S608 - constants of ours
 _QUEUE = f"""
     SELECT min(due_at) FILTER (WHERE {_GOES_FIRST}), min(due_at), min(rank), max(rank),
         (SELECT owner FROM lane WHERE meter = ?1), (SELECT backs_off_until FROM lane WHERE meter = ?1)
     FROM orders WHERE {_OPEN}
-"""  # noqa: S608
-_RANK = f"SELECT min(rank) FROM orders WHERE {_OPEN} AND due_at <= ?2"  # noqa: S608
-_HURRY = f"UPDATE orders SET due_at = ?2 WHERE {_OPEN} AND due_at > ?2 AND {_GOES_FIRST}"  # noqa: S608
+"""  # noqa: S608 - constants of ours
+_RANK = f"SELECT min(rank) FROM orders WHERE {_OPEN} AND due_at <= ?2"  # noqa: S608 - constants of ours
+_HURRY = f"UPDATE orders SET due_at = ?2 WHERE {_OPEN} AND due_at > ?2 AND {_GOES_FIRST}"  # noqa: S608 - constants of ours
 _LATE = f"""
     SELECT lane.meter FROM lane JOIN (
         SELECT meter, min(due_at) AS due_at, min(due_at) FILTER (WHERE {_GOES_FIRST}) AS first_due_at
@@ -39,7 +39,7 @@ _LATE = f"""
         lane.due_at IS NULL
         OR lane.due_at > max(ifnull(head.first_due_at, head.due_at), ifnull(lane.backs_off_until, 0))
     )
-"""  # noqa: S608
+"""  # noqa: S608 - constants of ours
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ _HELD_ORDER = f"""
     SELECT {ORDER_COLUMNS}
     FROM orders JOIN lane ON lane.meter = orders.meter JOIN meter ON meter.number = orders.meter
     WHERE orders.number = ? AND meter.id = ? AND lane.fence = ? AND lane.owner IS NOT NULL
-"""  # noqa: S608 - a constant
+"""  # noqa: S608 - constants of ours
 _SEND = """
     UPDATE orders SET state = 'sending', reason = NULL, maybe_delivered = 1, due_at = ?1, changed_at = ?1,
         sent_position = ?2 WHERE number = ?3

@@ -17,7 +17,7 @@ _METERS = "(SELECT count(*) FROM meter WHERE meter.link = name.id AND meter.remo
 _SELECT = f"""
     SELECT name.id, concurrency, rate_per_second, burst, paused, {_METERS}, link.id IS NOT NULL
     FROM name LEFT JOIN link ON link.id = name.id
-"""  # noqa: S608
+"""  # noqa: S608 - constants of ours
 _PUT = """
     INSERT INTO link (id, concurrency, rate_per_second, burst, paused) VALUES (?1, ?2, ?3, ?4, ?5)
     ON CONFLICT (id) DO UPDATE SET concurrency = ?2, rate_per_second = ?3, burst = ?4, paused = ?5

@@ -57,7 +57,7 @@ class SqliteMeters(Meters):
 
         def read(connection: sqlite3.Connection) -> MeterRecord | None:
             row = connection.execute(
-                f"SELECT {_COLUMNS}, secrets FROM meter WHERE id = ? AND removed_at IS NULL", (meter_id,)  # noqa: S608
+                f"SELECT {_COLUMNS}, secrets FROM meter WHERE id = ? AND removed_at IS NULL", (meter_id,)  # noqa: S608 - constants of ours
             ).fetchone()
             return None if row is None else _record(row[:-1], open_secrets(vault, row[-1], meter_id))
 
@@ -65,7 +65,7 @@ class SqliteMeters(Meters):
 
     async def list(self, *, after: str = "", limit: int = 100, link: str | None = None) -> Sequence[MeterRecord]:
         on_link = "" if link is None else "AND link = ?"
-        query = f"SELECT {_COLUMNS} FROM meter WHERE removed_at IS NULL AND id > ? {on_link} ORDER BY id LIMIT ?"  # noqa: S608
+        query = f"SELECT {_COLUMNS} FROM meter WHERE removed_at IS NULL AND id > ? {on_link} ORDER BY id LIMIT ?"  # noqa: S608 - constants of ours
         values = (after, limit) if link is None else (after, link, limit)
 
         def read(connection: sqlite3.Connection) -> Sequence[MeterRecord]:

@@ -20,7 +20,7 @@ ORDER_COLUMNS = """
     orders.created_at, orders.changed_at, orders.due_at, orders.not_before, orders.expires_at,
     orders.attempts, orders.doubts, orders.key, orders.new_key
 """
-SELECT_ORDER = f"SELECT {ORDER_COLUMNS} FROM orders JOIN meter ON meter.number = orders.meter"  # noqa: S608
+SELECT_ORDER = f"SELECT {ORDER_COLUMNS} FROM orders JOIN meter ON meter.number = orders.meter"  # noqa: S608 - constants of ours
 
 _SELECT_TOKENS = """
     SELECT token.position, token.last_digits, token.kind, token.amount, token.unit, token.tries,

@@ -47,13 +47,9 @@ async def opened(directory: Path, clock: Clock, source: KeySource = SOURCE) -> A
         await store.close()
 
 
-async def put_meter(store: SqliteStore, meter_id: str) -> None:
-    record = MeterRecord(
-        id=meter_id,
-        link=f"tcp://{meter_id}:4059",
-        settings={"endpoint": f"tcp://{meter_id}:4059"},
-        secrets={"ek": "00"},
-    )
+async def put_meter(store: SqliteStore, meter_id: str, link: str | None = None) -> None:
+    endpoint = f"tcp://{meter_id}:4059"
+    record = MeterRecord(id=meter_id, link=link or endpoint, settings={"endpoint": endpoint}, secrets={"ek": "00"})
     await store.meters.put(record, who="tests")
 
 

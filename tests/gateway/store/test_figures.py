@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
-from gateway.orders import FINAL_STATES, OrderState
+from gateway.orders import FINAL_STATES, OrderState, Priority
 from gateway.store.records import OrderFilter
 from tests.gateway.store.stores import BEGIN, Clock, add, claim, opened, order_in, order_of, put_meter, read_back
 
@@ -41,16 +42,17 @@ async def test_the_oldest_due_lane_is_found_on_shared_links_and_on_others(tmp_pa
     clock = Clock()
     async with opened(tmp_path, clock) as store:
         assert (await store.figures()).oldest_due_at is None
-        for number in (1, 2):
-            await put_meter(store, f"alone-{number}")
-        clock.move(hours=1)
-        await add(store, order_of("late", "alone-1", 1))
-        assert (await store.figures()).oldest_due_at == BEGIN + timedelta(hours=1)
-        clock.move(hours=1)
-        await claim(store, "late")
+        for meter, link in (("alone", "one"), ("a-1", "a"), ("a-2", "a"), ("b-1", "b"), ("b-2", "b")):
+            await put_meter(store, meter, link)
+        ages = {"b-2": 1, "a-1": 2, "alone": 3, "a-2": 4, "b-1": 5}
+        for number, (meter, hours) in enumerate(ages.items(), 1):
+            priority = Priority.CAMPAIGN if meter == "a-1" else Priority.CREDIT
+            due_at = BEGIN + timedelta(hours=hours)
+            await add(store, replace(order_of(meter, meter, number, not_before=due_at), priority=priority))
+        for meter, hours in ages.items():
+            assert (await store.figures()).oldest_due_at == BEGIN + timedelta(hours=hours)
+            await claim(store, meter)
         assert (await store.figures()).oldest_due_at is None
-        await add(store, order_of("later", "alone-2", 2, not_before=BEGIN + timedelta(hours=9)))
-        assert (await store.figures()).oldest_due_at == BEGIN + timedelta(hours=9)
 
 
 async def test_counters_near_their_end_are_counted(tmp_path: Path) -> None:
