@@ -56,22 +56,23 @@ class DispatcherState:
 class LoopLag:
     """How late the event loop is with what it should have done: the worst of the last two looks."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._lags = (0.0, 0.0)
-        self._looked_at = time.monotonic()
+        self._looked_at = clock()
 
     async def watch(self) -> None:
         """Until it is cancelled."""
         while True:
             due = self._looked_at + LAG_INTERVAL_SECONDS
-            await asyncio.sleep(max(0.0, due - time.monotonic()))
-            now = time.monotonic()
+            await asyncio.sleep(max(0.0, due - self._clock()))
+            now = self._clock()
             self._lags = (self._lags[1], max(0.0, now - due))
             self._looked_at = now
 
     @property
     def seconds(self) -> float:
-        overdue = time.monotonic() - self._looked_at - LAG_INTERVAL_SECONDS
+        overdue = self._clock() - self._looked_at - LAG_INTERVAL_SECONDS
         return max(*self._lags, overdue)
 
 

@@ -17,7 +17,7 @@ from gateway.store.store import Orders
 SAMPLE_MAX = 50
 """Orders that are read each time; guess: a few milliseconds of work."""
 _S = OrderState
-_STATES = {
+STATE_AFTER = {
     "order.created": _S.QUEUED,
     "order.retried": _S.QUEUED,
     "order.token_accepted": _S.QUEUED,
@@ -63,7 +63,7 @@ class OrderTimes:
             story = await self._orders.timeline(order_id)
             for state, seconds in seconds_in_states(story):
                 self._metrics.order_left(state, seconds)
-            if story and (last := _STATES.get(story[-1].name)) in (*FINAL_STATES, OrderState.HELD):
+            if story and (last := STATE_AFTER.get(story[-1].name)) in (*FINAL_STATES, OrderState.HELD):
                 assert last is not None
                 self._metrics.order_ended(last, (story[-1].at - story[0].at).total_seconds())
 
@@ -72,7 +72,7 @@ def seconds_in_states(story: Sequence[EventRecord]) -> Iterator[tuple[OrderState
     """Each stay in a state that is over, in their sequence."""
     state, since = None, None
     for event in story:
-        following = _STATES.get(event.name)
+        following = STATE_AFTER.get(event.name)
         if following is None or following is state:
             continue
         if state is not None and since is not None:

@@ -105,7 +105,7 @@ class Vault:
         self._digest_key = b""
         self._purpose_keys: dict[str, bytes] = {}
         self._sealed = itertools.count()
-        self._sealed_at_last_look = 0
+        self._counted = 0
 
     def __repr__(self) -> str:
         return f"<Vault with {len(self._ciphers)} data keys>"
@@ -133,10 +133,13 @@ class Vault:
         """The id of the data key that seals."""
         return self._current
 
-    def sealed_since_last_look(self) -> int:
-        """How many records were sealed since this was asked before (asking counts as one)."""
-        before, self._sealed_at_last_look = self._sealed_at_last_look, next(self._sealed)
-        return self._sealed_at_last_look - before
+    def uncounted(self) -> int:
+        """How many records were sealed that nobody has written down yet. Asking counts as one."""
+        return next(self._sealed) - self._counted
+
+    def counted(self, records: int) -> None:
+        """So many are on disk now."""
+        self._counted += records
 
     def seal(self, plain: bytes, identity: str) -> bytes:
         """``identity`` names the record, such as ``meter:4711:password``; it opens under the same identity only."""

@@ -18,6 +18,7 @@ from typing import TypeVar
 from cosem_objects.errors import SettingError
 from gateway.store.records import WebhookDelivery, WebhookRecord
 from gateway.store.store import Store, StoreError
+from gateway.vault import VaultError
 from gateway.webhook_backlog import WebhookBacklog
 from gateway.webhook_message import check_installation, encode, envelope, headers
 from gateway.webhook_post import WebhookPoster
@@ -151,23 +152,19 @@ class WebhookSender:
     async def _look(self) -> datetime:
         """Take what is due; when to look again at the latest."""
         self._backlog.start_look()
-        asked_at = self._now()
         try:
             # A page for each webhook, and room for those that stood in front last time and could not go.
             limit = min((PAGE + self._behind) * max(1, len(self._webhooks)), _PAGE_MAX)
             due, next_due = await self._store.webhooks.due(limit=limit)
             await self._read_webhooks({delivery.webhook for delivery in due})
-        except StoreError as error:
+        except (StoreError, VaultError) as error:  # a secret that cannot be opened must not end the service
             self._store_fails(error)
             return self._now() + timedelta(seconds=self._options.store_wait_seconds)
         self._store_failed = False
-        behind, self._behind = self._behind, self._backlog.add(due, self._webhooks)
-        if self._behind > behind:
-            self.ring()
-        times = (next_due, self._backlog.next_pause_end(asked_at))
-        latest = asked_at + timedelta(seconds=self._options.idle_seconds)
-        # What was due before we asked and was not taken waits for a place or for a person, not for a time.
-        return min((time for time in times if time is not None and time > asked_at), default=latest)
+        self._behind = self._backlog.add(due, self._webhooks)
+        now = self._now()
+        times = (next_due, self._backlog.next_pause_end(now), now + timedelta(seconds=self._options.idle_seconds))
+        return min(time for time in times if time is not None)
 
     async def _read_webhooks(self, named: set[str]) -> None:
         now, read_at = self._now(), self._webhooks_read_at
@@ -176,7 +173,7 @@ class WebhookSender:
             self._webhooks = {record.id: record for record in records if record.is_active}
             self._webhooks_read_at = now
 
-    def _store_fails(self, error: StoreError) -> None:
+    def _store_fails(self, error: Exception) -> None:
         if not self._store_failed:
             _log.warning("webhooks wait for the store: %s", error)
         self._store_failed = True

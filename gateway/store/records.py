@@ -103,8 +103,8 @@ class OrderRecord:
     """Tries that reached nobody."""
     doubts: int
     """Rounds of reading back that settled nothing."""
-    key: Details | None
-    new_key: Details | None
+    key: Details | None = field(repr=False)
+    new_key: Details | None = field(repr=False)
     tokens: tuple[TokenRecord, ...]
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from tests.chaos.checker import check, table
 from tests.chaos.rig import Plan, rig
-from tests.chaos.street import GROUPS, MUTE
+from tests.chaos.street import GROUPS, PATIENT
 
 
 async def play(directory: Path, plan: Plan) -> None:
@@ -36,7 +36,7 @@ def main() -> int:
     parser.add_argument("--directory", type=Path, help="for data and logs, new; default a temporary one")
     options = parser.parse_args()
     directory = options.directory or Path(tempfile.mkdtemp(prefix="stsgate-chaos-"))
-    plan = Plan(seed=options.seed, kills=options.kills, groups=(*GROUPS, MUTE))
+    plan = Plan(seed=options.seed, kills=options.kills, groups=(*GROUPS, *PATIENT))
     print(f"{options.kills} kills, seed {options.seed}, in {directory}", flush=True)
     try:
         asyncio.run(play(directory, plan))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from random import Random
@@ -43,23 +43,29 @@ class Door:
 
     def __init__(self, port: int, key: str) -> None:
         self.url = f"http://127.0.0.1:{port}"
-        self._session = aiohttp.ClientSession(
+        self.session = aiohttp.ClientSession(
             headers={"Authorization": f"Bearer {key}"}, timeout=aiohttp.ClientTimeout(total=_ANSWER_SECONDS_MAX)
         )
 
     async def ask(self, method: str, path: str, body: Any = None) -> Answer | None:
         try:
-            async with self._session.request(method, self.url + path, json=body) as response:
+            async with self.session.request(method, self.url + path, json=body) as response:
                 return Answer(response.status, await response.json(content_type=None))
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError):
             return None
 
-    async def send_rows(self, rows: bytes) -> list[dict[str, Any]]:
-        """The lines of the report that came, however it ended."""
+    async def send_rows(self, rows: bytes, cut_at: int | None = None) -> list[dict[str, Any]]:
+        """The lines of the report that came, however it ended. With ``cut_at``, the line breaks there."""
         lines: list[dict[str, Any]] = []
+
+        async def body() -> AsyncIterator[bytes]:
+            yield rows[:cut_at]
+            if cut_at is not None:
+                raise ConnectionResetError
+
         try:
-            async with self._session.post(
-                self.url + "/v1/orders:batch", data=rows, headers={"Content-Type": "application/x-ndjson"}
+            async with self.session.post(
+                self.url + "/v1/orders:batch", data=body(), headers={"Content-Type": "application/x-ndjson"}
             ) as response:
                 lines.extend([json.loads(line) async for line in response.content])
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError):
@@ -67,7 +73,7 @@ class Door:
         return lines
 
     async def close(self) -> None:
-        await self._session.close()
+        await self.session.close()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,7 +194,8 @@ class Callers:
             rows = [body for _ in range(size) if (body := self._new_order()) is not None]
             while rows and not self._stopped:
                 octets = b"".join(json.dumps(row).encode() + b"\n" for row in rows)
-                for line in await self.door.send_rows(octets):
+                cut_at = self.rng.randrange(len(octets)) if self.rng.random() < 0.1 else None
+                for line in await self.door.send_rows(octets, cut_at):
                     self._note_row(line)
                 rows = [row for row in rows if row["id"] in self.unanswered]
                 await asyncio.sleep(self.load.pause_seconds)

@@ -265,6 +265,20 @@ def untold(logs: Logs) -> Iterator[str]:
             yield f"{story.id} is {story.state}, and its story ends with {story.last_event}"
 
 
+def unheard(logs: Logs) -> Iterator[str]:
+    """Who reads the events, and comes back behind the last one, gets each of them once, in their sequence; and webhooks
+    are called at least once for each end of an order."""
+    with closing(open_read_only(logs.database)) as connection:
+        rows = connection.execute("SELECT number, name FROM event ORDER BY number").fetchall()
+    if (read := logs.rig["events_read"]) != (written := [row["number"] for row in rows]):
+        missing, more = len(set(written) - set(read)), len(read) - len(set(read))
+        yield f"{len(written)} events, {len(read)} read: {missing} missing, {more} twice"
+    called = set(logs.rig["events_called"])
+    for row in rows:
+        if row["name"].removeprefix("order.") in AT_REST and row["number"] not in called:
+            yield f"no webhook was told of event {row['number']}, {row['name']}"
+
+
 def over_limit(logs: Logs) -> Iterator[str]:
     """One association for each meter at a time, and on links as many, and as often, as they allow."""
     wire, links = logs.rig["wire"], logs.rig["links"]
@@ -328,6 +342,7 @@ _PROMISES = (
     entered_again,
     changed,
     untold,
+    unheard,
     over_limit,
     counters,
     damaged,
@@ -347,10 +362,19 @@ def _figures(logs: Logs) -> dict[str, int]:
         "of orders": _orders_with(logs, "order.in_doubt"),
         "enters": sum(map(len, logs.ledgers.values())),
         "answers": sum(len(story.answers) for story in logs.orders.values()),
+        "events read": len(logs.rig["events_read"]),
+        "webhooks called": len(logs.rig["events_called"]),
+        "webhooks called again": logs.rig["called_again"],
     }
     outcomes = [row for story in stories for row in story.outcomes.values()]
+    figures |= {f"held: {reason}": times for reason, times in _reasons(stories, "held").items()}
+    figures |= {f"rejected: {reason}": times for reason, times in _reasons(stories, "rejected").items()}
     credited = Counter(row["credited"] for row in outcomes)
     return {**figures, **{f"credited {word}": credited[word] for word in ("yes", "no", "unknown")}}
+
+
+def _reasons(stories: Sequence[OrderStory], state: str) -> Counter[str]:
+    return Counter(str(story.row["reason"]) for story in stories if story.row is not None and story.state == state)
 
 
 def _orders_with(logs: Logs, name: str) -> int:

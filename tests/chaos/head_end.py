@@ -25,6 +25,10 @@ doubt_first_wait_seconds = 0.2
 doubt_longest_wait_seconds = 1.0
 expire_interval_seconds = 0.5
 counter_block = 400
+[webhooks]
+first_wait_seconds = 0.3
+longest_wait_seconds = 1.0
+attempts_max = 1000
 [health]
 disk_free_mib_min = 0
 """

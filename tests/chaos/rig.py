@@ -22,6 +22,7 @@ from tests.chaos.callers import OPEN_STATES, Callers, Door, Load
 from tests.chaos.failpoints import Failpoint
 from tests.chaos.head_end import API_KEY, HeadEnd
 from tests.chaos.journal import Journal
+from tests.chaos.listeners import WEBHOOK, EventReader, WebhookReceiver
 from tests.chaos.street import GROUPS, MeterGroup, StreetMeter, ports_of, street
 from tests.chaos.wire import Wire, WireLog
 from tests.sim_meters.meter_client import free_ports
@@ -35,8 +36,6 @@ _OCCURRENCES_MAX = {
 }
 _OCCURRENCES = 12
 """Of the others: about as many tokens."""
-_FAILPOINT_SECONDS_MAX = 6.0
-"""For a fail-point to be reached, before the life ends all the same."""
 _METER_KILL_SECONDS = 4.0
 _DRAIN_SECONDS_MAX = 30.0
 
@@ -50,9 +49,11 @@ class Plan:
     groups: tuple[MeterGroup, ...] = GROUPS
     load: Load = field(default_factory=Load)
     life_seconds_max: float = 2.5
+    failpoint_seconds_max: float = 6.0
+    """For a fail-point to be reached, before the life ends all the same."""
     stop_seconds_max: float = 3.0
     kills_meters: bool = True
-    quiet_seconds_max: float = 120.0
+    quiet_seconds_max: float = 300.0
 
 
 @dataclass
@@ -85,19 +86,22 @@ class Rig:
         self.tally = Tally()
         self.journal = Journal(directory / "api.jsonl")
         self.wire_log = WireLog()
-        port = free_ports(ports_of(plan.groups) + 2)
-        self.processes = street(directory, plan.seed, plan.groups, port + 2)
+        port = free_ports(ports_of(plan.groups) + 3)
+        self.processes = street(directory, plan.seed, plan.groups, port + 3)
         self.meters: list[StreetMeter] = [meter for process in self.processes for meter in process.meters]
         self.wires = [Wire(meter, self.wire_log) for meter in self.meters]
         self.head_end = HeadEnd(directory, port, second_port=port + 1)
         self.door = Door(self.head_end.port, API_KEY)
         self.callers = Callers(self.door, self.meters, self.journal, Random(plan.seed + 1), plan.load)
+        self.reader = EventReader(self.door)
+        self.receiver = WebhookReceiver(port + 2, Random(plan.seed + 2))
 
     async def prepare(self) -> None:
         """Meters listen, the service knows them."""
         await asyncio.gather(*(process.start() for process in self.processes))
         for wire in self.wires:
             await wire.start()
+        await self.receiver.start()
         await self.head_end.start()
         if not await self.head_end.ready(self.door):
             raise RuntimeError(f"the service does not start: see {self.head_end.log}")
@@ -106,6 +110,7 @@ class Rig:
                 limits: dict[str, float | None] = {"concurrency": group.concurrency, "burst": group.burst}
                 limits |= {"rate_per_second": group.rate_per_second} if group.rate_per_second else {}
                 await self._must("PUT", f"/v1/links/{group.link}", limits)
+        await self._must("PUT", f"/v1/webhooks/{WEBHOOK}", self.receiver.body())
         for meter in self.meters:
             await self._must("PUT", f"/v1/meters/{meter.id}", meter.body())
 
@@ -118,20 +123,26 @@ class Rig:
         """All kills, then quiet. What was seen is on disk afterwards, for the checker."""
         began = time.monotonic()
         await self.prepare()
+        reading = asyncio.create_task(self.reader.run())
+        try:
+            await self._trouble()
+            await self._come_to_rest()
+        finally:
+            await _end(reading)
+        self.tally.seconds = round(time.monotonic() - began, 1)
+        self.tally.starts = self.head_end.starts
+        self.write_down()
+
+    async def _trouble(self) -> None:
+        """Kills, with everybody at work."""
         calling = asyncio.create_task(self.callers.run())
-        cutting = asyncio.create_task(self._cut_power()) if self.plan.kills_meters else None
+        cutting = asyncio.create_task(self._cut_power())
         try:
             await self._lives()
         finally:
             self.callers.stop()
-            if cutting is not None:
-                cutting.cancel()
-                await asyncio.gather(cutting, return_exceptions=True)
+            await _end(cutting)
             await calling
-        await self._come_to_rest()
-        self.tally.seconds = round(time.monotonic() - began, 1)
-        self.tally.starts = self.head_end.starts
-        self.write_down()
 
     def write_down(self) -> None:
         links = {
@@ -146,6 +157,9 @@ class Rig:
             "meters": meters,
             "tally": self.tally.as_json(),
             "wire": self.wire_log.as_json(),
+            "events_read": self.reader.numbers,
+            "events_called": sorted(self.receiver.taken),
+            "called_again": self.receiver.taken.total() - len(self.receiver.taken),
         }
         (self.directory / "rig.json").write_text(json.dumps(seen, indent=1))
 
@@ -188,7 +202,7 @@ class Rig:
         self.tally.kills[where] += 1
 
     async def _die_at(self, failpoint: Failpoint) -> None:
-        code = await self.head_end.ended(_FAILPOINT_SECONDS_MAX)
+        code = await self.head_end.ended(self.plan.failpoint_seconds_max)
         if code is None:
             await self.head_end.kill()
             self.tally.kills["anywhere"] += 1
@@ -224,7 +238,7 @@ class Rig:
         self.tally.drains += 1
 
     async def _cut_power(self) -> None:
-        while True:
+        while self.plan.kills_meters:
             await asyncio.sleep(_METER_KILL_SECONDS * (0.5 + self.rng.random()))
             await self.rng.choice(self.processes).kill_and_start(self.rng)
             self.tally.meter_kills += 1
@@ -237,8 +251,7 @@ class Rig:
                 await process.start()
         await self.callers.ask_again()
         while time.monotonic() - began < self.plan.quiet_seconds_max:
-            answer = await self.door.ask("GET", f"/v1/orders?state={OPEN_STATES}&limit=1")
-            if answer is not None and answer.status == 200 and not answer.body["orders"]:
+            if await self._is_quiet():
                 break
             await asyncio.sleep(0.2)
         self.tally.quiet_seconds = round(time.monotonic() - began, 1)
@@ -247,8 +260,16 @@ class Rig:
         if code != 0:
             self.tally.troubles.append(f"the last drain ended with {code}")
 
+    async def _is_quiet(self) -> bool:
+        orders = await self.door.ask("GET", f"/v1/orders?state={OPEN_STATES}&limit=1")
+        webhook = await self.door.ask("GET", f"/v1/webhooks/{WEBHOOK}")
+        if orders is None or webhook is None or orders.status != 200 or webhook.status != 200:
+            return False
+        return not orders.body["orders"] and not webhook.body["waiting"]
+
     async def close(self) -> None:
         await self.door.close()
+        await self.receiver.close()
         self.head_end.kill_now()
         for wire in self.wires:
             wire.close()
@@ -262,6 +283,11 @@ class Rig:
         self.head_end.kill_now()
         for process in self.processes:
             process.kill_now()
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 @asynccontextmanager

@@ -7,7 +7,7 @@ import os
 import re
 import signal
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -67,8 +67,12 @@ GROUPS = (
     MeterGroup(name="ciphered", count=3, security={**_GMAC, "ciphering": "general-glo"}),
     MeterGroup(name="slow", count=3, security=_GMAC, options=("--status-delay", "0.4")),
 )
-MUTE = MeterGroup(name="mute", count=2, options=("--fault", "drop-answer-after-enter:10%"))
-"""Each silence costs a time-out of ten seconds: for long runs."""
+PATIENT = (
+    MeterGroup(name="mute", count=2, options=("--fault", "drop-answer-after-enter:10%")),
+    MeterGroup(name="stale", count=1, options=("--fault", "stale-status:5%", "--fault", "hang-up-after-enter:10%")),
+)
+"""Each silence costs a time-out of ten seconds, each stale status one of sixty: for long runs."""
+FEW = tuple(replace(group, count=min(group.count, 3)) for group in GROUPS)
 
 
 @dataclass

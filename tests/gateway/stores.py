@@ -23,9 +23,13 @@ class Clock:
 
     def __init__(self) -> None:
         self._now = START
+        self._follows_real_time = False
 
     def now(self) -> datetime:
-        return self._now
+        return datetime.now(UTC) if self._follows_real_time else self._now
+
+    def follow_real_time(self) -> None:
+        self._follows_real_time = True
 
     def advance(self, seconds: float) -> None:
         self._now += timedelta(seconds=seconds)

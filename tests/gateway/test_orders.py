@@ -48,7 +48,7 @@ LIFE: dict[Change, tuple[set[OrderState], OrderState]] = {
 }
 
 
-@pytest.mark.parametrize(("state", "change", "mark"), product(OrderState, Change, (False, True)))
+@pytest.mark.parametrize(("state", "change", "mark"), list(product(OrderState, Change, (False, True))))
 def test_every_change_of_every_state_is_decided(state: OrderState, change: Change, mark: bool) -> None:
     needs, leads_to = LIFE[change]
     forbidden = mark and change in (C.EXPIRE, C.CANCEL, C.RETRY)
@@ -104,8 +104,8 @@ def test_only_what_has_a_token_identifier_works_once(
     Order(id="a", meter="m", tokens=(OrderedToken(a_token(token_class), kind),)).check()
 
 
-@pytest.mark.parametrize("kind", OrderKind)
-@pytest.mark.parametrize("token_class", TokenClass)
+@pytest.mark.parametrize("kind", list(OrderKind))
+@pytest.mark.parametrize("token_class", list(TokenClass))
 def test_a_kind_goes_with_its_class_alone(kind: OrderKind, token_class: TokenClass) -> None:
     order = Order(id="a", meter="m", tokens=(OrderedToken(a_token(token_class), kind),))
     fits = kind_of(a_token(token_class)) is kind or (

@@ -30,7 +30,7 @@ class Told(AbstractResolver):
     """A name server that says what the test wants."""
 
     def __init__(self, *addresses: str) -> None:
-        self._addresses = addresses
+        self.addresses = addresses
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
@@ -44,7 +44,7 @@ class Told(AbstractResolver):
                 proto=0,
                 flags=0,
             )
-            for address in self._addresses
+            for address in self.addresses
         ]
 
     async def close(self) -> None:
@@ -111,7 +111,7 @@ async def test_a_body_that_never_comes_does_not_undo_the_status() -> None:
         assert await post(url, timeout_seconds=0.5) == Answer(status=200)
 
 
-async def test_a_compressed_bomb_is_not_unpacked() -> None:
+async def test_compression_that_is_broken_does_not_undo_the_status() -> None:
     head = OK + b"Content-Encoding: gzip\r\nContent-Length: 7\r\n\r\nno-gzip"
     async with behaving(says(head)) as url:
         assert await post(url) == Answer(status=200)
@@ -158,6 +158,17 @@ async def test_a_name_that_means_a_private_address_is_not_connected_to(address: 
         assert receiver.inbox.empty()
     words = "its address is not public, and the settings do not allow private ones"
     assert answer == Answer(error=f"{address}: {words}")
+
+
+async def test_a_name_is_looked_at_anew_for_each_connection() -> None:
+    resolver = Told("127.0.0.1")
+    async with receiving() as receiver, WebhookPoster(STRICT, resolver=resolver) as poster:
+        receiver.answer = lambda _: web.Response(headers={"Connection": "close"})
+        url = receiver.url.replace("127.0.0.1", "localhost")
+        assert await poster.post(url, {}, b"") == Answer(status=200)
+        resolver.addresses = ("10.0.0.1",)
+        assert (await poster.post(url, {}, b"")).status is None
+        assert receiver.inbox.qsize() == 1
 
 
 async def test_of_several_addresses_the_allowed_ones_are_used() -> None:

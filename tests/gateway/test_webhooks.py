@@ -17,8 +17,10 @@ from aiohttp import web
 
 from cosem_objects.errors import SettingError
 from gateway.orders import OrderState
+from gateway.schedule import Backoff
 from gateway.store.records import WebhookDelivery, WebhookRecord
 from gateway.store.store import Store, StoreError
+from gateway.vault import VaultError
 from gateway.webhook_message import DELIVERY, SIGNATURE, verify
 from gateway.webhook_post import WebhookPoster
 from gateway.webhook_retry import Fate, RetryRule
@@ -277,6 +279,20 @@ async def test_gone_switches_the_webhook_off_and_its_message_can_be_replayed(off
         assert (await office.attempt()).fate is Fate.DELIVERED
 
 
+async def test_after_gone_nothing_more_is_sent(office: Office) -> None:
+    async with receiving() as receiver, receiving() as fence:
+        answer_with(receiver, 410)
+        await office.webhook("w", receiver.url)
+        await office.webhook("fence", fence.url)
+        await office.sell("A-1", "A-2", "A-3")
+        async with office.sending(replace(OPTIONS, in_flight_per_webhook_max=1)):
+            assert sorted([(await office.attempt()).fate for _ in range(4)]) == ["delivered"] * 3 + ["gone"]
+            await office.sell("A-4")
+            assert await office.attempt() == Attempt("fence", Fate.DELIVERED, 0.0)
+        assert receiver.inbox.qsize() == 1
+    assert await office.waiting("w") == 2
+
+
 async def test_gone_of_a_url_that_was_changed_meanwhile_switches_nothing_off(office: Office) -> None:
     async with receiving() as receiver, office.sending():
         receiver.gate.clear()
@@ -327,6 +343,18 @@ async def test_a_receiver_that_hangs_or_is_not_there_is_tried_again(office: Offi
     office.clock.advance(3600)
     (delivery,) = await office.due()
     assert delivery.last_error == "no connection: Connection refused"
+
+
+@pytest.mark.parametrize("headers", [{}, {"Retry_After": "1"}], ids=["by the waits", "by Retry-After"])
+async def test_the_next_try_needs_no_bell(office: Office, headers: dict[str, str]) -> None:
+    rule = RetryRule(backoff=Backoff(first_seconds=0.01), retry_after_seconds_max=0.02)
+    options = replace(OPTIONS, retries=rule, idle_seconds=10 * LIMIT_SECONDS)
+    office.clock.follow_real_time()
+    async with receiving() as receiver, office.sending(options):
+        answer_with(receiver, 503, 503, **headers)
+        await office.webhook("w", receiver.url)
+        await office.sell("A-1")
+        assert [(await office.attempt()).fate for _ in range(3)] == [Fate.RETRY, Fate.RETRY, Fate.DELIVERED]
 
 
 # Who holds up whom.
@@ -453,6 +481,7 @@ async def test_a_store_that_fails_costs_the_receiver_no_second_call(office: Offi
         errors = [StoreError("the disk is full")] * 3
         with (
             broken(office.store.webhooks, "due", *errors),
+            broken(office.store.webhooks, "list", VaultError("webhook:w cannot be opened"), *errors),
             broken(office.store.orders, "get", *errors),
             broken(office.store.webhooks, "delivered", *errors),
         ):
@@ -479,18 +508,21 @@ class Heard(logging.Handler):
 async def test_a_defect_of_ours_costs_one_webhook_a_pause_and_is_in_the_log(office: Office) -> None:
     heard = Heard()
     logging.getLogger("gateway.webhooks").addHandler(heard)
-    async with receiving() as receiver, asyncio.timeout(LIMIT_SECONDS):
+    async with receiving() as receiver, receiving() as fence, asyncio.timeout(LIMIT_SECONDS):
         await office.webhook("w", receiver.url)
         with broken(office.store.orders, "get", RuntimeError("a defect")):
             async with office.sending() as sender:
                 await office.sell("A-1")
                 await heard.bell.wait()
+                await office.webhook("fence", fence.url)
+                await office.sell("A-2")
+                await fence.next()  # the store was looked at meanwhile
                 office.clock.advance(60)
                 sender.ring()
-                received = await receiver.next()
+                received = [await receiver.next() for _ in range(2)]
     logging.getLogger("gateway.webhooks").removeHandler(heard)
     assert heard.messages == ["webhook w: event 1 met a defect"]
-    assert signed_at(received) == START.timestamp() + 60
+    assert {signed_at(one) for one in received} == {START.timestamp() + 60}
 
 
 async def test_an_order_that_is_not_kept_any_more_is_no_reason_to_stop(
@@ -540,6 +572,45 @@ async def test_close_lets_what_is_under_way_finish_and_begins_nothing(office: Of
         assert (await office.attempt()).fate is Fate.DELIVERED
         assert receiver.inbox.empty()
     assert await office.waiting("w") == 1
+
+
+async def test_close_begins_nothing_while_it_waits_for_somebody_else(office: Office) -> None:
+    async with receiving() as quick, receiving() as slow:
+        for name, receiver in (("quick", quick), ("slow", slow)):
+            receiver.gate.clear()
+            await office.webhook(name, receiver.url)
+        await office.sell("A-1", "A-2")
+        sender = office.sender(replace(OPTIONS, in_flight_per_webhook_max=1))
+        run = asyncio.create_task(sender.run())
+        await quick.next()
+        await slow.next()
+        close = asyncio.create_task(sender.close())
+        quick.gate.set()
+        await office.attempt()
+        slow.gate.set()
+        async with asyncio.timeout(LIMIT_SECONDS):
+            await asyncio.gather(close, run)
+        assert quick.inbox.empty()
+    assert await office.waiting("quick") == await office.waiting("slow") == 1
+
+
+def _senders_tasks() -> set[str]:
+    return {name for task in asyncio.all_tasks() if "WebhookSender" in (name := repr(task.get_coro()))}
+
+
+async def test_being_cancelled_begins_nothing_and_leaves_no_task_behind(
+    office: Office, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with receiving() as receiver:
+        receiver.gate.clear()
+        await office.webhook("w", receiver.url)
+        await office.sell("A-1", "A-2")
+        async with office.sending(replace(OPTIONS, in_flight_per_webhook_max=1)):
+            await receiver.next()
+            assert _senders_tasks() != set()
+        assert _senders_tasks() == set()
+        assert caplog.messages == []
+    assert await office.waiting("w") == 2
 
 
 async def test_close_does_not_wait_for_ever(office: Office) -> None:

@@ -5,6 +5,8 @@ went over it, the meters by what they booked. Two things are nobody's lie, and a
 
 * ``credited: no`` of a token of which no byte of ours left, while the customer keyed in the same token: nobody can know.
 * ``credited: no`` that stops being true because the customer keys in our token after it was said.
+* ``credited: no`` of a token that was not tried, in an order that a restore lost and its caller handed in again: what
+  the lost one did, the head-end cannot know.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from gateway.events import SendStarted
 from gateway.orders import FINAL_STATES, TRANSITIONS, UNDELIVERED_ONLY, UNSETTLED_STATES, Change, Order, OrderState
 from gateway.readback import NO_ACCOUNT
 from gateway.store.records import LaneClaim, NextHead, OrderRecord, Step
-from gateway.store.store import LaneLost, Store, StoreError
+from gateway.store.store import LaneLost, Lanes, StoreError
 from gateway.verdict import Credited, Reading
 from sim_meters.ledger import Ledger
 from tests.scenarios.killable import Process
@@ -87,12 +89,13 @@ class Checker:
         self.lost: set[str] = set()
         """By a restore."""
         self._settled: set[tuple[str, int]] = set()
+        self._restored: set[str] = set()
+        """In doubt because of a restore: several of one meter may be, and only one can be settled first."""
         self._seen_at: dict[str, float] = {}
         """When an order came into the database, for the last time."""
         self._last_event = 0
         self._entered: list[Entered] = []
         self._keyed_in: dict[Token, float] = {}
-        self._said_no: dict[tuple[str, int], float] = {}
         self._nonces: dict[tuple[bytes, bytes, int], bytes] = {}
         self._at_meter = Counter[tuple[str, str]]()
 
@@ -135,6 +138,8 @@ class Checker:
             if state is before.state and result is now.state
             if not (before.maybe_delivered and change in UNDELIVERED_ONLY)
         ]
+        if now.state not in UNSETTLED_STATES:
+            self._restored.discard(order)
         if before.state in FINAL_STATES:
             self.violate(f"{order} was {before.state} for good, and is {now.state}")
         elif before.state is not now.state and not changes:
@@ -143,7 +148,9 @@ class Checker:
             self.violate(f"{order} lost its mark: {before} to {now}")
         if now.state is OrderState.SENDING and before.state is not OrderState.SENDING:
             for other, standing in found.items():
-                if other != order and standing.meter == now.meter and standing.state in UNSETTLED_STATES:
+                if other == order or standing.meter != now.meter or other in self._restored:
+                    continue
+                if standing.state in UNSETTLED_STATES:
                     self.violate(f"{order} is being sent while {other} is {standing.state}")
 
     def _told(self, order: str, name: str, position: int | None, details: Mapping[str, str]) -> None:
@@ -160,9 +167,16 @@ class Checker:
         times = self.ledgers[meter].times_credited(token)
         if credited == Credited.YES and times != 1:
             self.violate(f"{order}: token {position} was told credited, and is not: {details}")
-        nobody_knows = token in self._keyed_in and details.get("row") == _NOTHING_LEFT
+        nobody_knows = (token in self._keyed_in or order in self.lost) and details.get("row") == _NOTHING_LEFT
         if credited == Credited.NO and times and not nobody_knows:
             self.violate(f"{order}: token {position} was told not credited, and is: {details}")
+
+    def is_at_rest(self, standing: Standing) -> bool:
+        """Final, or waiting for a person. Orders for a meter that never is the right one wait as long as they may."""
+        if standing.state in (*FINAL_STATES, OrderState.HELD):
+            return True
+        meter = next(meter for meter in self._plan.meters if meter.id == standing.meter)
+        return bool(meter.record.settings.get("serial"))
 
     def is_settled(self, order: str, position: int) -> bool:
         return (order, position) in self._settled
@@ -179,6 +193,7 @@ class Checker:
         self.standings, self._last_event = dict(copy.standings), copy.last_event
         self._settled, self._seen_at = set(copy.settled), dict(copy.seen_at)
         self._acknowledged -= lost
+        self._restored = {order for order, standing in self.standings.items() if standing.state not in FINAL_STATES}
 
     # Lanes.
 
@@ -200,7 +215,7 @@ class Checker:
         if shows and is_remote and reading.status is not None and reading.status.code == StatusCode.EXECUTION_OK:
             self.violate(f"{order.id}: token {position} is sent, though the meter shows it as executed")
 
-    async def try_stale(self, store: Store, claim: LaneClaim) -> None:
+    async def try_stale(self, lanes: Lanes, claim: LaneClaim) -> None:
         """A claim of a life that is over must be worth nothing."""
         before = dict(self.standings)
         work = claim.work
@@ -208,8 +223,8 @@ class Checker:
         started = SendStarted(work.tokens[0].token, 1, Reading(None, None, None, None), NO_ACCOUNT)
         step = Step(change=Change.DOUBT)
         attempts = (
-            lambda: store.lanes.begin_send(claim, work.number, work.tokens[0].position, started, ()),
-            lambda: store.lanes.step(claim, work.number, step, NextHead.LEAVE),
+            lambda: lanes.begin_send(claim, work.number, work.tokens[0].position, started, ()),
+            lambda: lanes.step(claim, work.number, step, NextHead.LEAVE),
         )
         for attempt in attempts:
             try:
@@ -220,7 +235,7 @@ class Checker:
                 return
             else:
                 self.violate(f"a claim of a life that is over was believed: {claim.meter}, fence {claim.fence}")
-        await store.lanes.release(claim)
+        await lanes.release(claim)
         if before != self.standings:
             self.violate(f"a claim of a life that is over changed something: {claim.meter}")
 
@@ -302,7 +317,9 @@ class Checker:
 
     def _finish_order(self, order: Order, record: OrderRecord, entered: Mapping[tuple[str, bytes], list[float]]) -> None:
         self.counts[f"{record.state} {record.reason or ''}".strip()] += 1
-        if record.state not in (*FINAL_STATES, OrderState.HELD):
+        if record.reason == "internal-error":
+            self.violate(f"{order.id} met a defect: {record.tokens}")
+        if not self.is_at_rest(Standing(record.meter, record.state, record.maybe_delivered)):
             self.violate(f"{order.id} is still {record.state} ({record.reason}), due {record.due_at}")
         ledger = self.ledgers[order.meter]
         encoding = next(meter for meter in self._plan.meters if meter.id == order.meter).config.profile.token_encoding
@@ -312,7 +329,8 @@ class Checker:
                 self.violate(f"{order.id}: token {token.position} has no outcome in {record.state}")
             if token.credited is Credited.YES and times != 1:
                 self.violate(f"{order.id}: token {token.position} is called credited, and is not")
-            if token.credited is Credited.NO and times and ordered.token not in self._keyed_in:
+            nobody_knows = ordered.token in self._keyed_in or (order.id in self.lost and not token.tries)
+            if token.credited is Credited.NO and times and not nobody_knows:
                 self.violate(f"{order.id}: token {token.position} is called not credited, and is")
             if record.state in (OrderState.CANCELLED, OrderState.EXPIRED):
                 moments = entered.get((order.meter, encoding.to_octets(ordered.token)), [])

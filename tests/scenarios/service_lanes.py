@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 
 from gateway.events import SendStarted
@@ -20,48 +21,67 @@ class WatchedLanes(Lanes):
         inner: Lanes,
         process: Process,
         checker: Checker,
-        claims: list[LaneClaim],
+        *,
         now: Callable[[], datetime],
+        claims: list[LaneClaim],
+        stale: Sequence[LaneClaim],
     ) -> None:
-        self._inner = inner
+        """``claims`` gathers those of this life; ``stale`` are of a life that is over."""
+        self.inner = inner
+        self.is_claiming = False
         self._process = process
         self._checker = checker
-        self._claims = claims
         self._now = now
+        self._claims = claims
+        self._stale = stale
 
     async def recover(self) -> int:
-        return await self._inner.recover()
+        doubtful = await self.inner.recover()
+        for claim in self._stale:
+            await self._checker.try_stale(self.inner, claim)
+        return doubtful
+
+    @contextmanager
+    def claiming(self) -> Iterator[None]:
+        """A claim whose answer is lost is nobody's until the next start, so its commit is not one of those."""
+        self.is_claiming = True
+        try:
+            yield
+        finally:
+            self.is_claiming = False
 
     async def claim(self, quotas: Sequence[Quota], *, limit: int, ranks: Sequence[int]) -> Claimed:
-        claimed = await self._inner.claim(quotas, limit=limit, ranks=ranks)
+        with self.claiming():
+            claimed = await self.inner.claim(quotas, limit=limit, ranks=ranks)
         self._claims += claimed.claims
         return claimed
 
     async def claim_meter(self, meter_id: str) -> LaneClaim | None:
-        return await self._inner.claim_meter(meter_id)
+        with self.claiming():
+            return await self.inner.claim_meter(meter_id)
 
     async def begin_send(
         self, claim: LaneClaim, order: int, position: int, started: SendStarted, events: Sequence[NewEvent]
     ) -> None:
         self._process.pass_by(Point.BEFORE_INTENT)
         self._checker.beginning(claim, position, started, self._now())
-        await self._inner.begin_send(claim, order, position, started, events)
+        await self.inner.begin_send(claim, order, position, started, events)
         self._process.pass_by(Point.AFTER_INTENT)
 
     async def step(self, claim: LaneClaim, order: int, step: Step, then: NextHead) -> OrderWork | None:
         self._process.pass_by(Point.BEFORE_OUTCOME)
-        following = await self._inner.step(claim, order, step, then)
+        following = await self.inner.step(claim, order, step, then)
         self._process.pass_by(Point.AFTER_OUTCOME)
         return following
 
     async def release(self, claim: LaneClaim, *, not_before: datetime | None = None) -> None:
-        await self._inner.release(claim, not_before=not_before)
+        await self.inner.release(claim, not_before=not_before)
 
     async def expire(self) -> int:
-        return await self._inner.expire()
+        return await self.inner.expire()
 
     async def repair(self) -> int:
-        mended = await self._inner.repair()
+        mended = await self.inner.repair()
         if mended:
             self._checker.violate(f"{mended} lanes had orders that nobody would have looked at")
         return mended

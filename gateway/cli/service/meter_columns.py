@@ -68,14 +68,14 @@ def column_of(field: str) -> str:
 
 
 def cells_of(meter: Mapping[str, Any]) -> dict[str, str]:
-    """A meter of the API as cells, without secrets."""
+    """A meter of the API as cells, without secrets. A link that nobody named is no value: it follows the endpoint."""
     cells = {}
     for name in OPEN_COLUMNS:
         value: Any = meter
         for part in COLUMNS[name]:
             value = value.get(part) if isinstance(value, Mapping) else None
         cells[name] = " ".join(map(str, value)) if isinstance(value, list) else "" if value is None else str(value)
-    return cells
+    return cells | {"link": ""} if cells["link"] == _own_link(cells["endpoint"]) else cells
 
 
 def values_from_cells(cells: Mapping[str, str]) -> dict[str, Any]:
@@ -88,6 +88,13 @@ def values_from_cells(cells: Mapping[str, str]) -> dict[str, Any]:
             raise WrongColumns([(name, "expected a whole number")])
         values[name] = int(text) if name in NUMBERS else text.split() if name in LISTS else text
     return values
+
+
+def _own_link(endpoint: str) -> str | None:
+    try:
+        return MeterBody(endpoint=endpoint).link_name
+    except (ValidationError, EndpointError):
+        return None
 
 
 def _check(body: Json) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import csv
+import io
 import sys
+from collections.abc import Sequence
 from contextlib import aclosing
 
 from cosem_objects.errors import SettingError
@@ -37,8 +39,8 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     group.add(
         "readback", "read the meter now, over the service", work=_readback, timeout_seconds=READBACK_TIMEOUT_SECONDS
     ).add_argument("id", metavar="ID")
-    group.add("export", "all meters as CSV, without secrets; meters import reads it", work=_export)
     meter_import.add_to(group)
+    group.add("export", "all meters as CSV, without secrets; meters import reads it", work=_export)
 
 
 def _add_list_options(parser: argparse.ArgumentParser) -> None:
@@ -81,9 +83,9 @@ async def _list(args: argparse.Namespace, client: ServiceClient) -> int:
 
 
 def _row(meter: Json) -> tuple[object, ...]:
-    cells = cells_of(meter)
-    known = (cells[name] or None for name in ("endpoint", "link", "profile", "security"))
-    return (meter.get("id"), *known, local_time(meter.get("last_seen_at")))
+    mechanism = cells_of(meter)["security"]
+    names = ("id", "endpoint", "link", "profile")
+    return (*(meter.get(name) for name in names), mechanism, local_time(meter.get("last_seen_at")))
 
 
 async def _show(args: argparse.Namespace, client: ServiceClient) -> int:
@@ -111,16 +113,19 @@ async def _readback(args: argparse.Namespace, client: ServiceClient) -> int:
 
 
 async def _export(args: argparse.Namespace, client: ServiceClient) -> int:
+    if not args.json:
+        say(_csv_line(("id", *OPEN_COLUMNS)), sys.stdout)
     async with aclosing(client.pages("meters", limit=LIMIT_MAX)) as meters:
-        if args.json:
-            async for meter in meters:
-                say(as_line(meter), sys.stdout)
-            return 0
-        writer = csv.DictWriter(sys.stdout, ("id", *OPEN_COLUMNS), lineterminator="\n")
-        writer.writeheader()
         async for meter in meters:
-            writer.writerow({"id": meter.get("id"), **cells_of(meter)})
+            cells = (str(meter.get("id")), *cells_of(meter).values())
+            say(as_line(meter) if args.json else _csv_line(cells), sys.stdout)
     return 0
+
+
+def _csv_line(cells: Sequence[str]) -> str:
+    line = io.StringIO()
+    csv.writer(line, lineterminator="").writerow(cells)
+    return line.getvalue()
 
 
 # One meter, from options.

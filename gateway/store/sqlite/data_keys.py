@@ -78,10 +78,13 @@ def reseal(connection: sqlite3.Connection, old: KeyEncryptionKey, new: KeyEncryp
 
 def confirm(connection: sqlite3.Connection, key: KeyEncryptionKey) -> bool:
     """``key`` is in place: what older ones sealed is removed. False if there was nothing. Within a transaction."""
-    older = [sealed_by for sealed_by, number in _rounds(connection).items() if number < _rounds(connection)[key.id]]
+    rounds = _rounds(connection)
+    older = [(sealed_by,) for sealed_by, number in rounds.items() if number < rounds[key.id]]
     if older:
+        (before,) = connection.execute("PRAGMA secure_delete").fetchone()
         connection.execute("PRAGMA secure_delete = ON")  # the old key must open nothing that lies about in the file
-        connection.executemany("DELETE FROM data_key WHERE sealed_by = ?", [(sealed_by,) for sealed_by in older])
+        connection.executemany("DELETE FROM data_key WHERE sealed_by = ?", older)
+        connection.execute(f"PRAGMA secure_delete = {int(before)}")
     return bool(older)
 
 

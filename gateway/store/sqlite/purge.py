@@ -15,8 +15,8 @@ from functools import partial
 from gateway.store.sqlite.database import Database
 from gateway.store.sqlite.times import micros
 
-_AT_A_TIME = 100
-"""Orders in one transaction: about two milliseconds for all others to wait."""
+_AT_A_TIME = 20
+"""Orders in one transaction: all others wait meanwhile. Measured with a million orders: some 120 us for each."""
 _DIGEST_OCTETS = 16
 
 

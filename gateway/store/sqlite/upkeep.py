@@ -29,15 +29,18 @@ async def start(database: Database, vault: Vault, source: KeySource) -> None:
 async def keep_up(database: Database) -> None:
     """Every minute or so, and at the end: so that a copy that is put back is seen to be behind, and that data keys are
     changed in time. Raises ``StoreError``."""
-    at, vault = database.now(), database.vault
+    write_generation(database.path.parent, await database.write(next_generation))
+    if isinstance(database.vault, Vault):
+        await _count_use(database, database.vault)
 
-    def write(connection: sqlite3.Connection) -> tuple[int, DataKeys | None]:
-        keys = None
-        if isinstance(vault, Vault):
-            keys = count_use(connection, vault, vault.sealed_since_last_look(), at)
-        return next_generation(connection), keys
 
-    generation, keys = await database.write(write)
-    write_generation(database.path.parent, generation)
-    if keys is not None and isinstance(vault, Vault):
+async def _count_use(database: Database, vault: Vault) -> None:
+    at, records = database.now(), vault.uncounted()
+
+    def write(connection: sqlite3.Connection) -> DataKeys | None:
+        return count_use(connection, vault, records, at)
+
+    keys = await database.write(write)
+    vault.counted(records)
+    if keys is not None:
         vault.unlock(vault.key_encryption_key, keys)  # it is on disk now; before, a lost commit would have lost the key

@@ -38,7 +38,7 @@ CHECKS = [
     ignored_auth,
 ]
 EXAMPLES = settings(
-    max_examples=30,  # of each operation and mode
+    max_examples=15,  # of each operation and mode
     deadline=None,
     database=None,
     phases=[Phase.generate],
@@ -64,7 +64,13 @@ class InThread:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._started = threading.Event()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()))
+        self._thread = threading.Thread(target=self._work)
+
+    def _work(self) -> None:
+        try:
+            asyncio.run(self._run())
+        finally:
+            self._started.set()
 
     async def _run(self) -> None:
         self._stop = asyncio.Event()
@@ -79,7 +85,9 @@ class InThread:
 
     def start(self) -> None:
         self._thread.start()
-        assert self._started.wait(20)
+        self._started.wait()
+        if not hasattr(self, "url"):
+            pytest.fail("the service did not start")
 
     def stop(self) -> None:
         self._loop.call_soon_threadsafe(self._stop.set)

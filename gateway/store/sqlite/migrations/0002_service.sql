@@ -163,10 +163,10 @@ END;
 CREATE TRIGGER order_count_moved AFTER UPDATE OF state, reason ON orders
 WHEN NEW.state <> OLD.state OR NEW.reason IS NOT OLD.reason
 BEGIN
-    UPDATE order_count SET orders = orders - 1 WHERE state = OLD.state AND reason = ifnull(OLD.reason, '');
-    INSERT INTO order_count (state, reason, orders)
-    VALUES (NEW.state, iif(NEW.closed_at IS NULL, ifnull(NEW.reason, ''), ''), 1)
-    ON CONFLICT (state, reason) DO UPDATE SET orders = orders + 1;
+    INSERT INTO order_count (state, reason, orders) VALUES
+        (OLD.state, ifnull(OLD.reason, ''), -1),
+        (NEW.state, iif(NEW.closed_at IS NULL, ifnull(NEW.reason, ''), ''), 1)
+    ON CONFLICT (state, reason) DO UPDATE SET orders = orders + excluded.orders;
 END;
 
 -- Orders in doubt, and since when, through all rounds of reading back.
