@@ -9,7 +9,7 @@ association that reads before it does anything else. What ``record`` has been to
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -74,8 +74,8 @@ class Undelivered:
     account_before: AccountReading = NO_ACCOUNT
     may_be_repeated: bool = True
     """The data link may have sent a frame of the last of them twice."""
-    may_enter: bool = True
-    """False: its time is over, it is only read back."""
+    may_enter: Callable[[], bool] = lambda: True
+    """Asked before each ``enter``. False: its time is over, it is only read back."""
 
 
 class CounterKeeper(Protocol):
@@ -195,7 +195,8 @@ class Delivery:
                 is_reused = False
                 story.forget_association()
                 continue
-            if verdict.next_step is NextStep.STOP or rounds >= self._doubt_rounds_max:
+            is_over = verdict.next_step is NextStep.ENTER and not story.tries  # nothing was sent, and may be any more
+            if verdict.next_step is NextStep.STOP or is_over or rounds >= self._doubt_rounds_max:
                 return story.judged(verdict)
             await self._record(DoubtArisen(story.token, verdict))
             await self._drop_session()
@@ -319,7 +320,7 @@ class _Story:
         self.obstacle: Obstacle | None = None
         self.account = NO_ACCOUNT
         self.account_before = undelivered.account_before
-        self._is_for_reading = not undelivered.may_enter
+        self._may_still_enter = undelivered.may_enter
         self.control_state: int | None = None
         self._enters = 0
         self._started = self._poll_from = asyncio.get_running_loop().time()
@@ -327,7 +328,7 @@ class _Story:
     @property
     def may_enter(self) -> bool:
         """Each doubt is worth one more ``enter``, and there are as many doubts as rounds."""
-        return self._enters <= self._profile.doubt_rounds_max and not self._is_for_reading
+        return self._enters <= self._profile.doubt_rounds_max and self._may_still_enter()
 
     @property
     def poll_seconds_left(self) -> float:

@@ -1,4 +1,4 @@
-"""What the first start makes: the data directory, and an API key for the first person. Later starts find both."""
+"""What the first start makes for the first person: an API key with which all others can be made."""
 
 from __future__ import annotations
 
@@ -23,11 +23,6 @@ KEY_FORM_WORDS = "24 to 200 printable ASCII characters without blanks"
 def is_bootstrap_key(text: str) -> bool:
     """Whether the operator may choose it: long enough that nobody guesses it."""
     return _KEY_FORM.fullmatch(text) is not None
-
-
-def make_data_dir(data_dir: Path) -> None:
-    """Its contents are nobody else's business. Raises ``OSError``."""
-    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
 async def ensure_admin_key(

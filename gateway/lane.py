@@ -27,7 +27,7 @@ from gateway.session import Connect
 from gateway.shown import without_secrets
 from gateway.store.records import LaneClaim, NewEvent, NextHead, OrderWork, Step, TokenWork
 from gateway.store.store import LaneLost, Lanes, StoreBroken, StoreError, StoreFull
-from gateway.verdict import Credited, Outcome, Verdict
+from gateway.verdict import Credited, NextStep, Outcome, Verdict
 
 logger = logging.getLogger(__name__)
 
@@ -134,9 +134,7 @@ class LaneRun:
         while True:
             current = self._current = _Current(work)
             if is_over(work, self._tools.now()) and not work.tokens[0].tries:
-                change = Change.HOLD if work.maybe_delivered else Change.EXPIRE
-                event = timeline.order_held_expired() if work.maybe_delivered else timeline.order_expired()
-                return await self._write(Step(change=change, reason="expired", events=(event,)), NextHead.NEXT)
+                return await self._write(_over(work), NextHead.NEXT)
             result = await self._token(current)
             following = await self._write(result.step, result.then)
             if result.then is not NextHead.STAY or following is None:
@@ -153,7 +151,7 @@ class LaneRun:
             before=token.before,
             account_before=token.account_before,
             may_be_repeated=self._meter.endpoint.scheme != "tcp",
-            may_enter=not is_over(work, tools.now()),
+            may_enter=lambda: not is_over(work, tools.now()),
         )
         try:
             judged = await self._delivery.deliver(undelivered)
@@ -163,6 +161,8 @@ class LaneRun:
             logger.exception("internal error", extra={"meter": self._claim.meter, "order": work.id})
             await self._delivery.close()
             return self._internal_error(current, error)
+        if judged.verdict.next_step is NextStep.ENTER and not token.tries and not current.has_sent:
+            return Consequence(step=_over(work), then=NextHead.NEXT)  # its time came to an end on the way to the meter
         result = consequence(
             work,
             judged,
@@ -223,6 +223,13 @@ class LaneRun:
         current.events.clear()
         number = current.work.number
         return await _until_written(self._claim, lambda: self._lanes.step(self._claim, number, step, then))
+
+
+def _over(work: OrderWork) -> Step:
+    """Its time is over, and its first open token was never sent."""
+    change = Change.HOLD if work.maybe_delivered else Change.EXPIRE
+    event = timeline.order_held_expired() if work.maybe_delivered else timeline.order_expired()
+    return Step(change=change, reason="expired", events=(event,))
 
 
 async def give_back(claim: LaneClaim, tools: LaneTools) -> None:

@@ -1,11 +1,20 @@
-"""The sockets that the API will listen on: taken before anything starts, so that a port in use stops nothing midway."""
+"""The sockets that the API listens on: taken before anything starts, so that a port in use stops nothing midway."""
 
 from __future__ import annotations
 
 import asyncio
 import errno
 import socket
+import ssl
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
 
+from aiohttp import web
+
+from gateway.api.runner import ApiRunner
+
+_CLOSE_SECONDS = 5.0
+"""How long requests that are under way may still take when the API is closed."""
 _NOT_ON_THIS_MACHINE = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 """A name may mean an IPv6 address where there is no IPv6."""
 
@@ -30,6 +39,23 @@ async def bind(host: str, port: int) -> list[socket.socket]:
     if not taken:
         raise refusal or OSError(errno.EADDRNOTAVAIL, "no such address")
     return taken
+
+
+@asynccontextmanager
+async def listening(
+    app: web.Application, sockets: Sequence[socket.socket], tls: ssl.SSLContext | None
+) -> AsyncIterator[None]:
+    """Serves the API on these sockets until it is left."""
+    runner = ApiRunner(app)
+    await runner.setup()
+    try:
+        for taken in sockets:
+            await web.SockSite(runner, taken, ssl_context=tls).start()
+        yield
+    finally:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_CLOSE_SECONDS):
+                await runner.cleanup()
 
 
 def _bound(family: int, address: tuple[str | int, ...] | tuple[int, bytes]) -> socket.socket:

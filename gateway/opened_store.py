@@ -10,14 +10,14 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 from pathlib import Path
 
-from gateway.first_start import make_data_dir
 from gateway.metrics import Metrics
 from gateway.settings_checks import key_source
 from gateway.settings_sections import Settings
+from gateway.store.sqlite.opening import open_store
 from gateway.store.sqlite.store import SqliteStore
-from gateway.store.sqlite.upkeep import keep_up, start
+from gateway.store.sqlite.upkeep import keep_up
 from gateway.store.store import StoreBroken, StoreError
-from gateway.vault import Vault, VaultError
+from gateway.vault import VaultError
 
 logger = logging.getLogger(__name__)
 
@@ -33,21 +33,14 @@ async def opened_store(
     settings: Settings, environment: Mapping[str, str], now: Callable[[], datetime], metrics: Metrics
 ) -> AsyncIterator[SqliteStore]:
     """Makes what the first start has to make. Raises ``StartError``; then nothing is left open."""
-    data_dir, vault, timer = Path(settings.service.data_dir), Vault(), _CommitTimer(metrics)
+    timer = _CommitTimer(metrics)
     try:
-        make_data_dir(data_dir)
-    except OSError as error:
-        raise StartError(f"{data_dir}: the data directory cannot be made ({error.strerror})") from error
-    try:
-        store = await SqliteStore.open(data_dir, vault, now, at_commit=timer)
-    except StoreError as error:
+        source = key_source(settings, environment)
+        store = await open_store(Path(settings.service.data_dir), source, now, at_commit=timer)
+    except (StoreError, VaultError) as error:
         raise StartError(str(error)) from error
+    timer.count = lambda: store.database.works
     try:
-        try:
-            await start(store.database, vault, key_source(settings, environment))
-        except (StoreError, VaultError, OSError) as error:
-            raise StartError(str(error)) from error
-        timer.count = lambda: store.database.works
         yield store
         await _keep_up(store)
     finally:

@@ -18,27 +18,27 @@ _AT_START_ALONE = ("delivery.counter_block",)
 class Difference:
     """One setting that has another value."""
 
-    key: str
+    name: str
     before: Any
     after: Any
 
     @property
     def can_change(self) -> bool:
         """Without a restart."""
-        is_in_section = self.key.partition(".")[0] in _WHILE_RUNNING and self.key not in _AT_START_ALONE
-        return is_in_section or self.key in _WHILE_RUNNING_ALONE
+        is_in_section = self.name.partition(".")[0] in _WHILE_RUNNING and self.name not in _AT_START_ALONE
+        return is_in_section or self.name in _WHILE_RUNNING_ALONE
 
     def __str__(self) -> str:
-        return f"{self.key} {_shown(self.before)} -> {_shown(self.after)}"
+        return f"{self.name} {_shown(self.before)} -> {_shown(self.after)}"
 
 
 def differences(running: Settings, wanted: Settings) -> Iterator[Difference]:
     """In the sequence of the file."""
     before, after = running.model_dump(), wanted.model_dump()
     for setting in all_settings():
-        section, _, name = setting.key.partition(".")
+        section, _, name = setting.name.partition(".")
         if before[section][name] != after[section][name]:
-            yield Difference(setting.key, before[section][name], after[section][name])
+            yield Difference(setting.name, before[section][name], after[section][name])
 
 
 def reloaded(running: Settings, wanted: Settings) -> Settings:
@@ -46,7 +46,7 @@ def reloaded(running: Settings, wanted: Settings) -> Settings:
     values = running.model_dump()
     for difference in differences(running, wanted):
         if difference.can_change:
-            section, _, name = difference.key.partition(".")
+            section, _, name = difference.name.partition(".")
             values[section][name] = difference.after
     return Settings.model_validate(values)
 

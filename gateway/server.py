@@ -10,23 +10,20 @@ import asyncio
 import logging
 import socket
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from datetime import datetime
 from pathlib import Path
 from random import Random
 from typing import Any
 
-from aiohttp import web
-
 from gateway import __version__
 from gateway.api.app import create_app
 from gateway.api.parts import ApiParts
-from gateway.api.runner import ApiRunner
-from gateway.first_start import ensure_admin_key
+from gateway.first_start import KEY_VARIABLE, ensure_admin_key
 from gateway.gauges import Gauges
 from gateway.health import DispatcherState, Health, LoopLag
 from gateway.http_address import join_http_address, split_http_address
-from gateway.listening import bind
+from gateway.listening import bind, listening
 from gateway.logs import configure_logs
 from gateway.metrics import Metrics
 from gateway.metrics_http import counting
@@ -38,15 +35,13 @@ from gateway.settings_checks import tls_context
 from gateway.settings_parts import api_limits, service_options, webhook_options, webhook_targets
 from gateway.settings_sections import Settings
 from gateway.shown import without_secrets
-from gateway.store.store import Store, StoreError
+from gateway.store.store import InUse, Store, StoreError
 from gateway.supervisor import Supervisor
 from gateway.webhook_post import WebhookPoster
 from gateway.webhooks import WebhookSender
 
 logger = logging.getLogger(__name__)
 
-_API_CLOSE_SECONDS = 5.0
-"""How long requests that are under way may still take when the process ends."""
 _LOOK_SECONDS = 0.01
 
 
@@ -149,6 +144,8 @@ class Server:
             path = await ensure_admin_key(store.access, data_dir, self._environment, self._now)
         except (StoreError, OSError) as error:
             raise StartError(f"no first API key can be made: {error}") from error
+        except InUse:
+            raise StartError(f"{KEY_VARIABLE}: this key was revoked; choose another, or unset the variable") from None
         if path is not None:
             logger.warning("first start: the admin API key is in %s", path)
 
@@ -180,12 +177,11 @@ class Server:
             )
         )
         app.middlewares.insert(0, counting(self._metrics))
-        runner = ApiRunner(app)
-        await runner.setup()
-        stack.push_async_callback(_close_api, runner)
         tls = tls_context(settings) if settings.service.tls_certificate else None
-        for taken in sockets:
-            await web.SockSite(runner, taken, ssl_context=tls).start()
+        try:
+            await stack.enter_async_context(listening(app, sockets, tls))
+        except OSError as error:  # somebody else took the port, and was quicker
+            raise StartError(f"{settings.service.http}: cannot listen there ({error.strerror or error})") from error
         host, _ = split_http_address(settings.service.http)
         port = sockets[0].getsockname()[1]
         return f"{'https' if tls else 'http'}://{join_http_address(host, port)}"
@@ -285,12 +281,6 @@ class Server:
             is_draining=dispatcher.is_draining,
             claimed_at=dispatcher.last_claim_at,
         )
-
-
-async def _close_api(runner: web.BaseRunner) -> None:
-    with suppress(TimeoutError):
-        async with asyncio.timeout(_API_CLOSE_SECONDS):
-            await runner.cleanup()
 
 
 def _ended(task: asyncio.Task[None]) -> PartEnded:

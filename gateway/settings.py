@@ -38,10 +38,13 @@ OTHER_VARIABLES = (
     "STSGATE_BOOTSTRAP_API_KEY",
     "STSGATE_KEY_ENCRYPTION_KEY",
     "STSGATE_SERVER",
+    "STSGATE_WEBHOOK_SECRET",
 )
 """Variables that are no settings: secrets, and what clients use."""
 _FILE_OCTETS_MAX = 1 << 20
 _NAME_SHOWN_MAX = 60
+_NEARLY = 0.8
+"""How alike two names are that differ by a slip of the finger; guess, by trying."""
 _WHOLE = re.compile(r"[+-]?\d{1,20}", re.ASCII)
 _NUMBER = re.compile(r"[+-]?\d{1,20}(\.\d{1,20})?", re.ASCII)
 _TRUTH = {"true": True, "1": True, "false": False, "0": False}
@@ -72,15 +75,15 @@ class SettingsInvalid(Exception):
 class Setting:
     """One setting, as the documentation shows it."""
 
-    key: str
-    """``section.name``."""
+    name: str
+    """With its section: ``delivery.in_flight_max``."""
     default: str | int | float | bool
     expected: str
     description: str
 
     @property
     def variable(self) -> str:
-        return PREFIX + self.key.replace(".", "_").upper()
+        return PREFIX + self.name.replace(".", "_").upper()
 
 
 def all_settings() -> Iterator[Setting]:
@@ -159,14 +162,14 @@ class _Given:
                     self.problems.append(Problem(_shown(key), f"no such setting{_hint(section, name)}"))
 
     def read_environment(self, environment: Mapping[str, str]) -> None:
-        fields = {setting.variable: setting.key for setting in all_settings()}
+        fields = {setting.variable: setting.name for setting in all_settings()}
         for variable in sorted(name for name in environment if name.startswith(PREFIX)):
             key = fields.get(variable)
             if key is not None:
                 section, _, name = key.partition(".")
                 kind = _sections()[section].model_fields[name].annotation
                 self.set(key, _value(environment[variable], kind), where=variable)
-            elif variable not in OTHER_VARIABLES:
+            elif variable not in OTHER_VARIABLES and _is_meant_for_us(variable, fields):
                 hint = _did_you_mean(variable, (*fields, *OTHER_VARIABLES))
                 self.problems.append(Problem(_shown(variable), f"no such setting{hint}"))
 
@@ -226,6 +229,14 @@ def _hint(section: str, name: str) -> str:
     fields = {other: set(model.model_fields) for other, model in _sections().items()}
     owners = [other for other, names in fields.items() if name in names]
     return f"; it belongs into [{owners[0]}]" if owners else _did_you_mean(name, fields[section])
+
+
+def _is_meant_for_us(variable: str, known: Mapping[str, object]) -> bool:
+    """Whether somebody seems to have meant a setting: its section is one of ours, or its name is nearly right."""
+    if any(variable.startswith(f"{PREFIX}{section.upper()}_") for section in _sections()):
+        return True
+    names = [name.removeprefix(PREFIX) for name in (*known, *OTHER_VARIABLES)]
+    return bool(difflib.get_close_matches(variable.removeprefix(PREFIX), names, n=1, cutoff=_NEARLY))
 
 
 def _did_you_mean(name: str, known: Sequence[str] | Mapping[str, object] | set[str]) -> str:

@@ -41,7 +41,8 @@ def below(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]
 
 
 def options(parser: argparse.ArgumentParser) -> Iterator[str]:
-    yield from (name for action in parser._actions for name in action.option_strings if name.startswith("--"))
+    shown = (action for action in parser._actions if action.help != argparse.SUPPRESS)
+    yield from (name for action in shown for name in action.option_strings if name.startswith("--"))
     for inner in below(parser).values():
         yield from options(inner)
 

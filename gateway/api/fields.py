@@ -55,10 +55,13 @@ def _amount(value: Any) -> Decimal:
     return number
 
 
-def _moment_text(value: Any) -> Any:
-    if not isinstance(value, str) or not _MOMENT.fullmatch(value):
-        raise ValueError("a time with its zone is expected, such as 2026-11-21T12:00:00Z or 2026-11-21T14:00:00+02:00")
-    return value
+def _moment(value: Any) -> datetime:
+    try:
+        if isinstance(value, str) and _MOMENT.fullmatch(value):
+            return datetime.fromisoformat(value.upper())
+    except ValueError:
+        pass
+    raise ValueError("a time with its zone is expected, such as 2026-11-21T12:00:00Z or 2026-11-21T14:00:00+02:00")
 
 
 def _in_utc(value: datetime) -> datetime:
@@ -74,7 +77,7 @@ AmountValue = Annotated[
         {"anyOf": [{"type": "string", "pattern": f"^{_AMOUNT.pattern}$"}, {"type": "number"}]}, mode="validation"
     ),
 ]
-Moment = Annotated[AwareDatetime, AfterValidator(_in_utc), BeforeValidator(_moment_text)]
+Moment = Annotated[AwareDatetime, AfterValidator(_in_utc), BeforeValidator(_moment)]
 """ISO 8601 with its zone; kept in UTC."""
 
 Line = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]

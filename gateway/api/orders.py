@@ -61,7 +61,7 @@ def _taken(order: Order, call: Call) -> Mapping[str, Any]:
 def refusal(conflict: Conflict) -> Problem:
     """A meter that is not there is a wrong field; anything else is there already."""
     if conflict.field == "meter":
-        return invalid([(conflict.field, conflict.message)])
+        return invalid([(conflict.field, "there is no such meter")])
     return Problem("conflict", conflict.message, field=conflict.field, order=conflict.other)
 
 

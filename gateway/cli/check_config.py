@@ -54,9 +54,9 @@ def _print_settings(args: argparse.Namespace, settings: Settings) -> None:
     values = settings.model_dump()
     changed = {}
     for setting in all_settings():
-        section, _, name = setting.key.partition(".")
+        section, _, name = setting.name.partition(".")
         if values[section][name] != setting.default:
-            changed[setting.key] = values[section][name]
+            changed[setting.name] = values[section][name]
     if args.json:
         print(json.dumps({"valid": True, "settings": values, "changed": changed}, ensure_ascii=False, indent=2))
         return

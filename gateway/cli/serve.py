@@ -74,7 +74,6 @@ def serve(args: argparse.Namespace) -> int:
         for problem in error.problems:
             _say(str(problem))
         return 2
-    os.umask(0o077)  # what the service keeps is nobody else's business
     configure_logs(settings.log.level, settings.log.format)
     _raise_file_limit(settings.delivery.in_flight_max + _FILES_BESIDE_METERS)
     try:

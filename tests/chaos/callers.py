@@ -108,7 +108,7 @@ class Callers:
         async with asyncio.TaskGroup() as group:
             for _ in range(self.load.singles):
                 group.create_task(self._single())
-            for worker in (self._batches(), self._look(), self._count_open(), self._decide()):
+            for worker in (self._batches(), self._look(), self._count_open()):
                 group.create_task(worker)
 
     def stop(self) -> None:
@@ -137,10 +137,11 @@ class Callers:
             "priority": rng.choice(("credit", "credit", "credit", "operator", "campaign")),
         }
         now = datetime.now(UTC)
-        if rng.random() < 0.08:
+        chance = rng.random()
+        if chance < 0.08:
             body["not_before"] = (now + timedelta(seconds=2 * rng.random())).isoformat()
-        if rng.random() < 0.08:
-            body["expires_at"] = (now + timedelta(seconds=2.5 + 4 * rng.random())).isoformat()
+        elif chance < 0.2:
+            body["expires_at"] = (now + timedelta(seconds=0.3 + 4 * rng.random())).isoformat()
         self._offer(body, [token_digest(token) for token in tokens])
         return body
 
@@ -163,7 +164,7 @@ class Callers:
         """Again and again until there is an answer that means something, or everybody goes home."""
         while True:
             answer = await self.door.ask("POST", "/v1/orders", body)
-            self._note("post", body["id"], answer)
+            self.note("post", body["id"], answer)
             if answer is not None and answer.status not in (429, 503):
                 self.unanswered.pop(body["id"], None)
                 return answer
@@ -175,17 +176,17 @@ class Callers:
         """Once more; with another body; the same token under another id; cancel."""
         chance, order = self.rng.random(), body["id"]
         if chance < 0.08:
-            self._note("again", order, await self.door.ask("POST", "/v1/orders", body))
+            self.note("again", order, await self.door.ask("POST", "/v1/orders", body))
         elif chance < 0.11:
             other = {**body, "priority": "campaign" if body["priority"] != "campaign" else "credit"}
-            self._note("other-body", order, await self.door.ask("POST", "/v1/orders", other))
+            self.note("other-body", order, await self.door.ask("POST", "/v1/orders", other))
         elif chance < 0.14:
             copy = {**body, "id": f"{order}-copy"}
             self.journal.write("offer", order=copy["id"], meter=body["meter"], tokens=[], copy_of=order)
-            self._note("copy", copy["id"], await self.door.ask("POST", "/v1/orders", copy))
+            self.note("copy", copy["id"], await self.door.ask("POST", "/v1/orders", copy))
         elif chance < 0.24:
             await asyncio.sleep(self.rng.choice((0.0, 0.0, 0.05, 0.5)))
-            self._note("cancel", order, await self.door.ask("POST", f"/v1/orders/{order}/cancel"))
+            self.note("cancel", order, await self.door.ask("POST", f"/v1/orders/{order}/cancel"))
 
     async def _batches(self) -> None:
         while not self._stopped:
@@ -203,7 +204,7 @@ class Callers:
     def _note_row(self, line: dict[str, Any]) -> None:
         if line.get("id") is None:
             return  # the batch ended early
-        self._note("batch", line["id"], Answer(line["status"], line.get("problem")))
+        self.note("batch", line["id"], Answer(line["status"], line.get("problem")))
         if line["status"] not in (429, 503):
             self.unanswered.pop(line["id"], None)
 
@@ -214,7 +215,7 @@ class Callers:
             await asyncio.sleep(self.load.pause_seconds / 2)
             if self._known:
                 order = self.rng.choice(self._known[-200:])
-                self._note("get", order, await self.door.ask("GET", f"/v1/orders/{order}"))
+                self.note("get", order, await self.door.ask("GET", f"/v1/orders/{order}"))
 
     async def _count_open(self) -> None:
         while not self._stopped:
@@ -223,18 +224,8 @@ class Callers:
                 self._open = Counter(order["meter"] for order in answer.body["orders"])
             await asyncio.sleep(4 * self.load.pause_seconds)
 
-    async def _decide(self) -> None:
-        """An operator who lets held orders be tried, or read, once more."""
-        while not self._stopped:
-            await asyncio.sleep(10 * self.load.pause_seconds)
-            answer = await self.door.ask("GET", "/v1/orders?state=held&limit=1000")
-            if answer is None or answer.status != 200 or not answer.body["orders"]:
-                continue
-            order = self.rng.choice(answer.body["orders"])["id"]
-            said = {"credited": "retry", "note": "once more"}
-            self._note("resolve", order, await self.door.ask("POST", f"/v1/orders/{order}/resolve", said))
-
-    def _note(self, call: str, order: str, answer: Answer | None) -> None:
+    def note(self, call: str, order: str, answer: Answer | None) -> None:
+        """Into the journal."""
         if answer is None:
             self.journal.write("lost", call=call, order=order)
             return

@@ -23,6 +23,7 @@ from tests.chaos.failpoints import Failpoint
 from tests.chaos.head_end import API_KEY, HeadEnd
 from tests.chaos.journal import Journal
 from tests.chaos.listeners import WEBHOOK, EventReader, WebhookReceiver
+from tests.chaos.operators import Operators
 from tests.chaos.street import GROUPS, MeterGroup, StreetMeter, ports_of, street
 from tests.chaos.wire import Wire, WireLog
 from tests.sim_meters.meter_client import free_ports
@@ -52,6 +53,8 @@ class Plan:
     failpoint_seconds_max: float = 6.0
     """For a fail-point to be reached, before the life ends all the same."""
     stop_seconds_max: float = 3.0
+    first_starts_killed: int = 4
+    """While the data directory, its key and its database are being made."""
     kills_meters: bool = True
     quiet_seconds_max: float = 300.0
 
@@ -93,6 +96,9 @@ class Rig:
         self.head_end = HeadEnd(directory, port, second_port=port + 1)
         self.door = Door(self.head_end.port, API_KEY)
         self.callers = Callers(self.door, self.meters, self.journal, Random(plan.seed + 1), plan.load)
+        self.operators = Operators(self.door, self.meters, plan.groups, self.callers.note, Random(plan.seed + 3))
+        self.stopped_at: list[float] = []
+        """When the service was made to stand still, by the event loop's clock."""
         self.reader = EventReader(self.door)
         self.receiver = WebhookReceiver(port + 2, Random(plan.seed + 2))
 
@@ -102,14 +108,14 @@ class Rig:
         for wire in self.wires:
             await wire.start()
         await self.receiver.start()
+        for _ in range(min(self.plan.first_starts_killed, self.plan.kills)):
+            await self._die_starting("at the very first start")
         await self.head_end.start()
         if not await self.head_end.ready(self.door):
             raise RuntimeError(f"the service does not start: see {self.head_end.log}")
         for group in self.plan.groups:
             if group.link is not None:
-                limits: dict[str, float | None] = {"concurrency": group.concurrency, "burst": group.burst}
-                limits |= {"rate_per_second": group.rate_per_second} if group.rate_per_second else {}
-                await self._must("PUT", f"/v1/links/{group.link}", limits)
+                await self._must("PUT", f"/v1/links/{group.link}", group.limits())
         await self._must("PUT", f"/v1/webhooks/{WEBHOOK}", self.receiver.body())
         for meter in self.meters:
             await self._must("PUT", f"/v1/meters/{meter.id}", meter.body())
@@ -135,21 +141,18 @@ class Rig:
 
     async def _trouble(self) -> None:
         """Kills, with everybody at work."""
-        calling = asyncio.create_task(self.callers.run())
+        calling = asyncio.gather(self.callers.run(), self.operators.run())
         cutting = asyncio.create_task(self._cut_power())
         try:
             await self._lives()
         finally:
             self.callers.stop()
+            self.operators.stop()
             await _end(cutting)
             await calling
 
     def write_down(self) -> None:
-        links = {
-            group.link: {"concurrency": group.concurrency, "rate": group.rate_per_second, "burst": group.burst}
-            for group in self.plan.groups
-            if group.link is not None
-        }
+        links = {group.link: group.limits() for group in self.plan.groups if group.link is not None}
         meters = {meter.id: {"group": meter.group.name, "device": meter.config.device_name} for meter in self.meters}
         seen = {
             "seed": self.plan.seed,
@@ -157,6 +160,9 @@ class Rig:
             "meters": meters,
             "tally": self.tally.as_json(),
             "wire": self.wire_log.as_json(),
+            "link_pauses": self.operators.pauses,
+            "stopped_at": self.stopped_at,
+            "operators": dict(self.operators.answers),
             "events_read": self.reader.numbers,
             "events_called": sorted(self.receiver.taken),
             "called_again": self.receiver.taken.total() - len(self.receiver.taken),
@@ -179,15 +185,12 @@ class Rig:
                 await self._stand_still()
             else:
                 await self._drain()
-            # The next life: half of them die at a fail-point, and some while they start.
+            # The next life: some die while they start, and half of the others at a fail-point.
+            if rng.random() < 0.1:
+                await self._die_starting("at its start")
             failpoint = rng.choice(list(Failpoint)) if rng.random() < 0.6 else None
             most = _OCCURRENCES_MAX.get(failpoint, _OCCURRENCES) if failpoint else 1
             await head_end.start(failpoint, 1 + rng.randrange(most))
-            if failpoint is None and rng.random() < 0.2:
-                await asyncio.sleep(2 * rng.random())
-                await head_end.kill()
-                self.tally.kills["at its start"] += 1
-                await head_end.start()
             if not await head_end.ready(self.door) and head_end.reached is None:
                 self.tally.troubles.append(f"start {head_end.starts}: it ended by itself: see {head_end.log}")
                 await head_end.start()
@@ -195,6 +198,13 @@ class Rig:
         await head_end.kill()
         await head_end.start()
         await head_end.ready(self.door)
+
+    async def _die_starting(self, where: str) -> None:
+        """Somewhere between the first octet of the process and its first answers."""
+        await self.head_end.start()
+        await asyncio.sleep(0.2 + 1.5 * self.rng.random())
+        await self.head_end.kill()
+        self.tally.kills[where] += 1
 
     async def _die_anywhere(self, where: str) -> None:
         await asyncio.sleep(0.05 + self.plan.life_seconds_max * self.rng.random())
@@ -215,6 +225,7 @@ class Rig:
         """As if the machine slept: everybody else goes on meanwhile."""
         await asyncio.sleep(self.plan.life_seconds_max * self.rng.random())
         self.head_end.signal(signal.SIGSTOP)
+        self.stopped_at.append(asyncio.get_running_loop().time())
         if self.tally.pauses % 5 == 0 and not await self.head_end.second_is_refused():
             self.tally.troubles.append("a second service worked in the same data directory")
         await asyncio.sleep(self.plan.stop_seconds_max * self.rng.random())

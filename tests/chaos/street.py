@@ -42,6 +42,10 @@ class MeterGroup:
     rate_per_second: float | None = None
     burst: int = 1
 
+    def limits(self) -> dict[str, float | None]:
+        """For ``PUT /v1/links/{id}``."""
+        return {"concurrency": self.concurrency, "rate_per_second": self.rate_per_second, "burst": self.burst}
+
 
 GROUPS = (
     MeterGroup(name="open", count=4, options=("--fault", "hang-up-after-enter:8%")),

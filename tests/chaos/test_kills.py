@@ -14,7 +14,8 @@ from dataclasses import replace
 import pytest
 
 from tests.chaos.callers import Load
-from tests.chaos.checker import Logs, OrderStory, check_logs, read_logs, table
+from tests.chaos.checker import check_logs, table
+from tests.chaos.logs import Logs, OrderStory, read_logs
 from tests.chaos.rig import Plan, rig
 from tests.chaos.street import FEW
 

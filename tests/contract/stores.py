@@ -53,9 +53,10 @@ class Clock:
         self.time = self.later(seconds)
 
 
-def new_vault() -> Vault:
+def a_vault() -> Vault:
+    """The same keys for all, so that one process can open what another one sealed."""
     vault = Vault()
-    keys = {0: DataKey.new(0, DIGEST, START), 1: DataKey.new(1, DATA, START)}
+    keys = {0: DataKey(0, DIGEST, START, bytes(32)), 1: DataKey(1, DATA, START, bytes(range(32)))}
     vault.unlock(KeyEncryptionKey.new(), keys)
     return vault
 
@@ -67,7 +68,7 @@ class Place:
     kind: str
     directory: Path
     clock: Clock = field(default_factory=Clock)
-    vault: Vault = field(default_factory=new_vault)
+    vault: Vault = field(default_factory=a_vault)
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[SqliteStore]:

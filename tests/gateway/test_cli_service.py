@@ -8,6 +8,7 @@ import json
 import stat
 import threading
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -319,38 +320,73 @@ async def test_more_rows_than_fit_into_memory_pieces_are_all_reported(stsgate: S
     assert len(said.err.splitlines()) < 60
 
 
-class _EndsEarly(BaseHTTPRequestHandler):
-    """A service that has enough after the first row."""
+class _Answers(BaseHTTPRequestHandler):
+    """Always the same, whatever is asked."""
 
-    answer = b'{"row": 1, "id": "A-0", "status": 202}\n'
+    status, media_type, answer = 200, "application/x-ndjson", b'{"row": 1, "id": "A-0", "status": 202}\n'
 
     def do_POST(self) -> None:
-        self.send_response(200)
-        self.send_header("Content-Type", "application/x-ndjson")
+        self.send_response(self.status)
+        self.send_header("Content-Type", self.media_type)
         self.send_header("Connection", "close")
         self.end_headers()
         self.wfile.write(self.answer)
+
+    def do_GET(self) -> None:
+        self.do_POST()
 
     def log_message(self, *_: object) -> None:
         """Nothing on standard error, where the command speaks."""
 
 
-@pytest.fixture
-def ends_early() -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), _EndsEarly) as server:
-        thread = threading.Thread(target=server.serve_forever)
+class _Refuses(_Answers):
+    media_type = "application/problem+json"
+
+
+@contextmanager
+def answering(handler: type[_Answers], **what: Any) -> Iterator[str]:
+    kind = type("_Chosen", (handler,), what)
+    with ThreadingHTTPServer(("127.0.0.1", 0), kind) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-        server.shutdown()
-        thread.join()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}"
+        finally:
+            server.shutdown()
+            thread.join()
 
 
-def test_an_import_that_ends_early_says_how_to_go_on(stsgate: Stsgate, tmp_path: Path, ends_early: str) -> None:
-    stsgate.set("STSGATE_SERVER", ends_early)
+REFUSALS: list[tuple[int, str, int]] = [
+    (400, "invalid-parameter", 2),
+    (401, "unauthenticated", 2),
+    (404, "not-found", 2),
+    (409, "illegal-change", 2),
+    (409, "meter-busy", 3),
+    (422, "invalid", 2),
+    (429, "too-many-requests", 3),
+    (500, "internal", 3),
+    (502, "meter-unreached", 3),
+    (503, "unavailable", 3),
+]
+
+
+@pytest.mark.parametrize(("status", "word", "code"), REFUSALS, ids=[f"{row[0]}-{row[1]}" for row in REFUSALS])
+def test_the_exit_code_tells_what_is_wrong_from_what_may_pass(
+    stsgate: Stsgate, status: int, word: str, code: int
+) -> None:
+    stsgate.set("STSGATE_API_KEY", "stsgate_some_key")
+    body = json.dumps({"type": word, "title": "a\x1b[2J\ntitle", "status": status}).encode()
+    with answering(_Refuses, status=status, answer=body) as url:
+        said = stsgate("orders", "show", "A", "--server", url)
+    assert (said.code, said.err) == (code, f"stsgate orders: a?[2J?title ({status})\n")
+
+
+def test_an_import_that_ends_early_says_how_to_go_on(stsgate: Stsgate, tmp_path: Path) -> None:
     stsgate.set("STSGATE_API_KEY", "stsgate_some_key")
     path = tmp_path / "orders"
     path.write_text("\n".join(json.dumps(order(number)) for number in range(3)))
-    said = stsgate("orders", "import", str(path))
+    with answering(_Answers) as url:
+        said = stsgate("orders", "import", str(path), "--server", url)
     assert said.code == 3
     [line] = said.err.splitlines()
     assert "after row 1 or later; send the same rows again: what was taken stays as it is" in line

@@ -85,7 +85,8 @@ WRONG: list[tuple[str, list[str]]] = [
     ("api-key-file", ["orders", "--api-key-file", "FILES/latin"]),
     ("one API key", ["orders", "--api-key-file", "FILES/two-keys"]),
     ("data-dir", ["orders", "--data-dir", "FILES"]),
-    ("unknown option", ["orders", f"--api-key={KEY}"]),
+    *(("never on the command line", [*command, "--api-key", KEY]) for command in (["orders"], ["push", "M-1", ONE])),
+    ("never on the command line", ["orders", "show", "A", f"--api-key={KEY}"]),
     # commands
     ("METER", ["push"]),
     ("token", ["push", "M-1"]),
@@ -201,6 +202,7 @@ def test_wrong_usage_is_one_line_and_nothing_is_sent(
     """Had it been sent, the line would say that nobody is there, and the exit code would be 3."""
     said = stsgate(*(argument.replace("FILES", str(files)) for argument in command))
     one_line(said, word)
+    assert KEY not in said.err
 
 
 MISPLACED = [

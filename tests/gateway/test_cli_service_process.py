@@ -12,10 +12,14 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 
 from tests.gateway.running_service import TIMEOUT_SECONDS, TOKENS, RunningService, running
+from tests.transports.wires import free_port
 
 ONE = TOKENS[0]
+UUID = "550e8400-e29b-41d4-a716-446655440000"
+"""The most frequent kind of order ids; it is shown whole, though it looks like a key."""
 ROOT = Path(__file__).parents[2]
 
 
@@ -49,20 +53,20 @@ async def entered(service: RunningService) -> None:
 async def test_a_watch_that_is_stopped_says_that_the_order_goes_on(tmp_path: Path) -> None:
     async with running(tmp_path, with_engine=False) as service:
         await entered(service)
-        async with stsgate(service, "push", "M-1", "-", "--id", "A-1", "--watch") as process:
+        async with stsgate(service, "push", "M-1", "-", "--id", UUID, "--watch") as process:
             assert process.stdin is not None
             assert process.stdout is not None
             process.stdin.write(f"{ONE.digits}\n".encode())
             process.stdin.close()
-            assert await process.stdout.readline() == b"order A-1\n"
+            assert await process.stdout.readline() == f"order {UUID}\n".encode()
             assert b"taken" in await process.stdout.readline()
             seen = Path(f"/proc/{process.pid}/cmdline").read_bytes()  # noqa: ASYNC240 - a file without a disk
             process.send_signal(signal.SIGINT)
             _, err = await process.communicate()
-        assert await service.store.orders.get("A-1") is not None
+        assert await service.store.orders.get(UUID) is not None
     assert process.returncode == 130
     assert err.decode().splitlines() == [
-        "stsgate push: the order goes on in the service: stsgate orders show A-1",
+        f"stsgate push: the order goes on in the service: stsgate orders show {UUID}",
         "stsgate push: interrupted",
     ]
     for secret in (ONE.digits, service.key.text):
@@ -79,6 +83,34 @@ async def test_a_reader_that_has_seen_enough_is_no_error(tmp_path: Path, command
             assert process.stderr is not None
             err = await process.stderr.read()
     assert (process.returncode, err) == (0, b"")
+
+
+async def test_an_import_does_not_wait_for_more_rows_when_the_service_has_ended_it(tmp_path: Path) -> None:
+    """The row that was sent is reported; others may still come over the pipe, and would find nobody."""
+
+    async def answer(request: web.BaseRequest) -> web.StreamResponse:
+        assert await request.content.readany()
+        response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
+        response.force_close()
+        await response.prepare(request)
+        await response.write(b'{"row": 1, "id": "A-1", "status": 202}\n')
+        return response
+
+    async with running(tmp_path, with_engine=False) as service:
+        runner = web.ServerRunner(web.Server(answer, access_log=None, lingering_time=0.0))
+        await runner.setup()
+        port = free_port()
+        await web.TCPSite(runner, "127.0.0.1", port).start()
+        other = ["--server", f"http://127.0.0.1:{port}"]
+        async with stsgate(service, "orders", "import", "-", *other) as process:
+            assert process.stdin is not None
+            assert process.stderr is not None
+            process.stdin.write(b'{"id": "A-1"}\n')
+            await process.stdin.drain()
+            err = await process.stderr.read()  # the pipe stays open
+        await runner.cleanup()
+    assert process.returncode == 3
+    assert b"send the same rows again" in err
 
 
 async def test_orders_of_a_file_come_over_a_pipe(tmp_path: Path) -> None:

@@ -33,6 +33,7 @@ STREAMS: list[tuple[str, bytes, list[SentEvent]]] = [
         b"data: a\r\n\r\ndata: b\r\rdata: c\n\n",
         [SentEvent("", "message", x) for x in "abc"],
     ),
+    ("two lines with CR LF", b"data: a\r\ndata: b\r\n\r\n", [SentEvent("", "message", "a\nb")]),
     ("a name without data", b"event: a\n\ndata: b\n\n", [SentEvent("", "message", "b")]),
     ("unknown fields", b"retry: 2000\nfoo: bar\n\ndata: b\n\n", [SentEvent("", "message", "b")]),
     ("an id with a NUL in it", b"id: 1\x002\ndata: b\n\n", [SentEvent("", "message", "b")]),

@@ -44,7 +44,7 @@ def test_the_same_settings_are_not_different() -> None:
 def test_a_setting_that_can_change_while_it_runs_does(key: str) -> None:
     wanted = changed(key)
     (found,) = differences(BEFORE, wanted)
-    assert (found.key, found.can_change) == (key, True)
+    assert (found.name, found.can_change) == (key, True)
     assert reloaded(BEFORE, wanted) == wanted
 
 
@@ -52,17 +52,17 @@ def test_a_setting_that_can_change_while_it_runs_does(key: str) -> None:
 def test_a_setting_that_needs_a_restart_stays_and_is_named_each_time(key: str) -> None:
     wanted = changed(key)
     (found,) = differences(BEFORE, wanted)
-    assert (found.key, found.can_change) == (key, False)
+    assert (found.name, found.can_change) == (key, False)
     running = reloaded(BEFORE, wanted)
     assert running == BEFORE
     assert list(differences(running, wanted)) == [found]
 
 
 def test_both_kinds_at_once_in_the_sequence_of_the_file() -> None:
-    keys = [setting.key for setting in all_settings() if setting.key in WHILE_RUNNING | AT_START_ALONE]
+    keys = [setting.name for setting in all_settings() if setting.name in WHILE_RUNNING | AT_START_ALONE]
     wanted = changed(*keys)
-    assert [difference.key for difference in differences(BEFORE, wanted)] == keys
-    assert {difference.key for difference in differences(reloaded(BEFORE, wanted), wanted)} == AT_START_ALONE
+    assert [difference.name for difference in differences(BEFORE, wanted)] == keys
+    assert {difference.name for difference in differences(reloaded(BEFORE, wanted), wanted)} == AT_START_ALONE
 
 
 @pytest.mark.parametrize(

@@ -7,17 +7,21 @@ import re
 import signal
 import socket
 import sqlite3
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
+from yarl import URL
 
 from gateway.first_start import KEY_FILE
 from gateway.key_source import FILE_NAME as KEK_FILE
 from gateway.store.sqlite.store import FILE_NAME as STORE_FILE
+from tests.gateway.certificates import make_certificate
 from tests.gateway.served import TIMEOUT_SECONDS, Served, refused, served
 from tests.gateway.test_cli import CONFIG, ONE, meter_at
 from tests.transports.wires import free_port
@@ -123,10 +127,39 @@ async def test_the_first_key_can_be_chosen(data_dir: Path) -> None:
         assert (await service.ask("GET", "/v1/orders", key=BOOTSTRAP_KEY))[0] == 200
 
 
+async def test_a_first_key_that_was_revoked_is_refused(data_dir: Path) -> None:
+    async with served(data_dir, STSGATE_BOOTSTRAP_API_KEY=BOOTSTRAP_KEY) as service:
+        await service.stop()
+    with closing(sqlite3.connect(data_dir / STORE_FILE)) as store:
+        store.execute("UPDATE api_key SET revoked_at = 1")
+        store.commit()
+    ended = await refused(data_dir, STSGATE_BOOTSTRAP_API_KEY=BOOTSTRAP_KEY)
+    assert ended.code == 1
+    assert "STSGATE_BOOTSTRAP_API_KEY: this key was revoked" in only_line(ended.err)
+
+
 async def test_metrics_can_be_closed(data_dir: Path) -> None:
     async with served(data_dir, STSGATE_METRICS_OPEN="false") as service:
         assert (await service.ask("GET", "/metrics", key=""))[0] == 401
         assert (await service.ask("GET", "/metrics"))[0] == 200
+
+
+async def test_the_api_speaks_tls_where_it_has_a_certificate(data_dir: Path, tmp_path: Path) -> None:
+    make_certificate(str(tmp_path / "one"))
+    files = {
+        "STSGATE_SERVICE_TLS_CERTIFICATE": str(tmp_path / "one.pem"),
+        "STSGATE_SERVICE_TLS_KEY": str(tmp_path / "one.key"),
+    }
+    async with served(data_dir, "--http", f"0.0.0.0:{free_port()}", **files) as service:
+        assert service.url.startswith("https://0.0.0.0:")
+        url = URL(service.url).with_host("localhost") / "readyz"
+        trust = ssl.create_default_context(cafile=files["STSGATE_SERVICE_TLS_CERTIFICATE"])
+        async with aiohttp.ClientSession() as session, session.get(url, ssl=trust) as response:
+            assert (await response.json())["ok"] is True
+        async with aiohttp.ClientSession() as session:
+            with pytest.raises(aiohttp.ClientError):
+                await session.get(url.with_scheme("http").with_port(url.port))
+        assert (await service.stop()).code == 0
 
 
 # What cannot be started: one clear line, and the right code.
@@ -338,6 +371,18 @@ async def test_what_happens_to_orders_is_seen_in_the_metrics(data_dir: Path) -> 
         assert rows is not None
         assert float(rows[1]) > 3
         assert ONE.digits not in text
+
+
+async def test_links_are_seen_in_the_metrics_with_their_limits(data_dir: Path) -> None:
+    async with served(data_dir, STSGATE_METRICS_REFRESH_SECONDS="0.1") as service:
+        for number in (1, 2):
+            meter = {"endpoint": "tcp://127.0.0.1:4059", "server_sap": number, "profile": "sim"}
+            assert (await service.ask("PUT", f"/v1/meters/alone-{number}", meter))[0] == 201
+        assert (await service.ask("PUT", "/v1/links/street", {"concurrency": 3, "paused": True}))[0] == 201
+        await until_metric(service, 'stsgate_link_limit{link="street"} 3.0')
+        await until_metric(service, 'stsgate_link_paused{link="street"} 1.0')
+        await until_metric(service, 'stsgate_link_limit{link="tcp://127.0.0.1:4059"} 8.0')
+        await until_metric(service, 'stsgate_link_in_flight{link="tcp://127.0.0.1:4059"} 0.0')
 
 
 async def test_a_supervisor_is_told_when_it_is_ready_when_it_lives_and_when_it_stops(

@@ -6,7 +6,6 @@ import json
 import os
 import re
 import ssl
-import subprocess
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,6 +19,7 @@ from gateway.http_address import is_loopback, join_http_address, split_http_addr
 from gateway.settings import OPTIONS, OTHER_VARIABLES, Setting, SettingsInvalid, all_settings, load_settings
 from gateway.settings_checks import tls_context
 from gateway.settings_sections import Settings
+from tests.gateway.certificates import make_certificate
 
 ROOT = Path(__file__).parents[2]
 FILE = ROOT / "config" / "gateway.toml"
@@ -59,14 +59,14 @@ def another(setting: Setting) -> tuple[str, object]:
     default = setting.default
     if isinstance(default, bool):
         return str(not default).lower(), not default
-    if setting.key == "service.http":
+    if setting.name == "service.http":
         return "[::1]:9000", "[::1]:9000"
     if setting.expected.startswith("one of"):
         word = setting.expected.rpartition(" ")[2]
         return word, word
     if isinstance(default, str):
         return "other", "other"
-    if setting.key == "delivery.campaign_share":
+    if setting.name == "delivery.campaign_share":
         return "0.5", 0.5
     value = type(default)(default + 1)
     return str(value), value
@@ -78,24 +78,24 @@ def another(setting: Setting) -> tuple[str, object]:
 def test_without_a_file_everything_is_at_its_default() -> None:
     settings = load_settings(None, {}, {})
     assert settings == Settings()
-    assert {setting.key: value_of(settings, setting.key) for setting in ALL} == {s.key: s.default for s in ALL}
+    assert {setting.name: value_of(settings, setting.name) for setting in ALL} == {s.name: s.default for s in ALL}
 
 
 NOT_ALONE = {"service.tls_certificate", "service.tls_key", "database.url"}
 """Settings for which no other value is right by itself."""
 
 
-@pytest.mark.parametrize("setting", ALL, ids=lambda setting: setting.key)
+@pytest.mark.parametrize("setting", ALL, ids=lambda setting: setting.name)
 def test_every_setting_can_be_set_in_the_environment(setting: Setting) -> None:
     text, value = another(setting)
-    if setting.key in NOT_ALONE:
+    if setting.name in NOT_ALONE:
         assert problems_of(environment={setting.variable: text})
         return
     settings = load_settings(None, {setting.variable: text}, {})
-    assert value_of(settings, setting.key) == value
-    assert type(value_of(settings, setting.key)) is type(setting.default)
-    others = [other.key for other in ALL if value_of(settings, other.key) != other.default]
-    assert others == [setting.key]
+    assert value_of(settings, setting.name) == value
+    assert type(value_of(settings, setting.name)) is type(setting.default)
+    others = [other.name for other in ALL if value_of(settings, other.name) != other.default]
+    assert others == [setting.name]
 
 
 def test_no_two_settings_share_a_variable_and_none_has_another_meaning() -> None:
@@ -118,8 +118,22 @@ def test_what_is_covered_need_not_be_right() -> None:
 
 
 def test_variables_of_other_programs_do_not_disturb() -> None:
-    environment = {"STSGATE_API_KEY": "k", "STSGATE_BOOTSTRAP_API_KEY": "b", "STSGATE": "x", "PATH": "/bin"}
+    environment = {"STSGATE_API_KEY": "k", "STSGATE_BOOTSTRAP_API_KEY": "b" * 24, "STSGATE": "x", "PATH": "/bin"}
+    environment |= {"STSGATE_PEERS_PYTHON": "/usr/bin/python3", "STSGATE_WEBHOOK_SECRET": "w"}
     assert load_settings(None, environment, {}) == Settings()
+
+
+@pytest.mark.parametrize(
+    ("variable", "meant"),
+    [
+        ("STSGATE_DELIVERY_IN_FLIGHT", "STSGATE_DELIVERY_IN_FLIGHT_MAX"),
+        ("STSGATE_DELIVRY_IN_FLIGHT_MAX", "STSGATE_DELIVERY_IN_FLIGHT_MAX"),
+        ("STSGATE_SERVICE_DATADIR", "STSGATE_SERVICE_DATA_DIR"),
+        ("STSGATE_BOOTSTRAP_APIKEY", "STSGATE_BOOTSTRAP_API_KEY"),
+    ],
+)
+def test_a_misspelt_variable_is_refused_with_the_one_that_was_meant(variable: str, meant: str) -> None:
+    assert problems_of(environment={variable: "1"}) == {variable: f"no such setting; did you mean {meant}?"}
 
 
 # The file that comes with the project.
@@ -145,15 +159,15 @@ def commented_file() -> dict[str, tuple[str, object]]:
 
 def test_the_commented_file_shows_every_setting_at_its_default_and_nothing_else() -> None:
     shown = {key: (comment, value, type(value)) for key, (comment, value) in commented_file().items()}
-    assert shown == {s.key: (s.description, s.default, type(s.default)) for s in ALL}
-    assert list(shown) == [setting.key for setting in ALL]
+    assert shown == {s.name: (s.description, s.default, type(s.default)) for s in ALL}
+    assert list(shown) == [setting.name for setting in ALL]
     assert load_settings(FILE, {}, {}) == Settings()
 
 
 def documented(setting: Setting) -> str:
     """Its row in the documentation."""
     default = json.dumps(setting.default) if setting.default != "" else "empty"
-    return f"| `{setting.key}` | {default} | {setting.expected} | {setting.description} |"
+    return f"| `{setting.name}` | {default} | {setting.expected} | {setting.description} |"
 
 
 def test_the_documentation_lists_every_setting_with_its_default_and_limits() -> None:
@@ -207,26 +221,31 @@ def test_all_problems_of_all_layers_are_said_at_once() -> None:
     }
 
 
-@pytest.mark.parametrize("setting", ALL, ids=lambda setting: setting.key)
+def test_what_is_wrong_by_itself_is_not_compared_with_others() -> None:
+    found = problems_of('[delivery]\nfirst_wait_seconds = 100000\nlongest_wait_seconds = "long"\n')
+    assert found == {"delivery.longest_wait_seconds": "expected a number above 0, at most 2592000"}
+
+
+@pytest.mark.parametrize("setting", ALL, ids=lambda setting: setting.name)
 def test_every_setting_refuses_a_value_of_another_kind(setting: Setting) -> None:
-    section, _, name = setting.key.partition(".")
+    section, _, name = setting.name.partition(".")
     for wrong in ("[1]", "{}", '"5"' if not isinstance(setting.default, str) else "5", "1979-05-27"):
-        assert list(problems_of(f"[{section}]\n{name} = {wrong}\n")) == [setting.key]
+        assert list(problems_of(f"[{section}]\n{name} = {wrong}\n")) == [setting.name]
 
 
 NUMBERS = [setting for setting in ALL if type(setting.default) in (int, float)]
 
 
-@pytest.mark.parametrize("setting", NUMBERS, ids=lambda setting: setting.key)
+@pytest.mark.parametrize("setting", NUMBERS, ids=lambda setting: setting.name)
 def test_every_number_has_limits_at_both_ends(setting: Setting) -> None:
     for wrong in ("-1", "1e30", "nan", "inf", "99999999999999999999"):
         found = problems_of(environment={setting.variable: wrong})
         assert found[setting.variable] == f"expected {setting.expected}"
     limits = re.findall(r"\d+(?:\.\d+)?", setting.expected)
     assert len(limits) == 2
-    section, _, name = setting.key.partition(".")
+    section, _, name = setting.name.partition(".")
     most = float(limits[1])
-    assert setting.key in problems_of(
+    assert setting.name in problems_of(
         f"[{section}]\n{name} = {most + 1 if '.' in str(setting.default) else int(most) + 1}"
     )
 
@@ -313,17 +332,6 @@ def test_a_key_file_that_others_can_open_or_that_holds_no_key_is_refused() -> No
     assert problems_of('[service]\nkey_file = "."\n')["service.key_file"]
 
 
-def make_certificate(name: str) -> None:
-    subprocess.run(
-        [
-            *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"),
-            *("-days", "2", "-subj", "/CN=localhost", "-keyout", f"{name}.key", "-out", f"{name}.pem"),
-        ],
-        check=True,
-        capture_output=True,
-    )
-
-
 def test_certificate_and_key_must_be_there_and_belong_together() -> None:
     make_certificate("one")
     make_certificate("two")
@@ -363,5 +371,5 @@ def test_only_addresses_that_nobody_else_reaches_are_loopback() -> None:
 
 
 def test_options_name_settings() -> None:
-    assert set(OPTIONS) <= {setting.key for setting in ALL}
+    assert set(OPTIONS) <= {setting.name for setting in ALL}
     assert os.environ.get("STSGATE_SERVICE_HTTP") is None

@@ -317,6 +317,7 @@ def test_a_change_that_was_never_finished_is_given_up_for_another(connection: sq
     sealed = unlocked(connection, source_of(OLD)).seal(SECRET, "meter:1")
     data_keys.reseal(connection, OLD, THIRD, NOW)
     data_keys.reseal(connection, OLD, NEW, NOW)
+    assert set(connection.execute("SELECT sealed_by FROM data_key")) == {(OLD.id,), (NEW.id,)}
     with pytest.raises(VaultError, match="is not this database's"):
         unlocked(connection, source_of(THIRD))
     assert unlocked(connection, source_of(NEW)).open(sealed, "meter:1") == SECRET

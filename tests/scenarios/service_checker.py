@@ -187,6 +187,7 @@ class Checker:
 
     def restored(self, copy: Copy) -> None:
         """The database is an old one again."""
+        self.links.restored()
         lost = self.standings.keys() - copy.standings.keys()
         self.lost |= lost
         self.counts["orders lost by a restore"] += len(lost)

@@ -45,7 +45,8 @@ class LinkWatch:
 
     def asked(self, record: LinkRecord) -> None:
         """Somebody asks for these; until he is answered, and a little longer, the old ones may count as well."""
-        self._limits.setdefault(record.id, []).append(_Limit(record))
+        without = LinkRecord(id=record.id, is_configured=False)
+        self._limits.setdefault(record.id, [_Limit(without)]).append(_Limit(record))
 
     def answered(self, record: LinkRecord, now: float) -> None:
         for limit in self._limits[record.id]:

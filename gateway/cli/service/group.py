@@ -17,7 +17,7 @@ from cosem_objects.errors import SettingError
 from gateway.cli.service.options import add_service_options, service_from
 from gateway.client import DEFAULT_TIMEOUT_SECONDS, ServiceAddress, ServiceClient
 from gateway.client_answers import ServiceRefused, ServiceUnreachable
-from gateway.shown import printable, without_secrets
+from gateway.shown import printable
 
 Work = Callable[[argparse.Namespace, ServiceClient], Awaitable[int]]
 """What a command does with the service; gives the exit code."""
@@ -131,5 +131,4 @@ def run_at(address: ServiceAddress, args: argparse.Namespace, work: Work) -> int
 def complain(args: argparse.Namespace, error: Exception | str) -> None:
     """One line on standard error; that nobody can hear it must not change the exit code."""
     with suppress(OSError, ValueError):
-        line = printable(without_secrets(f"{error}"))
-        print(f"stsgate {args.command}: {line}", file=sys.stderr, flush=True)
+        print(f"stsgate {args.command}: {printable(str(error))}", file=sys.stderr, flush=True)

@@ -8,15 +8,17 @@ import re
 import ssl
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NoReturn
 from urllib.parse import urlsplit
 
 from cosem_objects.errors import SettingError
 from gateway.client import DEFAULT_TIMEOUT_SECONDS, ServiceAddress
+from gateway.first_start import KEY_FILE
 from gateway.http_address import is_loopback
 from gateway.shown import without_secrets
 
 DEFAULT_SERVER = "http://127.0.0.1:8321"
-BOOTSTRAP_KEY_FILE = "bootstrap-api-key"
+BOOTSTRAP_KEY_FILE = KEY_FILE
 """In the data directory, where ``stsgate serve`` leaves the first key."""
 
 _KEY = re.compile(r"[!-~]{8,500}", re.ASCII)
@@ -33,6 +35,7 @@ def add_service_options(
         metavar="PATH",
         help="the API key, in a file; else the one in --data-dir, STSGATE_API_KEY or STSGATE_API_KEY_FILE",
     )
+    group.add_argument("--api-key", type=_never_here, help=argparse.SUPPRESS)
     group.add_argument(
         "--data-dir", metavar="DIR", help=f"the service's data directory, for its first key, {BOOTSTRAP_KEY_FILE}"
     )
@@ -42,6 +45,11 @@ def add_service_options(
     )
     group.add_argument("--timeout", metavar="SECONDS", help=timeout_help)
     group.add_argument("--json", action="store_true", help="what the API answers; one object in each line of a list")
+
+
+def _never_here(_key: str) -> NoReturn:
+    """An option that is refused says more than one that is not known, and repeats nothing."""
+    raise argparse.ArgumentTypeError("never on the command line, where others can read it; see --api-key-file")
 
 
 def service_from(

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
+import stat
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing, contextmanager
-from io import BufferedReader
-from pathlib import Path
 
 from cosem_objects.errors import SettingError
 from gateway.api.batch_rows import CSV_COLUMNS, CSV_TYPE, NDJSON_TYPE
@@ -44,24 +44,30 @@ def _check(args: argparse.Namespace) -> None:
 
 
 @contextmanager
-def _opened(path: str) -> Iterator[BufferedReader]:
-    """Raises ``SettingError``."""
-    if path == STANDARD_INPUT and sys.stdin is None:
-        raise SettingError("file: standard input is closed")
+def _opened(path: str) -> Iterator[int]:
+    """A file descriptor. Raises ``SettingError``."""
+    if path == STANDARD_INPUT:
+        if sys.stdin is None:
+            raise SettingError("file: standard input is closed")
+        yield sys.stdin.fileno()
+        return
     try:
-        # Not sys.stdin.buffer, which would be asked for whole pieces: rows go on as they come.
-        file = open(sys.stdin.fileno(), "rb", closefd=False) if path == STANDARD_INPUT else Path(path).open("rb")  # noqa: SIM115
+        descriptor = os.open(path, os.O_RDONLY)
     except OSError as error:
         raise SettingError(f"file: {path} cannot be read ({error.strerror})") from None
-    with file:
-        yield file
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 class _Rows:
     """The octets of a file, and how many rows were in them so far."""
 
-    def __init__(self, file: BufferedReader) -> None:
-        self._file = file
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        kind = os.fstat(descriptor).st_mode
+        self._is_slow = stat.S_ISFIFO(kind) or stat.S_ISSOCK(kind) or os.isatty(descriptor)
         self._first = b""
         self._has_text = False
         self.count = 0
@@ -93,13 +99,26 @@ class _Rows:
             self._has_text = bool(line.strip())
 
     async def _piece(self) -> bytes:
-        return await asyncio.to_thread(self._file.read1, _PIECE)
+        if self._is_slow:
+            await _readable(self._descriptor)
+        return os.read(self._descriptor, _PIECE)
+
+
+async def _readable(descriptor: int) -> None:
+    """Wait for it in a way that can be cancelled, as a thread that reads could not."""
+    loop = asyncio.get_running_loop()
+    ready = asyncio.Event()
+    loop.add_reader(descriptor, ready.set)
+    try:
+        await ready.wait()
+    finally:
+        loop.remove_reader(descriptor)
 
 
 async def _import(args: argparse.Namespace, client: ServiceClient) -> int:
     told: Counter[str] = Counter()
-    with _opened(args.file) as file, RowReport(args.report) as report:
-        rows = _Rows(file)
+    with _opened(args.file) as descriptor, RowReport(args.report) as report:
+        rows = _Rows(descriptor)
         head = 1 if await rows.is_csv() else 0
         media_type = CSV_TYPE if head else NDJSON_TYPE
         answers = client.report("orders:batch", content=rows.pieces(), media_type=media_type)

@@ -103,7 +103,7 @@ def order_from(args: argparse.Namespace) -> Json:
 async def _push(args: argparse.Namespace, client: ServiceClient, *, order: Json, seconds: float) -> int:
     story = sys.stderr if args.json else sys.stdout
     order_id = order["id"]
-    say(f"order {order_id}", story)
+    say(f"order {cell(order_id)}", story)
     is_taken = False
     try:
         async with asyncio.timeout(seconds):
@@ -127,7 +127,7 @@ async def _push(args: argparse.Namespace, client: ServiceClient, *, order: Json,
     if args.json:
         say(as_line(taken), sys.stdout)
     else:
-        told = f"it is taken: {cell(taken.get('state'))}; stsgate orders show {order_id} tells its story"
+        told = f"it is taken: {cell(taken.get('state'))}; stsgate orders show {cell(order_id)} tells its story"
         say(ending(taken) if args.watch else told, sys.stdout)
     return exit_code(taken) if args.watch else 0
 

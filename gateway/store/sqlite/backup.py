@@ -22,6 +22,7 @@ from gateway.store.sqlite.lock import DirectoryLock
 from gateway.store.sqlite.restored import mark_restored
 from gateway.store.sqlite.store import FILE_NAME
 from gateway.store.store import StoreBroken, StoreError, StoreFull
+from gateway.vault import VaultError
 
 _BUSY_ROUNDS_MAX = 300
 _BUSY_ROUND_SECONDS = 0.1
@@ -64,9 +65,7 @@ def put_back(data_dir: Path, copy: Path, source: KeySource, at: datetime) -> Res
     with held(data_dir), _file_errors(database), _partial(database) as partial:
         shutil.copyfile(copy, partial)
         _finish(partial, at)
-        with open_existing(partial) as connection:
-            if has_keys(connection):
-                open_keys(connection, needed(source), source.place)
+        _check_key(partial, source)
         kept = _keep(database, at) if database.exists() else None
         partial.replace(database)
         fsync_directory(data_dir)
@@ -88,6 +87,15 @@ def held(data_dir: Path) -> Iterator[None]:
         yield
     finally:
         lock.free()
+
+
+def _check_key(copy: Path, source: KeySource) -> None:
+    with open_existing(copy) as connection:
+        try:
+            if has_keys(connection):
+                open_keys(connection, needed(source), source.place)
+        except VaultError as error:
+            raise VaultError(f"{error}; put the key from the time of the copy in its place first") from None
 
 
 def _copy(original: sqlite3.Connection, partial: Path, source: Path) -> None:
@@ -132,7 +140,7 @@ def _finish(partial: Path, at: datetime) -> None:
 def _keep(database: Path, at: datetime) -> Path:
     """Give the old database a second name, and take away its log: SQLite would play it into whatever has this name.
 
-    Its log is moved into it first. One that cannot be, because the file is damaged, is kept beside it.
+    Its log is moved into it first. If the file is too damaged for that, what is left of the log is kept beside it.
     """
     kept = database.with_name(f"{database.name}.before-restore-{at:%Y%m%dT%H%M%S.%fZ}")
     with suppress(StoreError), open_existing(database) as connection:

@@ -17,7 +17,7 @@ from gateway.store.sqlite.sealed import open_secrets, seal_secrets
 from gateway.store.sqlite.times import micros, moment, moment_or_none
 from gateway.store.store import InUse, Meters
 
-_COLUMNS = "id, link, settings, version, created_at, changed_at, last_seen_at"
+_SELECT = "SELECT id, link, settings, version, created_at, changed_at, last_seen_at, secrets FROM meter"
 _PUT = """
     INSERT INTO meter (id, link, settings, secrets, created_at, changed_at) VALUES (?1, ?2, ?3, ?4, ?5, ?5)
     ON CONFLICT (id) DO UPDATE SET link = ?2, settings = ?3, secrets = ?4, changed_at = ?5, version = version + 1,
@@ -25,7 +25,7 @@ _PUT = """
     RETURNING number
 """
 _REACHABLE = """
-    UPDATE orders SET due_at = max(?1, ifnull(not_before, ?1))
+    UPDATE orders INDEXED BY orders_open SET due_at = max(?1, ifnull(not_before, ?1))
     WHERE meter = ?2 AND closed_at IS NULL AND due_at > max(?1, ifnull(not_before, ?1))
         AND (state = 'waiting' OR state = 'in_doubt')
 """
@@ -40,14 +40,8 @@ class SqliteMeters(Meters):
 
         def write(connection: WriteConnection) -> bool:
             is_new = _put(connection, vault, meter, at)
-            audit_in(
-                connection,
-                at,
-                who,
-                "meter.put",
-                meter.id,
-                {"link": meter.link, "secrets": sorted(meter.secrets)},
-            )
+            shown = {"link": meter.link, "secrets": sorted(meter.secrets)}
+            audit_in(connection, at, who, "meter.put", meter.id, shown)
             return is_new
 
         return await self._database.write(write)
@@ -56,20 +50,18 @@ class SqliteMeters(Meters):
         vault = self._database.vault
 
         def read(connection: sqlite3.Connection) -> MeterRecord | None:
-            row = connection.execute(
-                f"SELECT {_COLUMNS}, secrets FROM meter WHERE id = ? AND removed_at IS NULL", (meter_id,)  # noqa: S608 - constants of ours
-            ).fetchone()
+            row = connection.execute(f"{_SELECT} WHERE id = ? AND removed_at IS NULL", (meter_id,)).fetchone()
             return None if row is None else _record(row[:-1], open_secrets(vault, row[-1], meter_id))
 
         return await self._database.read(read)
 
     async def list(self, *, after: str = "", limit: int = 100, link: str | None = None) -> Sequence[MeterRecord]:
         on_link = "" if link is None else "AND link = ?"
-        query = f"SELECT {_COLUMNS} FROM meter WHERE removed_at IS NULL AND id > ? {on_link} ORDER BY id LIMIT ?"  # noqa: S608 - constants of ours
+        query = f"{_SELECT} WHERE removed_at IS NULL AND id > ? {on_link} ORDER BY id LIMIT ?"
         values = (after, limit) if link is None else (after, link, limit)
 
         def read(connection: sqlite3.Connection) -> Sequence[MeterRecord]:
-            return [_record(row, {}) for row in connection.execute(query, values)]
+            return [_record(row[:-1], {}) for row in connection.execute(query, values)]
 
         return await self._database.read(read)
 
@@ -124,7 +116,7 @@ def _remove(connection: WriteConnection, meter_id: str, now: int, no_secrets: by
         return False
     number, link = known
     (open_orders,) = connection.execute(
-        "SELECT count(*) FROM orders WHERE meter = ? AND closed_at IS NULL", (number,)
+        "SELECT count(*) FROM orders INDEXED BY orders_open WHERE meter = ? AND closed_at IS NULL", (number,)
     ).fetchone()
     if open_orders:
         raise InUse(f"meter {meter_id} has {open_orders} open order{'s' if open_orders > 1 else ''}")

@@ -38,7 +38,7 @@ CHECKS = [
     ignored_auth,
 ]
 EXAMPLES = settings(
-    max_examples=15,  # of each operation and mode
+    max_examples=8,  # of each operation and mode
     deadline=None,
     database=None,
     phases=[Phase.generate],

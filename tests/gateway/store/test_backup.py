@@ -166,6 +166,20 @@ async def test_a_raw_copy_from_the_same_run_is_recognised_once_the_service_has_w
     await assert_taken_for_a_copy(tmp_path, clock)
 
 
+async def test_a_second_raw_copy_is_recognised_after_a_first_older_one(tmp_path: Path) -> None:
+    clock = await filled(tmp_path)
+    shutil.copyfile(tmp_path / FILE_NAME, tmp_path / "first")
+    for name in ("second", "unused"):
+        async with opened(tmp_path, clock):
+            pass
+        shutil.copyfile(tmp_path / FILE_NAME, tmp_path / name)
+    (tmp_path / "first").replace(tmp_path / FILE_NAME)
+    async with opened(tmp_path, clock) as store:
+        await store.lanes.recover()
+    (tmp_path / "second").replace(tmp_path / FILE_NAME)
+    await assert_taken_for_a_copy(tmp_path, clock)
+
+
 async def test_a_crash_between_database_and_generation_file_is_no_restore(tmp_path: Path) -> None:
     clock = await filled(tmp_path)
     before = read_generation(tmp_path)
@@ -232,11 +246,11 @@ async def test_the_log_of_the_old_database_is_not_played_into_the_copy(tmp_path:
 async def test_a_damaged_database_gives_way_to_a_copy(tmp_path: Path) -> None:
     clock = await filled(tmp_path)
     back_up(tmp_path, tmp_path / "copy", BEGIN)
-    (tmp_path / FILE_NAME).write_bytes(b"\0" * 8192)
+    (tmp_path / FILE_NAME).write_bytes(b"no database" * 1000)
     (tmp_path / f"{FILE_NAME}-wal").write_bytes(b"rest of a log")
     done = put_back(tmp_path, tmp_path / "copy", SOURCE, clock())
     assert done.kept is not None
-    assert done.kept.read_bytes() == b"\0" * 8192
+    assert done.kept.read_bytes() == b"no database" * 1000
     assert f"{FILE_NAME}-wal" not in names_in(tmp_path)
     await assert_taken_for_a_copy(tmp_path, clock)
 
@@ -276,6 +290,16 @@ async def test_a_damaged_copy_is_refused(tmp_path: Path) -> None:
     (tmp_path / "copy").write_bytes(octets)
     with pytest.raises(StoreError, match="damaged"):
         put_back(tmp_path, tmp_path / "copy", SOURCE, BEGIN)
+    back_up(tmp_path, tmp_path / "second", BEGIN)
+    with closing(sqlite3.connect(tmp_path / "second")) as connection, connection:
+        # An index that is not its table's: nothing but an integrity check sees it.
+        connection.execute("PRAGMA writable_schema = ON")
+        connection.execute(
+            "UPDATE sqlite_schema SET rootpage = (SELECT rootpage FROM sqlite_schema WHERE name = 'counter_near_end') "
+            "WHERE name = 'orders_closed'"
+        )
+    with pytest.raises(StoreError, match="damaged"):
+        put_back(tmp_path, tmp_path / "second", SOURCE, BEGIN)
     (tmp_path / "copy").write_bytes(b"")
     with pytest.raises(StoreError):
         put_back(tmp_path, tmp_path / "copy", SOURCE, BEGIN)

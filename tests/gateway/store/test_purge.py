@@ -25,6 +25,7 @@ async def test_only_orders_that_ended_before_the_time_are_removed(tmp_path: Path
         for number, state in enumerate(OrderState, 1):
             await order_in(store, clock, state, number, f"old-{number}")
         border = clock.move(days=1)
+        clock.move(days=1)
         await order_in(store, clock, OrderState.ACCEPTED, 100, "young")
         before = (await store.figures()).orders
         assert await store.purge(closed_before=border, limit=100) == len(FINAL_STATES)

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from gateway.key_source import KeySource, make_key_file, read_key_file
 from gateway.store.sqlite.rotation import rotate
+from gateway.store.sqlite.store import FILE_NAME
 from gateway.store.store import StoreError
 from gateway.vault import KeyEncryptionKey, VaultError
 from tests.gateway.store.commands import stsgate
@@ -62,6 +65,8 @@ async def test_old_records_stay_readable_new_ones_have_a_new_data_key_and_the_ol
     done = rotate(tmp_path, source, tmp_path / "new", BEGIN)
     assert done.kept is not None
     assert read_key_file(done.kept) == old != read_key_file(source.file) == read_key_file(tmp_path / "new")
+    with closing(sqlite3.connect(tmp_path / FILE_NAME)) as connection:
+        assert connection.execute("SELECT count(DISTINCT sealed_by) FROM data_key").fetchone() == (1,)
     async with opened(tmp_path, Clock(), source) as store:
         await put_meter(store, "new")
     assert await opens(tmp_path, source)

@@ -1,0 +1,249 @@
+"""Server-sent events: nobody misses one, nobody gets one twice, and slow readers harm nobody."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from gateway.api import event_hub
+from gateway.api.app import ApiLimits
+from gateway.event_stream import EventStreamReceiver
+from gateway.store.store import StoreError
+from tests.gateway.api.service import Service, service
+
+LIMIT_SECONDS = 20
+
+
+class Reader:
+    """Reads one stream."""
+
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        self.response = response
+        self.receiver = EventStreamReceiver()
+        self.octets = b""
+        self._events: list[dict[str, Any]] = []
+
+    async def take(self, count: int) -> list[dict[str, Any]]:
+        async with asyncio.timeout(LIMIT_SECONDS):
+            while len(self._events) < count:
+                await self._read()
+        taken, self._events = self._events[:count], self._events[count:]
+        return taken
+
+    async def until(self, part: bytes) -> None:
+        async with asyncio.timeout(LIMIT_SECONDS):
+            while part not in self.octets:
+                await self._read()
+
+    async def to_the_end(self) -> list[dict[str, Any]]:
+        async with asyncio.timeout(LIMIT_SECONDS):
+            while not self.response.content.at_eof():
+                await self._read()
+        return self._events
+
+    async def _read(self) -> None:
+        octets = await self.response.content.readany()
+        assert octets or self.response.content.at_eof()
+        self.octets += octets
+        for event in self.receiver.receive(octets):
+            data = json.loads(event.data)
+            assert (event.id, event.name) == (str(data["number"]), data["name"])
+            self._events.append(data)
+
+
+@asynccontextmanager
+async def reading(api: Service, query: str = "", **headers: str) -> AsyncIterator[Reader]:
+    sent = {**api.headers("read"), **headers}
+    async with api.session.get(f"{api.url}/v1/events{query}", headers=sent) as response:
+        assert (response.status, response.content_type) == (200, "text/event-stream")
+        reader = Reader(response)
+        await reader.until(b"retry:")
+        yield reader
+
+
+def orders_of(events: Sequence[dict[str, Any]]) -> list[str]:
+    return [event["order"] for event in events]
+
+
+async def test_events_come_from_the_beginning_and_as_they_happen(api: Service) -> None:
+    await api.order("A-1")
+    async with reading(api, "?after=0") as reader:
+        assert orders_of(await reader.take(1)) == ["A-1"]
+        await api.order("A-2")
+        await api.ask("POST", "/v1/orders/A-1/cancel")
+        events = await reader.take(2)
+    assert [(event["name"], event["order"]) for event in events] == [
+        ("order.created", "A-2"),
+        ("order.cancelled", "A-1"),
+    ]
+    shown = (await api.ask("GET", "/v1/orders/A-1")).json["timeline"]
+    assert events[1] == shown[-1]
+
+
+async def test_without_a_number_only_what_happens_from_now_on_is_told(api: Service) -> None:
+    await api.order("A-1")
+    async with reading(api) as reader:
+        await api.order("A-2")
+        assert orders_of(await reader.take(1)) == ["A-2"]
+
+
+async def test_one_order_is_told_alone(api: Service) -> None:
+    await api.order("A-1")
+    await api.order("A-2")
+    async with reading(api, "?after=0&order=A-2") as reader:
+        assert orders_of(await reader.take(1)) == ["A-2"]
+        await api.order("A-3")
+        await api.ask("POST", "/v1/orders/A-2/cancel")
+        [event] = await reader.take(1)
+    assert (event["order"], event["name"]) == ("A-2", "order.cancelled")
+
+
+@pytest.mark.parametrize("kept", [3, 5000])
+async def test_a_reader_that_comes_back_again_and_again_gets_every_event_once(
+    api: Service, monkeypatch: pytest.MonkeyPatch, kept: int
+) -> None:
+    monkeypatch.setattr(event_hub, "KEPT", kept)
+    monkeypatch.setattr(event_hub, "PAGE", 4)
+    ids = [f"A-{number}" for number in range(60)]
+
+    async def add() -> None:
+        for order_id in ids:
+            await api.order(order_id)
+
+    adding = asyncio.create_task(add())
+    seen: list[int] = []
+    told: list[str] = []
+    while len(told) < len(ids):
+        headers = {"Last-Event-ID": str(seen[-1])} if seen else {}
+        async with reading(api, "?after=0", **headers) as reader:
+            events = await reader.take(min(7, len(ids) - len(told)))
+        seen += [event["number"] for event in events]
+        told += orders_of(events)
+    await adding
+    assert told == ids
+    assert seen == sorted(set(seen))
+
+
+async def test_many_readers_share_one_poll_of_the_store(api: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    polls: list[int] = []
+    after = api.store.events.after
+
+    async def counted(number: int, *, limit: int = 500, order: str | None = None) -> Any:
+        polls.append(number)
+        return await after(number, limit=limit, order=order)
+
+    async with (
+        reading(api) as one,
+        reading(api) as two,
+        reading(api) as three,
+        reading(api) as four,
+        reading(api) as five,
+    ):
+        monkeypatch.setattr(api.store.events, "after", counted)
+        readers = (one, two, three, four, five)
+        for number in range(4):
+            await api.order(f"A-{number}")
+            for reader in readers:
+                assert orders_of(await reader.take(1)) == [f"A-{number}"]
+    assert len(polls) <= 4 * 2 + 1  # one that finds it, one that finds no more
+
+
+@pytest.mark.parametrize("header", ["-1", "x", "1.5", "99999999999999999999", "١"])
+async def test_a_last_event_id_that_is_no_number_is_refused(api: Service, header: str) -> None:
+    answered = await api.ask("GET", "/v1/events", headers={"Last-Event-ID": header})
+    assert (answered.status, answered.problem["type"]) == (400, "invalid-parameter")
+
+
+async def test_a_number_that_nothing_has_yet_is_refused_as_it_would_hide_events(api: Service) -> None:
+    await api.order("A-1")
+    answered = await api.ask("GET", "/v1/events?after=1000")
+    assert (answered.status, answered.problem["detail"]) == (400, "after: the last event is 1")
+
+
+async def test_a_quiet_stream_says_that_it_is_there(tmp_path: Path) -> None:
+    async with service(tmp_path, limits=ApiLimits(event_ping_seconds=0.02)) as api, reading(api) as reader:
+        await reader.until(b": still here\n\n: still here\n\n")
+
+
+async def test_a_stream_ends_when_its_key_is_revoked(tmp_path: Path) -> None:
+    async with service(tmp_path, limits=ApiLimits(event_ping_seconds=0.05)) as api, reading(api, "?after=0") as reader:
+        await api.order("A-1")
+        await reader.take(1)
+        await api.ask("DELETE", "/v1/api-keys/key-read")
+        assert await reader.to_the_end() == []
+
+
+async def test_so_many_streams_and_no_more(tmp_path: Path) -> None:
+    async with service(tmp_path, limits=ApiLimits(event_streams_max=1)) as api, reading(api):
+        answered = await api.ask("GET", "/v1/events")
+        assert (answered.status, answered.problem["type"]) == (429, "too-many-requests")
+        assert "Retry-After" in answered.headers
+
+
+async def test_a_reader_that_does_not_read_is_dropped_and_others_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(event_hub, "PAGE", 5000)
+    async with service(tmp_path, limits=ApiLimits(request_timeout_seconds=1.0)) as api:
+        body = b"".join(
+            json.dumps({"id": f"A-{n}", "meter": "M-1", "tokens": [f"{n:04d}" + "0" * 16]}).encode() + b"\n"
+            for n in range(4000)
+        )
+        await api.ask("POST", "/v1/orders:batch", data=body, headers={"Content-Type": "application/x-ndjson"})
+        lazy = socket.socket()
+        lazy.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        lazy.setblocking(False)
+        loop = asyncio.get_running_loop()
+        await loop.sock_connect(lazy, ("127.0.0.1", api.port))
+        key = api.headers("read")["Authorization"]
+        request = f"GET /v1/events?after=0 HTTP/1.1\r\nHost: h\r\nAuthorization: {key}\r\n\r\n"
+        await loop.sock_sendall(lazy, request.encode())
+        async with reading(api, "?after=0") as reader:
+            assert len(await reader.take(4000)) == 4000
+        received = b""
+        with pytest.raises(ConnectionResetError):
+            async with asyncio.timeout(LIMIT_SECONDS):
+                while octets := await _slowly(loop, lazy, received):
+                    received += octets
+        lazy.close()
+        assert b"A-3999" not in received
+
+
+async def _slowly(loop: asyncio.AbstractEventLoop, lazy: socket.socket, received: bytes) -> bytes:
+    """Reads nothing for longer than the service waits for it."""
+    if not received:
+        await asyncio.sleep(2.5)
+    return await loop.sock_recv(lazy, 4096)
+
+
+async def test_events_go_on_after_the_store_failed(api: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    after = api.store.events.after
+    failures = 1
+
+    async def fails_once(number: int, *, limit: int = 500, order: str | None = None) -> Any:
+        nonlocal failures
+        if failures:
+            failures -= 1
+            raise StoreError("not now")
+        return await after(number, limit=limit, order=order)
+
+    monkeypatch.setattr(event_hub, "_RETRY_SECONDS", 0.0)
+    async with reading(api) as reader:
+        monkeypatch.setattr(api.store.events, "after", fails_once)
+        await api.order("A-1")
+        assert orders_of(await reader.take(1)) == ["A-1"]
+    assert failures == 0
+
+
+async def test_streams_end_when_the_service_stops(tmp_path: Path) -> None:
+    async with service(tmp_path) as api, reading(api) as reader:
+        await api.app.shutdown()
+        assert await reader.to_the_end() == []
