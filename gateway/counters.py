@@ -40,7 +40,7 @@ class CounterBook:
         block = await self._store.reserve(*key, at_least=meter.invocation_counter or 0, size=self._block_size)
         if block is None:
             asked = await read_counters(meter, connect)
-            block = await self._store.reserve(*key, at_least=asked.next_own, size=self._block_size)
+            block = await self._store.reserve(*key, at_least=max(1, asked.next_own), size=self._block_size)
             assert block is not None  # at_least was given
         last = await self._store.last_received(*key)
         counters = InvocationCounters(block.start, last, reserved=block.stop - 1)

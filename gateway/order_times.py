@@ -16,6 +16,9 @@ from gateway.store.store import Orders
 
 SAMPLE_MAX = 50
 """Orders that are read each time; guess: a few milliseconds of work."""
+_ROUNDS = 3
+"""An order is heard of before its end is written: it is looked for so often."""
+_ENDS = (*FINAL_STATES, OrderState.HELD)
 _S = OrderState
 STATE_AFTER = {
     "order.created": _S.QUEUED,
@@ -47,6 +50,8 @@ class OrderTimes:
         self._sample_max = sample_max
         self._sample: list[str] = []
         self._heard = 0
+        self._unwritten: list[tuple[str, int]] = []
+        """Whose end was not in the store yet, and how often they are looked at again."""
 
     def ended(self, order_id: str) -> None:
         """Each has the same chance to be in the sample, however many come."""
@@ -58,14 +63,17 @@ class OrderTimes:
 
     async def read(self) -> None:
         """Into the metrics; then a new sample begins. Raises ``StoreError``."""
-        sample, self._sample, self._heard = self._sample, [], 0
-        for order_id in sample:
+        sample = [*self._unwritten, *((order_id, _ROUNDS) for order_id in self._sample)]
+        self._sample, self._unwritten, self._heard = [], [], 0
+        for order_id, rounds in sample:
             story = await self._orders.timeline(order_id)
-            for state, seconds in seconds_in_states(story):
-                self._metrics.order_left(state, seconds)
-            if story and (last := STATE_AFTER.get(story[-1].name)) in (*FINAL_STATES, OrderState.HELD):
-                assert last is not None
-                self._metrics.order_ended(last, (story[-1].at - story[0].at).total_seconds())
+            state = STATE_AFTER.get(story[-1].name) if story else None
+            if state in _ENDS:
+                for before, seconds in seconds_in_states(story):
+                    self._metrics.order_left(before, seconds)
+                self._metrics.order_ended(state, (story[-1].at - story[0].at).total_seconds())
+            elif rounds > 1:
+                self._unwritten.append((order_id, rounds - 1))
 
 
 def seconds_in_states(story: Sequence[EventRecord]) -> Iterator[tuple[OrderState, float]]:

@@ -86,6 +86,7 @@ def table(report: Report, rig: dict[str, Any]) -> str:
     for name in ("pauses", "drains", "meter_kills", "quiet_seconds"):
         lines.append(f"  {name.replace('_', ' '):28} {tally[name]:>6}")
     lines += [f"  {name:28} {number:>6}" for name, number in report.figures.items()]
+    lines += [f"  operators: {name:17} {number:>6}" for name, number in sorted(rig["operators"].items())]
     lines += [f"  broken: {promise.__name__:20} {report.broken(promise.__name__):>6}" for promise in PROMISES]
     lines += [f"  ! {promise}: {words}" for promise, words in report.violations[:50]]
     return "\n".join(lines)

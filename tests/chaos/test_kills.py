@@ -28,6 +28,7 @@ def logs(tmp_path_factory: pytest.TempPathFactory) -> Logs:
     directory = tmp_path_factory.mktemp("chaos")
     load = Load(orders_max=ORDERS, open_per_meter_max=4, singles=2)
     plan = Plan(seed=4, kills=KILLS, load=load, groups=FEW, life_seconds_max=0.8, failpoint_seconds_max=2.0)
+    plan = replace(plan, first_starts_killed=2)
 
     async def play() -> None:
         async with rig(directory, plan) as made:
@@ -114,8 +115,13 @@ def _connect_twice(logs: Logs) -> None:
 
 
 def _connect_too_often(logs: Logs) -> None:
-    link, limits = next((name, link) for name, link in logs.rig["links"].items() if link["rate"])
-    logs.rig["wire"]["begun"][link] = [number / (3 * limits["rate"]) for number in range(200)]
+    link, limits = next((name, link) for name, link in logs.rig["links"].items() if link["rate_per_second"])
+    logs.rig["wire"]["begun"][link] = [number / (3 * limits["rate_per_second"]) for number in range(200)]
+
+
+def _connect_while_paused(logs: Logs) -> None:
+    logs.rig["link_pauses"].append(("dcu", -10.0, -1.0))
+    logs.rig["wire"]["begun"].setdefault("dcu", []).append(-5.0)
 
 
 def _repeat_a_counter(logs: Logs) -> None:
@@ -152,6 +158,7 @@ def _end_by_itself(logs: Logs) -> None:
         ("unheard", _miss_a_webhook),
         ("over_limit", _connect_twice),
         ("over_limit", _connect_too_often),
+        ("over_limit", _connect_while_paused),
         ("counters", _repeat_a_counter),
         ("damaged", _keep_a_lane),
         ("troubles", _end_by_itself),

@@ -11,10 +11,12 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 
 from gateway.cli.service.push import WATCH_TIMEOUT_SECONDS
 from sim_meters.meter import SimMeter
 from tests.gateway.running_service import OTHER_KEY, TOKENS, RunningService, Said, Stsgate, meter_at, one_line, running
+from tests.gateway.test_client import served
 from tests.transports.wires import free_port
 
 ONE, TWO, THREE = TOKENS[:3]
@@ -212,6 +214,41 @@ async def test_what_the_service_refuses_ends_with_2_in_one_line(stsgate: Stsgate
     assert "expires_at: it is over already" in said["expires_at"].err
     assert "API key" in said["401"].err
     assert "somebody" not in said["401"].err
+
+
+LATE_REFUSALS: list[tuple[str, list[int], str]] = [
+    # statuses, one for each time that it is asked; 0 = the connection ends without an answer
+    ("a key that ended between two tries", [0, 401], "whether the service has it is not known"),
+    ("an error inside of the service", [500], "whether the service has it is not known"),
+    ("a key that may hand in and not look", [202, 403], "the order goes on in the service"),
+    ("an order that nobody finds any more", [202, 404], "the order goes on in the service"),
+]
+
+
+@pytest.mark.parametrize(
+    ("statuses", "words"), [row[1:] for row in LATE_REFUSALS], ids=[row[0] for row in LATE_REFUSALS]
+)
+async def test_a_refusal_behind_an_order_that_may_be_taken_is_no_2(
+    stsgate: Stsgate, statuses: list[int], words: str
+) -> None:
+    """2 says that nothing was taken: it must be true."""
+    left = list(statuses)
+
+    async def answer(request: web.BaseRequest) -> web.StreamResponse:
+        await request.read()
+        status = left.pop(0)
+        if status == 0:
+            assert request.transport is not None
+            request.transport.abort()
+        return web.json_response({"id": "A-1", "state": "queued", "title": "no", "status": status}, status=status)
+
+    stsgate.set("STSGATE_API_KEY", "stsgate_some_key")
+    async with served(answer) as url:
+        said = await stsgate.beside("push", METER, ONE.digits, "--id", "A-1", "--watch", "--server", url)
+    assert said.code == 3
+    assert words in said.err
+    assert "A-1" in said.err
+    assert not left
 
 
 def test_a_service_that_is_down_is_said_at_once(stsgate: Stsgate) -> None:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 
@@ -82,6 +83,22 @@ async def test_orders_that_ended_are_read_from_the_store(tmp_path: Path) -> None
     assert 'stsgate_order_state_seconds_sum{state="queued"} 30.0' in text
 
 
+async def test_an_order_whose_end_is_written_a_little_later_is_read_once(tmp_path: Path) -> None:
+    clock, metrics = Clock(), Metrics("1")
+    async with opened(tmp_path, clock) as store:
+        await put_meter(store, "m1")
+        order = order_of("o1", "m1", 1)
+        await add(store, order)
+        times = OrderTimes(store.orders, metrics, Random(1))
+        times.ended("o1")
+        await times.read()
+        assert 'state="accepted"' not in metrics.render().decode()
+        await send_and(store, order, Change.ACCEPT, event="order.accepted")
+        for _ in range(3):
+            await times.read()
+    assert 'stsgate_order_seconds_count{state="accepted"} 1.0' in metrics.render().decode()
+
+
 class Heard:
     """Stands where the store is asked: which orders are read."""
 
@@ -90,7 +107,17 @@ class Heard:
 
     async def timeline(self, order_id: str) -> list[EventRecord]:
         self.asked.append(order_id)
-        return []
+        return story((0, "created"), (1, "accepted"))
+
+
+async def test_an_order_that_never_ends_is_given_up() -> None:
+    heard: Any = Heard()
+    heard.timeline = AsyncMock(return_value=story((0, "created")))
+    times = OrderTimes(heard, Metrics("1"), Random(1))
+    times.ended("o1")
+    for _ in range(10):
+        await times.read()
+    assert heard.timeline.await_count == 3
 
 
 async def test_each_order_has_the_same_chance_to_be_read() -> None:

@@ -8,7 +8,7 @@ import secrets
 import sys
 from collections.abc import Mapping
 from contextlib import aclosing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TextIO
 
@@ -21,7 +21,7 @@ from gateway.cli.service.order_words import ending, event_line
 from gateway.cli.service.tables import cell, say
 from gateway.cli.token_options import amount_from, check_tokens, tokens_from
 from gateway.client import DEFAULT_TIMEOUT_SECONDS, ServiceClient
-from gateway.client_answers import Json, ServiceUnreachable
+from gateway.client_answers import Json, ServiceRefused, ServiceUnreachable
 from gateway.orders import FINAL_STATES, OrderKind, OrderState, Priority
 from gateway.timeline import FINAL_OR_HELD
 
@@ -100,29 +100,34 @@ def order_from(args: argparse.Namespace) -> Json:
     return {name: value for name, value in order.items() if value is not None}
 
 
+@dataclass(slots=True)
+class _Known:
+    """What is known of an order that is being handed in."""
+
+    may_have_arrived: bool = False
+    is_taken: bool = False
+
+
 async def _push(args: argparse.Namespace, client: ServiceClient, *, order: Json, seconds: float) -> int:
-    story = sys.stderr if args.json else sys.stdout
-    order_id = order["id"]
+    story, known, order_id = sys.stderr if args.json else sys.stdout, _Known(), order["id"]
     say(f"order {cell(order_id)}", story)
-    is_taken = False
     try:
         async with asyncio.timeout(seconds):
-            taken = await client.patiently(lambda: client.call("POST", "orders", json=order))
-            is_taken = True
+            taken = await client.patiently(lambda: _hand_in(client, order, known))
             if args.watch:
                 taken = await _watch(args, client, order_id, story)
     except TimeoutError:
-        if is_taken:
+        if known.is_taken:
             return await _still_open(args, client, order_id, seconds)
         complain(args, f"no answer within {seconds:g} s; {_ask_again(order_id)}")
         return OPEN
-    except ServiceUnreachable as error:
-        if not (is_taken or error.has_left):
+    except (ServiceUnreachable, ServiceRefused) as error:
+        if not (known.is_taken or known.may_have_arrived):
             raise
-        complain(args, f"{error}; {_goes_on(order_id) if is_taken else _ask_again(order_id)}")
+        complain(args, f"{error}; {_goes_on(order_id) if known.is_taken else _ask_again(order_id)}")
         return OPEN
     except asyncio.CancelledError:
-        complain(args, _goes_on(order_id) if is_taken else _ask_again(order_id))
+        complain(args, _goes_on(order_id) if known.is_taken else _ask_again(order_id))
         raise
     if args.json:
         say(as_line(taken), sys.stdout)
@@ -130,6 +135,20 @@ async def _push(args: argparse.Namespace, client: ServiceClient, *, order: Json,
         told = f"it is taken: {cell(taken.get('state'))}; stsgate orders show {cell(order_id)} tells its story"
         say(ending(taken) if args.watch else told, sys.stdout)
     return exit_code(taken) if args.watch else 0
+
+
+async def _hand_in(client: ServiceClient, order: Json, known: _Known) -> Json:
+    """One try. A refusal of a later one says nothing about an earlier one."""
+    try:
+        taken = await client.call("POST", "orders", json=order)
+    except ServiceUnreachable as error:
+        known.may_have_arrived |= error.has_left
+        raise
+    except ServiceRefused as error:
+        known.may_have_arrived |= error.may_pass
+        raise
+    known.is_taken = True
+    return taken
 
 
 async def _watch(args: argparse.Namespace, client: ServiceClient, order_id: str, out: TextIO) -> Json:
@@ -154,7 +173,7 @@ async def _still_open(args: argparse.Namespace, client: ServiceClient, order_id:
     try:
         async with asyncio.timeout(LAST_QUESTION_SECONDS):
             order = await client.get("orders", order_id)
-    except (TimeoutError, ServiceUnreachable):
+    except (TimeoutError, ServiceUnreachable, ServiceRefused):
         complain(args, f"the service does not answer; {_goes_on(order_id)}")
         return OPEN
     if args.json:

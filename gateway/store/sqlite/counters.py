@@ -8,10 +8,10 @@ from gateway.store.sqlite.database import Database
 from gateway.store.store import Counters
 
 _USED_UP = 0xFFFF_FFFF + 1
-"""The first number that is no counter any more (DLMS UA 1000-2, 9.2.3.3: 32 bits, never used twice under a key)."""
+"""The first number that is no counter any more: they have 32 bits, and none is used twice under one key."""
 JUMP = 1_000_000
-"""How far every counter jumps after a restore, unless the setting ``restore_jump`` says otherwise. guess: far more than
-one meter's key sees between two backups (a session uses about twenty)."""
+"""How far every counter jumps after a restore, unless the setting ``restore_jump`` says otherwise. guess: a thousand
+blocks of the usual size, far more than a meter needs between two backups; an installation's figures would settle it."""
 
 
 class SqliteCounters(Counters):

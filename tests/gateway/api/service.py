@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -63,6 +64,7 @@ class Service:
     keys: dict[str, str]
     """One for each scope, by its word."""
     app: web.Application
+    runner: ApiRunner
     readbacks: list[str] = field(default_factory=list)
 
     @property
@@ -99,6 +101,15 @@ class Service:
             writer.close()
 
 
+def unread_socket(port: int) -> socket.socket:
+    """A connection into which hardly anything fits that is not read."""
+    lazy = socket.socket()
+    lazy.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    lazy.connect(("127.0.0.1", port))
+    lazy.setblocking(False)
+    return lazy
+
+
 def credit(number: int) -> str:
     """The digits of a credit token that no other number gives."""
     return Token.from_block(TokenClass.CREDIT, number << 32).digits
@@ -124,9 +135,14 @@ async def good() -> Mapping[str, Any]:
 
 @asynccontextmanager
 async def service(
-    folder: Path, *, limits: ApiLimits | None = None, meters: Sequence[str] = (METER,), **parts: Any
+    folder: Path,
+    *,
+    limits: ApiLimits | None = None,
+    meters: Sequence[str] = (METER,),
+    send_buffer: int | None = None,
+    **parts: Any,
 ) -> AsyncIterator[Service]:
-    """``parts`` replace what the API is given."""
+    """``parts`` replace what the API is given; ``send_buffer`` is the kernel's, for each connection."""
     clock = Clock()
     store = await SqliteStore.open(folder, open_vault(), clock.now)
     keys = {scope.value: await _key(store, clock, scope) for scope in Scope}
@@ -145,11 +161,13 @@ async def service(
     runner = ApiRunner(app, shutdown_timeout_seconds=1.0)
     await runner.setup()
     try:
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        [(_, port)] = runner.addresses
+        listening = socket.create_server(("127.0.0.1", 0))
+        if send_buffer is not None:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
+        await web.SockSite(runner, listening).start()
+        port = listening.getsockname()[1]
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30)) as session:
-            running = Service(store, clock, port, session, keys, app)
+            running = Service(store, clock, port, session, keys, app, runner)
             for meter in meters:
                 await running.ask("PUT", f"/v1/meters/{meter}", json={"endpoint": ENDPOINT})
             yield running

@@ -24,7 +24,7 @@ reservations = tuples(
 steps = lists(one_of(sampled_from(["crash", "restore"]), reservations), max_size=12)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(steps)
 async def test_no_counter_is_handed_out_twice_over_crashes_and_restores(
     tmp_path_factory: pytest.TempPathFactory, chosen: list[str | tuple[str, int, int]]
