@@ -7,6 +7,7 @@ import re
 
 def without_secrets(message: str) -> str:
     """A message that may repeat what was typed: a token or key in the wrong place is cut down to its end."""
+    message = _API_KEY.sub("stsgate_…", message)
     return _LONG_DIGITS.sub(lambda digits: f"…{digits[0][-4:]}", message)
 
 
@@ -17,5 +18,6 @@ def printable(text: str) -> str:
     return _TOKEN.sub(lambda digits: f"…{digits[0][-4:]}", text)
 
 
+_API_KEY = re.compile(r"stsgate_[a-z0-9-]{1,63}_[A-Za-z0-9_-]{8,}")
 _TOKEN = re.compile(r"\d(?:[ -]?\d){19,}")
 _LONG_DIGITS = re.compile(r"[0-9A-Fa-f](?:[ ._-]?[0-9A-Fa-f]){14,}")

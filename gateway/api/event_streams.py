@@ -19,6 +19,8 @@ from gateway.store.store import StoreError
 _HEADERS = {"Content-Type": "text/event-stream", "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 _BEGINNING = b"retry: 2000\n\n"
 _COMMENT = b": still here\n\n"
+_LOOK_SECONDS = 1.0
+"""How often a quiet stream looks whether its reader is still there: nobody says so when he leaves."""
 
 
 async def stream_events(call: Call) -> web.StreamResponse:
@@ -55,14 +57,14 @@ async def _tell(call: Call, response: web.StreamResponse, number: int, order: st
     hub, ping = call.api.hub, call.limits.event_ping_seconds
     clock = asyncio.get_running_loop().time
     looked_at_key = clock()
-    while not hub.is_closed:
+    while not hub.is_closed and call.request.transport is not None:
         events, reached = await hub.after(number, order)
         if events:
             await _write(call, response, b"".join(event.octets for event in events))
         is_quiet = reached == number
         number = reached
         if is_quiet:
-            await hub.wait(number, ping - (clock() - looked_at_key))
+            await hub.wait(number, min(_LOOK_SECONDS, ping - (clock() - looked_at_key)))
         if clock() - looked_at_key >= ping:
             await call.api.gate.recognise(call.request)
             await _write(call, response, _COMMENT)

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import re
 import signal
 import sys
 import threading
 from collections.abc import Sequence
-from decimal import Decimal
 from functools import partial
-from pathlib import Path
 
-from cosem_objects.errors import SettingError, TokenFormatError
+from cosem_objects.errors import SettingError
 from cosem_objects.sts_token import Token, TokenClass
 from gateway.cli.meter_options import add_meter_options, meter_from
 from gateway.cli.parser import unexpected
 from gateway.cli.story import Teller
+from gateway.cli.token_options import amount_from, tokens_in
 from gateway.cli.trace_option import add_trace_options, trace_from
 from gateway.delivery import Delivery
 from gateway.events import Judged
@@ -34,8 +32,8 @@ run it again with --after-doubt: it then reads the meter first.
 
 Exit code: 0 all accepted; 1 one was rejected; 3 one is in doubt, held or unreached; 2 wrong usage, nothing was sent."""
 
-_AMOUNT = re.compile(r"-?\d{1,15}(\.\d{1,9})?", re.ASCII)
-_UNITS = {"kwh": "kWh", "m3": "m3", "min": "min"}
+_TOKENS_MAX = 1000
+"""In one file. guess: nobody has so many for one meter."""
 
 
 def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -73,8 +71,8 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 
 def run(args: argparse.Namespace) -> int:
     """Check everything, then deliver. Raises ``SettingError``, ``TokenFormatError``, ``EndpointError``."""
-    tokens = _tokens([*map(Token.parse, args.token), *_from_file(args.token_file)])
-    amount = _amount(args.amount, args.unit, len(tokens))
+    tokens = _tokens(args)
+    amount = amount_from(args.amount, args.unit, len(tokens))
     meter = meter_from(args)
     if sys.stdout is None or sys.stderr is None:
         raise SettingError("standard output and standard error must be open: the intent is told before a token is sent")
@@ -131,26 +129,10 @@ def exit_code(judged: Sequence[Judged]) -> int:
     return 1 if Outcome.REJECTED in outcomes else 0
 
 
-def _from_file(path: str | None) -> list[Token]:
-    """The tokens of a file, blank lines left out."""
-    if path is None:
-        return []
-    if path == "-" and sys.stdin is None:
-        raise SettingError("token-file: standard input is closed")
-    try:
-        text = sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingError(f"token-file: {path} cannot be read ({error})") from None
-    tokens = []
-    for number, line in enumerate(text.splitlines(), 1):
-        try:
-            tokens += [Token.parse(line)] if line.strip() else []
-        except TokenFormatError as error:
-            raise TokenFormatError(f"token-file: line {number}: {error}") from None
-    return tokens
-
-
-def _tokens(tokens: list[Token]) -> list[Token]:
+def _tokens(args: argparse.Namespace) -> list[Token]:
+    tokens = [Token.parse(text) for text in args.token]
+    if args.token_file is not None:
+        tokens += tokens_in("token-file", args.token_file, _TOKENS_MAX)
     if not tokens:
         raise SettingError("token: at least one is needed, by --token or --token-file")
     for number, token in enumerate(tokens):
@@ -159,22 +141,3 @@ def _tokens(tokens: list[Token]) -> list[Token]:
         if token in tokens[:number]:
             raise SettingError(f"token {token.masked} is given twice")
     return tokens
-
-
-def _amount(value: str | None, unit: str | None, count: int) -> Amount | None:
-    if value is None and unit is None:
-        return None
-    if value is None or unit is None:
-        raise SettingError("amount and unit go together: --amount 25.6 --unit kWh")
-    if count > 1:
-        raise SettingError("amount: it can be given for one token only")
-    number = Decimal(value) if _AMOUNT.fullmatch(value) else Decimal(0)
-    if not number:
-        point = ", with a point, not a comma" if "," in value else ", not 0"
-        raise SettingError(f"amount {value!r}: expected a number like 25.6{point}")
-    known = _UNITS.get(unit.casefold())
-    if known is None and not (len(unit) == 3 and unit.isascii() and unit.isalpha()):
-        raise SettingError(f"unit {unit!r}: expected kWh, m3, min or an ISO currency code of three letters")
-    if known and number < 0:
-        raise SettingError(f"amount {value!r}: only an amount of money can be negative")
-    return Amount(number, known or unit.upper())

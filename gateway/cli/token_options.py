@@ -25,9 +25,9 @@ def tokens_from(args: argparse.Namespace) -> list[Token]:
     if args.tokens.count(STANDARD_INPUT) + (args.token_file == STANDARD_INPUT) > 1:
         raise SettingError("token: standard input can be read once")
     for text in args.tokens:
-        tokens += _from_file("token", text) if text == STANDARD_INPUT else [Token.parse(text)]
+        tokens += tokens_in("token", text) if text == STANDARD_INPUT else [Token.parse(text)]
     if args.token_file is not None:
-        tokens += _from_file("token-file", args.token_file)
+        tokens += tokens_in("token-file", args.token_file)
     if not 1 <= len(tokens) <= TOKENS_MAX:
         raise SettingError(f"token: expected 1 to {TOKENS_MAX} tokens, as arguments, in a --token-file, or - for input")
     return tokens
@@ -63,10 +63,11 @@ def amount_from(value: str | None, unit: str | None, count: int) -> Amount | Non
     return Amount(number, known or unit.upper())
 
 
-def _from_file(name: str, path: str) -> list[Token]:
-    """The tokens of a file, blank lines left out."""
+def tokens_in(name: str, path: str, most: int = TOKENS_MAX) -> list[Token]:
+    """The tokens of a file, or of standard input (``-``); blank lines are left out. Raises ``SettingError``,
+    ``TokenFormatError``."""
     tokens = []
-    for number, line in enumerate(_lines(name, path), 1):
+    for number, line in enumerate(_lines(name, path, most), 1):
         try:
             tokens += [Token.parse(line)] if line.strip() else []
         except TokenFormatError as error:
@@ -74,8 +75,8 @@ def _from_file(name: str, path: str) -> list[Token]:
     return tokens
 
 
-def _lines(name: str, path: str) -> list[str]:
-    size_max = _LINE_MAX * TOKENS_MAX
+def _lines(name: str, path: str, most: int) -> list[str]:
+    size_max = _LINE_MAX * most
     try:
         if path == STANDARD_INPUT:
             if sys.stdin is None:
@@ -85,9 +86,9 @@ def _lines(name: str, path: str) -> list[str]:
             with Path(path).open(encoding="utf-8") as file:
                 text = file.read(size_max + 1)
     except OSError as error:
-        raise SettingError(f"{name}: {path} cannot be read ({error.strerror})") from None
+        raise SettingError(f"{name}: {path!r} cannot be read ({error.strerror})") from None
     except UnicodeDecodeError:
-        raise SettingError(f"{name}: {path} cannot be read (no text)") from None
+        raise SettingError(f"{name}: {path!r} cannot be read (no text)") from None
     if len(text) > size_max:
-        raise SettingError(f"{name}: {path} is too long for up to {TOKENS_MAX} tokens")
+        raise SettingError(f"{name}: {path!r} is too long for up to {most} tokens")
     return text.splitlines()

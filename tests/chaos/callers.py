@@ -117,7 +117,7 @@ class Callers:
     async def ask_again(self) -> None:
         """Once more for every order without an answer."""
         for body in tuple(self.unanswered.values()):
-            await self._post(body)
+            await self.post(body)
 
     # Those who order.
 
@@ -142,10 +142,11 @@ class Callers:
             body["not_before"] = (now + timedelta(seconds=2 * rng.random())).isoformat()
         elif chance < 0.2:
             body["expires_at"] = (now + timedelta(seconds=0.3 + 4 * rng.random())).isoformat()
-        self._offer(body, [token_digest(token) for token in tokens])
+        self.offer(body, [token_digest(token) for token in tokens])
         return body
 
-    def _offer(self, body: dict[str, Any], digests: list[str]) -> None:
+    def offer(self, body: dict[str, Any], digests: list[str]) -> None:
+        """Write down what is about to be ordered."""
         self.journal.write("offer", order=body["id"], meter=body["meter"], tokens=digests)
         self.unanswered[body["id"]] = body
 
@@ -155,12 +156,12 @@ class Callers:
             if body is None:
                 await asyncio.sleep(self.load.pause_seconds)
                 continue
-            answer = await self._post(body)
+            answer = await self.post(body)
             if answer is not None and answer.is_taken:
                 await self._next_idea(body)
             await asyncio.sleep(self.load.pause_seconds * self.rng.random())
 
-    async def _post(self, body: dict[str, Any]) -> Answer | None:
+    async def post(self, body: dict[str, Any]) -> Answer | None:
         """Again and again until there is an answer that means something, or everybody goes home."""
         while True:
             answer = await self.door.ask("POST", "/v1/orders", body)

@@ -97,6 +97,14 @@ def untrue(logs: Logs) -> Iterator[str]:
                 yield f"{story.id}, token {position}: accepted, and not in the ledger"
 
 
+def misjudged(logs: Logs) -> Iterator[str]:
+    """Nobody but the service enters tokens here: what a meter credited is never rejected, not even as unknown."""
+    for story in known_orders(logs):
+        for position, outcome in story.outcomes.items():
+            if outcome["verdict"] != "accepted" and times_credited(logs, story, position):
+                yield f"{story.id}, token {position}: {outcome['verdict']}, and the meter credited it"
+
+
 def unsaid(logs: Logs) -> Iterator[str]:
     """Nothing that a meter credited belongs to an order that says otherwise, or to none at all."""
     owners = {(story.meter, digest): story for story in known_orders(logs) for digest in story.tokens}
@@ -226,6 +234,7 @@ PROMISES = (
     double,
     unsettled,
     untrue,
+    misjudged,
     unsaid,
     entered_again,
     changed,

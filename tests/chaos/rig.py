@@ -261,11 +261,21 @@ class Rig:
             if not process.is_running:  # its power cut was cut short
                 await process.start()
         await self.callers.ask_again()
-        while time.monotonic() - began < self.plan.quiet_seconds_max:
-            if await self._is_quiet():
-                break
-            await asyncio.sleep(0.2)
+        await self.rest()
         self.tally.quiet_seconds = round(time.monotonic() - began, 1)
+        await self.stop()
+
+    async def rest(self) -> bool:
+        """Wait until nothing is open but what is held, and all who want to be told are; False if that never came."""
+        deadline = time.monotonic() + self.plan.quiet_seconds_max
+        while time.monotonic() < deadline:
+            if await self._is_quiet():
+                return True
+            await asyncio.sleep(0.2)
+        return False
+
+    async def stop(self) -> None:
+        """The service, with SIGTERM; it has nothing to do any more."""
         self.head_end.signal(signal.SIGTERM)
         code = await self.head_end.ended(_DRAIN_SECONDS_MAX)
         if code != 0:

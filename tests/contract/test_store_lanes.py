@@ -128,6 +128,15 @@ async def test_an_order_is_not_before_its_time_nor_in_the_way_of_others(place: P
     assert await orders_claimed(store) == ["later"]
 
 
+async def test_a_lane_has_the_rank_of_what_is_due_and_not_of_what_comes_later(place: Place, store: Store) -> None:
+    await put_meters(store, "m1", "m2")
+    await add(store, an_order("o1", priority=Priority.CAMPAIGN), an_order("o2", not_before=place.clock.later(60)))
+    await add(store, an_order("o3", "m2", priority=Priority.OPERATOR))
+    await store.meters.seen("m1")  # computed anew
+    assert await orders_claimed(store, limit=1) == ["o3"]
+    assert await orders_claimed(store) == ["o1"]
+
+
 async def test_a_claim_for_something_else_than_orders_keeps_others_away(store: Store) -> None:
     await put_meters(store, "m1")
     await add(store, an_order("o1"))

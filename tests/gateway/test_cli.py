@@ -270,7 +270,7 @@ def test_wrong_input_is_one_line_and_nothing_is_sent(
 @pytest.mark.parametrize(
     ("named", "arguments"),
     [
-        ("expected a COMMAND: demo, deliver, readback, dlms; see stsgate --help", []),
+        ("expected a COMMAND: demo, serve, check-config, migrate, backup, restore, rotate-key, push, orders, ", []),
         ("push", ["push", "meter"]),
         ("--token", ["deliver", "--endpoint", "tcp://127.0.0.1:1"]),
         ("--token", ["deliver", "--endpoint", "tcp://127.0.0.1:1", "--token-file", "/dev/null"]),

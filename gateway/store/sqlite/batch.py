@@ -142,6 +142,7 @@ class Batch:
     def _run_alone(self, work: Work) -> None:
         """Raises when the whole transaction is gone."""
         work.result = work.error = None
+        bells = set(self.bells)
         self._writer.execute("SAVEPOINT work")
         try:
             work.result = work.function(self._writer)
@@ -150,4 +151,5 @@ class Batch:
                 raise
             work.error = store_error(error, self._path) if isinstance(error, sqlite3.Error) else error
             self._writer.execute("ROLLBACK TO work")
+            self.bells &= bells
         self._writer.execute("RELEASE work")
