@@ -57,6 +57,7 @@ _OBSTRUCTIONS = (ChannelError, RemoteProtocolError, LocalProtocolError, Endpoint
 """What may be raised on the way to a meter and back."""
 _INACTIVITY_SHARE = 0.4
 """Of the meter's inactivity time-out, between two polls: below half, so that one may be lost."""
+_CLOCK_STEP_SECONDS = 0.001
 _ENTERS_MAX = 2
 """In one association: a token that is still not shown then needs a new one."""
 
@@ -333,8 +334,9 @@ class _Story:
     @property
     def poll_seconds_left(self) -> float:
         """How long the status of our last try may still stay pending."""
-        waited = asyncio.get_running_loop().time() - self._poll_from
-        return max(0.0, self._profile.poll_timeout_seconds - waited)
+        left = self._profile.poll_timeout_seconds - (asyncio.get_running_loop().time() - self._poll_from)
+        # What a clock cannot measure is over: a wait for it may end before it has begun.
+        return left if left > _CLOCK_STEP_SECONDS else 0.0
 
     def see(self, state: MeterState) -> None:
         """What the meter shows now."""

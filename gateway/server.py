@@ -115,7 +115,12 @@ class Server:
         settings = self._settings
         self._gauges = Gauges(self._metrics, store, settings=lambda: self._settings, now=self._now, rng=self._rng)
         self._service = Service(
-            store, service_options(settings), now=self._now, rng=self._rng, on_settled=self._gauges.judged
+            store,
+            service_options(settings),
+            now=self._now,
+            rng=self._rng,
+            on_settled=self._gauges.judged,
+            on_mended=self._metrics.lanes_repaired,
         )
         self._sender = WebhookSender(
             store,

@@ -75,6 +75,10 @@ def _unheard(_work: OrderWork, _change: Change, _judged: Judged) -> None:
     """Nobody counts."""
 
 
+def _not_counted(_mended: int) -> None:
+    """Nobody counts."""
+
+
 class Service:
     """Works on the orders of a store until it is drained. ``run`` in one task."""
 
@@ -87,12 +91,14 @@ class Service:
         rng: Random,
         connect: Callable[..., Awaitable[Link]] = connect,
         on_settled: OnSettled = _unheard,
+        on_mended: Callable[[int], None] = _not_counted,
     ) -> None:
         self._store = store
         self._options = options
         self._now = now
         self._rng = rng
         self._on_settled = on_settled
+        self._on_mended = on_mended
         self._book = CounterBook(store.counters, options.counter_block)
         self._meters: OrderedDict[tuple[str, int], tuple[Meter, MeterHours]] = OrderedDict()
         self._away: dict[str, None] = {}
@@ -230,6 +236,7 @@ class Service:
                     repair_at = clock() + options.repair_seconds
                     if mended := await self._store.lanes.repair():
                         logger.error("%d lanes had orders that nobody would have looked at; mended", mended)
+                        self._on_mended(mended)
                 if clock() >= purge_at and options.keep_closed is not None:
                     purge_at = clock() + options.purge_seconds
                     await self._purge(self._now() - options.keep_closed)

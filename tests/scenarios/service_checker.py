@@ -36,6 +36,7 @@ from tests.scenarios.service_plan import MeterPlan, Plan
 
 _NOTHING_LEFT = "1"
 """The row of the verdict table in which no byte of ours left."""
+_UNDER_WAY = (OrderState.SENDING, OrderState.PENDING, OrderState.RECONCILING)
 _SETTLED = ("order.token_accepted", "order.accepted", "order.rejected")
 _ORDERS = "SELECT orders.id, meter.id, state, maybe_delivered FROM orders JOIN meter ON meter.number = orders.meter"
 _EVENTS = """
@@ -89,8 +90,6 @@ class Checker:
         self.lost: set[str] = set()
         """By a restore."""
         self._settled: set[tuple[str, int]] = set()
-        self._restored: set[str] = set()
-        """In doubt because of a restore: several of one meter may be, and only one can be settled first."""
         self._seen_at: dict[str, float] = {}
         """When an order came into the database, for the last time."""
         self._last_event = 0
@@ -138,8 +137,6 @@ class Checker:
             if state is before.state and result is now.state
             if not (before.maybe_delivered and change in UNDELIVERED_ONLY)
         ]
-        if now.state not in UNSETTLED_STATES:
-            self._restored.discard(order)
         if before.state in FINAL_STATES:
             self.violate(f"{order} was {before.state} for good, and is {now.state}")
         elif before.state is not now.state and not changes:
@@ -148,9 +145,7 @@ class Checker:
             self.violate(f"{order} lost its mark: {before} to {now}")
         if now.state is OrderState.SENDING and before.state is not OrderState.SENDING:
             for other, standing in found.items():
-                if other == order or standing.meter != now.meter or other in self._restored:
-                    continue
-                if standing.state in UNSETTLED_STATES:
+                if other != order and standing.meter == now.meter and standing.state in _UNDER_WAY:
                     self.violate(f"{order} is being sent while {other} is {standing.state}")
 
     def _told(self, order: str, name: str, position: int | None, details: Mapping[str, str]) -> None:
@@ -194,7 +189,6 @@ class Checker:
         self.standings, self._last_event = dict(copy.standings), copy.last_event
         self._settled, self._seen_at = set(copy.settled), dict(copy.seen_at)
         self._acknowledged -= lost
-        self._restored = {order for order, standing in self.standings.items() if standing.state not in FINAL_STATES}
 
     # Lanes.
 
@@ -212,9 +206,26 @@ class Checker:
         meter = next(meter for meter in self._plan.meters if meter.id == order.meter)
         profile = meter.config.profile
         shows = reading.token == profile.token_encoding.to_octets(token)
+        self._check_others(order, meter, reading)
         is_remote = reading.method in profile.remote_delivery_methods
         if shows and is_remote and reading.status is not None and reading.status.code == StatusCode.EXECUTION_OK:
             self.violate(f"{order.id}: token {position} is sent, though the meter shows it as executed")
+
+    def _check_others(self, order: Order, meter: MeterPlan, reading: Reading) -> None:
+        """The class shows the last token only: another enter destroys what it shows. So it must not be what another
+        order, which is in doubt, waits for."""
+        encoding = meter.config.profile.token_encoding
+        for other, standing in self.standings.items():
+            if other == order.id or standing.meter != meter.id or standing.state is not OrderState.IN_DOUBT:
+                continue
+            self.counts["sent while another was in doubt"] += 1
+            open_tokens = [
+                ordered.token
+                for position, ordered in enumerate(self.orders[other].tokens)
+                if not self.is_settled(other, position)
+            ]
+            if any(encoding.to_octets(token) == reading.token for token in open_tokens):
+                self.violate(f"{order.id} is sent while the meter shows {other}, which is in doubt")
 
     async def try_stale(self, lanes: Lanes, claim: LaneClaim) -> None:
         """A claim of a life that is over must be worth nothing."""

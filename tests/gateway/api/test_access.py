@@ -266,7 +266,7 @@ async def test_wrong_keys_are_slowed_down_and_right_ones_in_use_are_not(slow: Se
 
 
 async def test_a_call_that_takes_too_long_is_503(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async with service(tmp_path, limits=ApiLimits(request_timeout_seconds=0.5)) as api:
+    async with service(tmp_path, limits=ApiLimits(request_timeout_seconds=1.0)) as api:
 
         async def never(*_: object, **__: object) -> None:
             await asyncio.Event().wait()

@@ -348,7 +348,7 @@ async def test_every_problem_says_its_own_status_and_title(api: Service) -> None
 
 @pytest.fixture
 async def strict(tmp_path: Path) -> AsyncIterator[Service]:
-    limits = ApiLimits(body_octets_max=2000, request_timeout_seconds=0.3)
+    limits = ApiLimits(body_octets_max=2000, request_timeout_seconds=1.0)
     async with service(tmp_path, limits=limits) as running:
         yield running
 
