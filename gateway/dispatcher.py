@@ -206,17 +206,24 @@ class Dispatcher:
         """Waits for the next turn to begin an association on the link; where it is paused, there is none."""
 
         async def turn() -> None:
-            if self.links.is_paused(link):
-                raise NotSentError(f"link {link} is paused")
+            self._check(link)
             wait = self.links.seconds_to_turn(link, asyncio.get_running_loop().time())
             if wait:
                 try:
                     await asyncio.sleep(wait)
-                except asyncio.CancelledError:
+                    self._check(link)  # its limits may be others by now
+                except (asyncio.CancelledError, NotSentError):
                     self.links.give_back_turn(link)
                     raise
 
         return turn
+
+    def _check(self, link: str) -> None:
+        """Raises ``NotSentError`` where no association may begin."""
+        if self.links.is_paused(link):
+            raise NotSentError(f"link {link} is paused")
+        if self.links.is_over(link):
+            raise NotSentError(f"link {link} may carry fewer associations by now")
 
     @asynccontextmanager
     async def meter_alone(self, meter_id: str, wait_seconds: float) -> AsyncIterator[tuple[LaneClaim, Turn]]:

@@ -87,16 +87,23 @@ class LinkUse:
         use = self._uses.get(name)
         return use is not None and use.free(1) == 0
 
-    def enter(self, name: str) -> None:
-        """An association is about to begin there."""
+    def is_over(self, name: str) -> bool:
+        """Whether more is under way there than may be, since its limits were lowered."""
         use = self._uses.get(name)
-        if use is not None:
-            use.in_flight += 1
+        return use is not None and use.limits.concurrency is not None and use.in_flight > use.limits.concurrency
+
+    def enter(self, name: str) -> None:
+        """An association is about to begin there. Counted on every link: others may come to share it meanwhile."""
+        use = self._uses.get(name)
+        if use is None:
+            use = self._uses[name] = _Use(LinkRecord(id=name))
+        use.in_flight += 1
 
     def leave(self, name: str) -> None:
-        use = self._uses.get(name)
-        if use is not None and use.in_flight:
-            use.in_flight -= 1
+        use = self._uses[name]
+        use.in_flight -= 1
+        if not use.in_flight and name not in self._shared:
+            del self._uses[name]
 
     def seconds_to_turn(self, name: str, now: float) -> float:
         """Take the next turn to begin an association there: how long it is until then."""
@@ -109,5 +116,5 @@ class LinkUse:
             use.give_back_turn()
 
     def in_flight(self) -> dict[str, int]:
-        """For metrics."""
-        return {name: use.in_flight for name, use in self._uses.items()}
+        """For metrics: of the links that several meters share, or somebody gave limits to."""
+        return {name: use.in_flight for name, use in self._uses.items() if name in self._shared}

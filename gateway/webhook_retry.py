@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
-from random import Random
 
 from gateway.schedule import Backoff
 
@@ -59,8 +58,9 @@ class Decision:
     """The receiver asked for quiet: nothing else goes to it before then."""
 
 
-def decide(answer: Answer, attempts: int, rule: RetryRule, now: datetime, rng: Random) -> Decision:
-    """What follows from this answer, after ``attempts`` tries that failed before it."""
+def decide(answer: Answer, attempts: int, rule: RetryRule, now: datetime, chance: float) -> Decision:
+    """What follows from this answer, after ``attempts`` tries that failed before it. ``chance`` is drawn from 0 to
+    below 1, for the wait."""
     if answer.status is not None and 200 <= answer.status < 300:
         return Decision(fate=Fate.DELIVERED)
     error = _words(answer)
@@ -70,7 +70,7 @@ def decide(answer: Answer, attempts: int, rule: RetryRule, now: datetime, rng: R
     pause_until = now + asked if asked else None
     if attempts + 1 >= rule.attempts_max:
         return Decision(fate=Fate.DEAD, error=error, pause_until=pause_until)
-    wait = max(rule.backoff.wait(attempts + 1, rng.random()), asked)
+    wait = max(rule.backoff.wait(attempts + 1, chance), asked)
     return Decision(fate=Fate.RETRY, error=error, due_at=now + wait, pause_until=pause_until)
 
 

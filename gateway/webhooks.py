@@ -207,7 +207,7 @@ class WebhookSender:
         """From the order's record to the outcome in the store."""
         started = self._now()
         answer = await self._send(delivery, webhook)
-        decision = decide(answer, delivery.attempts, self._options.retries, self._now(), self._rng)
+        decision = decide(answer, delivery.attempts, self._options.retries, self._now(), self._rng.random())
         await self._patiently(lambda: self._write(delivery, webhook, decision))
         self._backlog.settled(delivery, again=decision.fate is Fate.RETRY)
         if decision.pause_until is not None:

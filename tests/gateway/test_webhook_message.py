@@ -292,7 +292,7 @@ def test_loopback_is_reached_under_its_own_name_only() -> None:
 
 def _decide(answer: Answer, attempts: int = 0) -> tuple[Fate, float | None, float | None]:
     """The fate, and the seconds to the next try and of the pause."""
-    decision = decide(answer, attempts, RetryRule(), NOW, Random(1))
+    decision = decide(answer, attempts, RetryRule(), NOW, 0.5)
     return decision.fate, _seconds_to(decision.due_at), _seconds_to(decision.pause_until)
 
 
@@ -318,7 +318,7 @@ def test_every_other_answer_is_tried_again_until_the_tries_are_used_up(status: i
 
 
 def test_no_answer_is_tried_again_and_its_words_kept() -> None:
-    decision = decide(Answer(error="no connection"), 0, RetryRule(), NOW, Random(1))
+    decision = decide(Answer(error="no connection"), 0, RetryRule(), NOW, 0.5)
     assert (decision.fate, decision.error) == (Fate.RETRY, "no connection")
 
 
@@ -329,7 +329,7 @@ def test_gone_is_not_tried_again() -> None:
 def test_all_tries_together_take_one_to_two_days_and_a_bit() -> None:
     for seed in range(50):
         rng = Random(seed)
-        waits = [decide(Answer(status=500), attempts, RetryRule(), NOW, rng).due_at for attempts in range(14)]
+        waits = [decide(Answer(status=500), attempts, RetryRule(), NOW, rng.random()).due_at for attempts in range(14)]
         hours = sum((due - NOW).total_seconds() for due in waits if due) / 3600
         assert 26 < hours < 54, f"seed {seed}"
 

@@ -65,6 +65,12 @@ class MeterPlan:
     keyed_in: tuple[tuple[float, Token], ...]
     """What its customer types, and when."""
 
+    @property
+    def simple(self) -> MeterPlan:
+        """The same meter, prompt and in reach."""
+        config = replace(self.config, status_delay_seconds=min(0.5, self.config.status_delay_seconds))
+        return replace(self, config=config, faults=NO_FAULTS, habits=(), away=(), reboots=(), keyed_in=())
+
 
 @dataclass(frozen=True, kw_only=True)
 class OrderPlan:
@@ -79,6 +85,13 @@ class OrderPlan:
     second_order: bool = False
     """Then its first token in another order."""
     cancel_after: float | None = None
+    is_for_another: bool = False
+    """Its first token is of some other meter, or its meter is not who it should be."""
+
+    @property
+    def is_good(self) -> bool:
+        """The right meter takes all of it, whenever it comes."""
+        return self.order.expires_at is None and not self.is_for_another
 
     @property
     def body(self) -> bytes:
@@ -127,9 +140,7 @@ class Plan:
         """The same orders where nothing goes wrong."""
         return replace(
             self,
-            meters=tuple(
-                replace(meter, faults=NO_FAULTS, habits=(), away=(), reboots=(), keyed_in=()) for meter in self.meters
-            ),
+            meters=tuple(meter.simple for meter in self.meters),
             links=tuple(change for change in self.links if not change.record.paused and change.at == 0),
             orders=tuple(replace(order, cancel_after=None) for order in self.orders),
             dooms=(),
@@ -320,7 +331,8 @@ def _orders(
         which = rng.randrange(len(meters))
         at += rng.choice((0.0, 0.0, 1.0)) * rng.random() * busy * 0.15
         ours = [_ordered(rng, next(left[which])) for _ in range(rng.choice((1, 1, 1, 2, 3)))]
-        if rng.random() < 0.08:
+        is_foreign = rng.random() < 0.08
+        if is_foreign:
             ours[0] = OrderedToken(_foreign_token(rng), OrderKind.CREDIT)
         not_before = at + rng.random() * 1800 if rng.random() < 0.15 else None
         ends = rng.random() < 0.25
@@ -341,6 +353,7 @@ def _orders(
                 other_body=_one_in(rng, 10),
                 second_order=_one_in(rng, 10),
                 cancel_after=rng.choice((1.0, 60.0, 1800.0)) * rng.random() if _one_in(rng, 6) else None,
+                is_for_another=is_foreign or bool(meters[which].record.settings.get("serial")),
             )
         )
     return tuple(plans)
