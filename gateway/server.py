@@ -42,7 +42,6 @@ from gateway.webhooks import WebhookSender
 
 logger = logging.getLogger(__name__)
 
-_LOOK_SECONDS = 0.01
 
 
 class PartEnded(Exception):
@@ -205,10 +204,13 @@ class Server:
 
     async def _until_working(self) -> None:
         """Before the API opens, the engine has freed what a crash left."""
-        while self._service.dispatcher.last_claim_at is None and not self._stop.is_set():
-            if self._engine.done():
-                raise _ended(self._engine)
-            await asyncio.sleep(_LOOK_SECONDS)
+        working = asyncio.create_task(self._service.is_working.wait())
+        try:
+            await asyncio.wait((working, self._engine), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            working.cancel()
+        if self._engine.done():
+            raise _ended(self._engine)
 
     async def _until_stopped(self) -> None:
         stop = asyncio.create_task(self._stop.wait())

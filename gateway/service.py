@@ -103,6 +103,8 @@ class Service:
         self._meters: OrderedDict[tuple[str, int], tuple[Meter, MeterHours]] = OrderedDict()
         self._away: dict[str, None] = {}
         self._links_changed = asyncio.Event()
+        self.is_working = asyncio.Event()
+        """What a crash left is freed, and lanes are claimed."""
         self._connect = connect
         self.traces = OrderTraces(options.traces_kept, now)
         self.dispatcher = Dispatcher(store.lanes, self._run_lane, options.limits, now=now)
@@ -120,6 +122,7 @@ class Service:
         if doubtful:
             logger.warning("%d orders are in doubt after the last stop; their meters are read first", doubtful)
         await self._read_links()
+        self.is_working.set()
         self._store.on_work(self.dispatcher.ring)
         self._store.on_links(self._links_changed.set)
         housekeeping = [

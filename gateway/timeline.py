@@ -24,11 +24,12 @@ def _event(name: str, text: str, position: int | None = None, **details: object)
 # What callers and operators do.
 
 
-def order_created(order: Order) -> NewEvent:
+def order_created(order: Order, who: str) -> NewEvent:
     tokens = ", ".join(ordered.token.masked for ordered in order.tokens)
     waits = f", not before {_words(order.not_before)}" if order.not_before else ""
     ends = f", expires at {_words(order.expires_at)}" if order.expires_at else ""
-    return _event("order.created", f"taken: {tokens} for meter {order.meter}, priority {order.priority}{waits}{ends}")
+    text = f"taken: {tokens} for meter {order.meter}, priority {order.priority}{waits}{ends}"
+    return _event("order.created", text, who=who)
 
 
 def order_cancelled(who: str) -> NewEvent:

@@ -56,8 +56,9 @@ class HeadEnd:
         (added,) = await self.store.orders.add([(order, order_id.encode())], who="test")
         assert added.__class__.__name__ == "Added"
 
-    def start(self) -> None:
+    async def start(self) -> None:
         self._running = asyncio.create_task(self.service.run())
+        await self.service.is_working.wait()
 
     async def stop(self) -> None:
         if self._running is not None:
@@ -104,7 +105,7 @@ async def test_one_association_drains_the_lane_and_urgent_orders_overtake_betwee
 
         rushed: list[asyncio.Task[None]] = []
         place.meter.right_after_enter = rush
-        head.start()
+        await head.start()
         for order_id in ("campaign-1", "campaign-2", "credit"):
             if order_id == "credit":
                 await rushed[0]
@@ -120,7 +121,7 @@ async def test_the_tokens_of_an_order_stop_at_the_first_that_is_not_accepted(tmp
     async with meter_at() as place, head_end(tmp_path) as head:
         await head.know(place.url)
         await head.order("set", TOKENS[0], FOREIGN, TOKENS[1])
-        head.start()
+        await head.start()
         order = await head.until("set")
         assert order.state is OrderState.REJECTED
         fates = [(token.verdict, token.credited, token.reason) for token in order.tokens]
@@ -136,7 +137,7 @@ async def test_a_meter_that_is_away_is_tried_again_as_soon_as_it_is_seen(tmp_pat
     async with head_end(tmp_path) as head:
         await head.know("tcp://127.0.0.1:9")
         await head.order("early", TOKENS[0])
-        head.start()
+        await head.start()
         waiting = await head.until("early", OrderState.WAITING)
         assert (waiting.attempts, waiting.reason, waiting.maybe_delivered) == (1, "offline", False)
         assert waiting.due_at is not None
@@ -152,7 +153,7 @@ async def test_settings_that_cannot_be_used_any_more_hold_the_orders_of_the_mete
         await head.know("tcp://127.0.0.1:9", profile="gone")
         await head.order("first", TOKENS[0])
         await head.order("second", TOKENS[1])
-        head.start()
+        await head.start()
         for order_id in ("first", "second"):
             order = await head.until(order_id)
             assert (order.state, order.reason, order.maybe_delivered) == (OrderState.HELD, "config", False)
@@ -171,7 +172,7 @@ async def test_a_bug_costs_one_order_and_the_service_goes_on(tmp_path: Path, mon
         await head.know(place.url)
         await head.order("unlucky", TOKENS[0])
         await head.order("next", TOKENS[1])
-        head.start()
+        await head.start()
         order = await head.until("unlucky")
         assert (order.state, order.reason) == (OrderState.HELD, "internal-error")
         assert order.tokens[0].credited is Credited.NO
@@ -189,7 +190,7 @@ async def test_a_lost_answer_is_read_back_and_not_sent_again(tmp_path: Path) -> 
     ):
         await head.know(place.url)
         await head.order("doubtful", TOKENS[0])
-        head.start()
+        await head.start()
         assert (await head.until("doubtful")).state is OrderState.ACCEPTED
         assert len(place.meter.entered) == 1
         story = await head.story("doubtful")
@@ -207,7 +208,7 @@ async def test_after_its_time_a_doubtful_token_is_read_once_more_and_held(tmp_pa
         )
         await head.know(place.url)
         await head.order("late", TOKENS[0], expires_at=now() + timedelta(hours=1))
-        head.start()
+        await head.start()
         assert (await head.until("late", OrderState.IN_DOUBT)).maybe_delivered
         moved[0] = timedelta(hours=2)
         await head.store.orders.reconcile("late", who="operator")
@@ -221,9 +222,9 @@ async def test_a_paused_link_is_left_alone_and_goes_on_when_it_is_resumed(tmp_pa
         await head.know(place.url, link="dcu")
         await head.store.links.put(LinkRecord(id="dcu", paused=True), who="test")
         await head.order("waits", TOKENS[0])
-        head.start()
+        await head.start()
+        head.service.reload(replace(ServiceOptions(), readback_wait_seconds=0.1))
         with pytest.raises(MeterBusy):
-            head.service.reload(replace(ServiceOptions(), readback_wait_seconds=0.1))
             await head.service.readback("m")
         assert place.meter.callers == []
         await head.store.links.put(LinkRecord(id="dcu"), who="test")
@@ -234,10 +235,10 @@ async def test_a_readback_waits_for_the_lane_and_the_orders_for_the_readback(tmp
     async with meter_at(config=replace(CONFIG, status_delay_seconds=1.5)) as place, head_end(tmp_path) as head:
         await head.know(place.url)
         await head.order("slow", TOKENS[0])
-        head.start()
+        await head.start()
         await head.until("slow", OrderState.PENDING)
         read = await head.service.readback("m")
-        assert read["last_token"]["token_status"]["code"] == 3
+        assert read["token_gateway"]["token_status"]["status_code"] == 3
         assert (await head.until("slow")).state is OrderState.ACCEPTED
         head.service.reload(replace(ServiceOptions(), readback_wait_seconds=0.1))
         await head.order("next", TOKENS[1])
@@ -252,28 +253,32 @@ async def test_a_readback_waits_for_the_lane_and_the_orders_for_the_readback(tmp
 async def test_campaigns_leave_places_for_urgent_orders(tmp_path: Path) -> None:
     limits = DispatchLimits(in_flight_max=2, campaign_share=0.5)
     slow = replace(CONFIG, status_delay_seconds=1.0)
-    async with meter_at(config=slow) as one, meter_at(config=slow) as two, meter_at() as three:
-        async with head_end(tmp_path, replace(ServiceOptions(), limits=limits)) as head:
-            for meter, place in (("m1", one), ("m2", two), ("m3", three)):
-                await head.know(place.url, meter)
-            await head.order("campaign-1", TOKENS[0], meter="m1", priority=Priority.CAMPAIGN)
-            await head.order("campaign-2", TOKENS[0], meter="m2", priority=Priority.CAMPAIGN)
-            head.start()
-            await head.until("campaign-1", OrderState.PENDING)
-            await head.order("urgent", TOKENS[0], meter="m3")
-            assert (await head.until("urgent")).state is OrderState.ACCEPTED
-            second = await head.store.orders.get("campaign-2")
-            assert second is not None
-            assert second.state is OrderState.QUEUED
-            for order_id in ("campaign-1", "campaign-2"):
-                assert (await head.until(order_id)).state is OrderState.ACCEPTED
+    async with (
+        meter_at(config=slow) as one,
+        meter_at(config=slow) as two,
+        meter_at() as three,
+        head_end(tmp_path, replace(ServiceOptions(), limits=limits)) as head,
+    ):
+        for meter, place in (("m1", one), ("m2", two), ("m3", three)):
+            await head.know(place.url, meter)
+        await head.order("campaign-1", TOKENS[0], meter="m1", priority=Priority.CAMPAIGN)
+        await head.order("campaign-2", TOKENS[0], meter="m2", priority=Priority.CAMPAIGN)
+        await head.start()
+        await head.until("campaign-1", OrderState.PENDING)
+        await head.order("urgent", TOKENS[0], meter="m3")
+        assert (await head.until("urgent")).state is OrderState.ACCEPTED
+        second = await head.store.orders.get("campaign-2")
+        assert second is not None
+        assert second.state is OrderState.QUEUED
+        for order_id in ("campaign-1", "campaign-2"):
+            assert (await head.until(order_id)).state is OrderState.ACCEPTED
 
 
 async def test_the_trace_of_an_order_shows_its_apdus_and_no_token(tmp_path: Path) -> None:
     async with meter_at() as place, head_end(tmp_path, replace(ServiceOptions(), traces_kept=1)) as head:
         await head.know(place.url)
         await head.order("traced", TOKENS[0])
-        head.start()
+        await head.start()
         await head.until("traced")
         trace = head.service.traces.of("traced")
         assert trace is not None
@@ -300,7 +305,7 @@ async def test_a_cancelled_order_is_not_sent_though_its_lane_was_claimed(tmp_pat
             return add(client_sap)
 
         place.meter.association = cancel  # type: ignore[method-assign]
-        head.start()
+        await head.start()
         order = await head.until("cancelled")
         await cancelling[0]
         assert order.state is OrderState.CANCELLED

@@ -37,10 +37,11 @@ _PUT_IN_QUEUE = "UPDATE lane SET rank = ?, due_at = ? WHERE meter = ?"
 class Intake:
     """Takes orders, one after the other, in one transaction."""
 
-    def __init__(self, connection: WriteConnection, vault: VaultLike, now: int) -> None:
+    def __init__(self, connection: WriteConnection, vault: VaultLike, now: int, who: str) -> None:
         self._connection = connection
         self._vault = vault
         self._now = now
+        self._who = who
 
     def take(self, order: Order, body: bytes) -> AddResult:
         """``body`` is the caller's, in canonical form. What becomes of this order; others are not touched by it."""
@@ -108,4 +109,4 @@ class Intake:
                 for position, ordered in enumerate(order.tokens)
             ],
         )
-        append(self._connection, number, self._now, timeline.order_created(order))
+        append(self._connection, number, self._now, timeline.order_created(order, self._who))

@@ -36,7 +36,7 @@ class SqliteOrders(Orders):
         now, vault = micros(self._database.now()), self._database.vault
 
         def write(connection: WriteConnection) -> Sequence[AddResult]:
-            intake = Intake(connection, vault, now)
+            intake = Intake(connection, vault, now, who)
             return [intake.take(order, body) for order, body in orders]
 
         return await self._database.write(write)

@@ -15,14 +15,23 @@ from gateway.store.sqlite.restored import restored_at
 
 _UNDER_WAY = "SELECT number FROM orders WHERE state = 'sending' OR state = 'pending' OR state = 'reconciling'"
 _FREE = "UPDATE lane SET owner = NULL, fence = fence + 1 WHERE owner IS NOT NULL RETURNING meter"
-# What was done since the backup is not known: each token without an outcome may have been sent, and settled.
+# What was done since the backup is not known: each token without an outcome may have been sent, and settled, whatever
+# was known of it then.
 _MARK_TOKENS = """
-    UPDATE token SET tries = max(tries, 1), before = NULL
+    UPDATE token SET tries = max(tries, 1), before = NULL, verdict = NULL, credited = NULL, status_code = NULL,
+        reason = NULL, evidence = NULL, details = NULL
     WHERE order_number IN (SELECT number FROM orders WHERE closed_at IS NULL)
         AND NOT EXISTS (SELECT 1 FROM outcome
             WHERE outcome.order_number = token.order_number AND outcome.position = token.position)
 """
 _MARK_HELD = "UPDATE orders SET maybe_delivered = 1, changed_at = ? WHERE state = 'held' AND NOT maybe_delivered"
+# Numbers of events that were told since the backup are not used again: who heard of them would take the new ones for
+# repetitions.
+_BEGIN_EVENTS = """
+    INSERT INTO sqlite_sequence (name, seq) SELECT 'event', 0
+    WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = 'event')
+"""
+_EVENTS_JUMP = 1_000_000_000
 _RESTORE = """
     UPDATE orders SET state = 'in_doubt', reason = 'restored', maybe_delivered = 1, changed_at = ?1,
         due_at = max(?1, ifnull(not_before, ?1))
@@ -57,6 +66,8 @@ def _doubt(connection: WriteConnection, now: int) -> list[tuple[int, int]]:
 
 
 def _restore(connection: WriteConnection, now: int) -> list[tuple[int, int]]:
+    connection.execute(_BEGIN_EVENTS)
+    connection.execute("UPDATE sqlite_sequence SET seq = seq + ? WHERE name = 'event'", (_EVENTS_JUMP,))
     connection.execute(_MARK_TOKENS)
     connection.execute(_MARK_HELD, (now,))
     changed: list[tuple[int, int]] = connection.execute(_RESTORE, (now,)).fetchall()
