@@ -75,8 +75,9 @@ class Undelivered:
     account_before: AccountReading = NO_ACCOUNT
     may_be_repeated: bool = True
     """The data link may have sent a frame of the last of them twice."""
-    may_enter: Callable[[], bool] = lambda: True
-    """Asked before each ``enter``. False: its time is over, it is only read back."""
+    may_enter: Callable[[Reading], bool] = lambda _reading: True
+    """Asked before each ``enter``, with what the meter shows. False: its time is over, or what is shown is the evidence
+    about another token; it is only read back."""
 
 
 class CounterKeeper(Protocol):
@@ -220,7 +221,7 @@ class Delivery:
         # After a doubt, what the meter shows may settle it without another enter.
         verdict = await self._settle(session, story) if story.tries else judge(story.evidence(), self._profile)
         for _ in range(_ENTERS_MAX):
-            if verdict.next_step is not NextStep.ENTER or story.after is None or not story.may_enter:
+            if verdict.next_step is not NextStep.ENTER or story.after is None or not story.may_enter(story.after):
                 break
             verdict = await self._enter(session, story, story.after)
         return verdict
@@ -326,10 +327,9 @@ class _Story:
         self._enters = 0
         self._started = self._poll_from = asyncio.get_running_loop().time()
 
-    @property
-    def may_enter(self) -> bool:
+    def may_enter(self, reading: Reading) -> bool:
         """Each doubt is worth one more ``enter``, and there are as many doubts as rounds."""
-        return self._enters <= self._profile.doubt_rounds_max and self._may_still_enter()
+        return self._enters <= self._profile.doubt_rounds_max and self._may_still_enter(reading)
 
     @property
     def poll_seconds_left(self) -> float:

@@ -27,7 +27,7 @@ from gateway.session import Connect
 from gateway.shown import without_secrets
 from gateway.store.records import LaneClaim, NewEvent, NextHead, OrderWork, Step, TokenWork
 from gateway.store.store import LaneLost, Lanes, StoreBroken, StoreError, StoreFull
-from gateway.verdict import Credited, NextStep, Outcome, Verdict
+from gateway.verdict import Credited, NextStep, Outcome, Reading, Verdict, stands_in_meter
 
 logger = logging.getLogger(__name__)
 
@@ -151,7 +151,7 @@ class LaneRun:
             before=token.before,
             account_before=token.account_before,
             may_be_repeated=self._meter.endpoint.scheme != "tcp",
-            may_enter=lambda: not is_over(work, tools.now()),
+            may_enter=lambda reading: not is_over(work, tools.now()) and not self._shows_another(work, reading),
         )
         try:
             judged = await self._delivery.deliver(undelivered)
@@ -174,6 +174,12 @@ class LaneRun:
         )
         tools.on_settled(work, result.step.change, judged)
         return result
+
+    def _shows_another(self, work: OrderWork, reading: Reading) -> bool:
+        """Whether the meter shows what another order in doubt has to be judged by."""
+        profile = self._meter.profile
+        octets = map(profile.token_encoding.to_octets, work.beside)
+        return any(stands_in_meter(reading, token, profile) for token in octets)
 
     def _internal_error(self, current: _Current, error: Exception) -> Consequence:
         may_have_left = current.has_sent or current.token.tries

@@ -61,6 +61,8 @@ def _served(api: Api, route: Route) -> _Served:
                 who = "" if scope is None else (await gate.admit(request, scope)).name
                 return await handler(Call(api, request, who))
         except TimeoutError:
+            if limit is None:
+                raise
             if not request.content.is_eof():
                 raise Problem("request-timeout", f"the request did not arrive within {limit:g} s") from None
             raise unavailable(f"there was no answer within {limit:g} s") from None

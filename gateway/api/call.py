@@ -33,7 +33,7 @@ class Api:
     """Held by calls that read something, and write it again changed."""
     batches: int = 0
     """Bulk intakes that are under way."""
-    document: bytes = b""
+    document: bytes = field(default=b"", repr=False)
     """The OpenAPI document."""
 
 

@@ -118,9 +118,7 @@ class EventHub:
 
     async def _fetch(self) -> None:
         try:
-            while records := await self._events.after(last := self._last, limit=PAGE):
-                if self._last != last:
-                    return  # the last reader left meanwhile, and another one came
+            while records := await self._events.after(self._last, limit=PAGE):
                 self._keep(list(map(SentEvent, records)))
         except StoreError:
             _log.warning("events cannot be read; trying again", exc_info=True)

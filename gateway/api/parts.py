@@ -46,7 +46,7 @@ class ApiParts:
     readback: Callable[[str], Awaitable[Mapping[str, Any]]]
     """Reads a meter, holding its lane. Raises ``MeterBusy``, ``MeterUnreached``, ``LookupError`` for no such meter,
     ``SettingError`` and ``EndpointError`` for one that cannot be called as it is entered."""
-    metrics: Callable[[], bytes]
+    metrics: Callable[[], bytes] = field(repr=False)
     """Prometheus text."""
     health: Callable[[], Awaitable[Mapping[str, Any]]]
     """``ok`` says whether the process lives; all of it is shown."""

@@ -29,6 +29,8 @@ class Operators:
     rng: Random
     pauses: list[tuple[str, float, float]] = field(default_factory=list)
     """Link; from when to when it was paused for certain, by the event loop's clock."""
+    readbacks: list[tuple[str, float, float]] = field(default_factory=list)
+    """Meter; from the request to its answer."""
     answers: Counter[str] = field(default_factory=Counter)
     """To what is not about orders: what was asked, and the status."""
     _decided: Counter[str] = field(default_factory=Counter)
@@ -86,7 +88,10 @@ class Operators:
         raise RuntimeError(f"link {group.link} stays paused: {answer}")
 
     async def _read_a_meter(self) -> None:
-        await self._ask("readback", "POST", f"/v1/meters/{self.rng.choice(self.meters).id}/readback")
+        meter, clock = self.rng.choice(self.meters).id, asyncio.get_running_loop().time
+        began = clock()
+        await self._ask("readback", "POST", f"/v1/meters/{meter}/readback")
+        self.readbacks.append((meter, began, clock()))
 
     async def _change_a_meter(self) -> None:
         meter = self.rng.choice(self.meters)

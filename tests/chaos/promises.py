@@ -169,7 +169,12 @@ def over_limit(logs: Logs) -> Iterator[str]:
     for name, most in wire["most"].items():
         allowed = links[name]["concurrency"] if name in links else 1
         if most > allowed:
-            yield f"{name}: {most} connections at a time, {allowed} allowed"
+            moment, meters = wire["most_at"][name]
+            read = [meter for meter, begin, end in logs.rig["readbacks"] if begin <= moment <= end]
+            yield (
+                f"{name}: {most} connections at a time, {allowed} allowed; to {', '.join(meters)}"
+                f"{'; being read back: ' * bool(read)}{', '.join(read)}"
+            )
     for name, link in links.items():
         if link["rate_per_second"] is not None:
             yield from _too_often(name, link, wire["begun"].get(name, []))

@@ -161,6 +161,7 @@ class Rig:
             "tally": self.tally.as_json(),
             "wire": self.wire_log.as_json(),
             "link_pauses": self.operators.pauses,
+            "readbacks": self.operators.readbacks,
             "stopped_at": self.stopped_at,
             "operators": dict(self.operators.answers),
             "events_read": self.reader.numbers,

@@ -117,7 +117,8 @@ def _miss_a_webhook(logs: Logs) -> None:
 
 
 def _connect_twice(logs: Logs) -> None:
-    logs.rig["wire"]["most"][next(iter(logs.ledgers))] = 2
+    meter = next(iter(logs.ledgers))
+    logs.rig["wire"]["most"][meter], logs.rig["wire"]["most_at"][meter] = 2, (0.0, [meter, meter])
 
 
 def _connect_too_often(logs: Logs) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -41,14 +41,23 @@ class WireLog:
     """Answers of meters that a counter was used before."""
     garbled: int = 0
 
-    def opened(self, names: Iterable[str], now: float) -> None:
+    most_at: dict[str, tuple[float, list[str]]] = field(default_factory=dict)
+    """When that was first so, and the meters that were connected: the names of their wires, in their sequence."""
+    connected: dict[str, list[str]] = field(default_factory=dict)
+
+    def opened(self, names: Sequence[str], now: float) -> None:
         for name in names:
             self.open_now[name] += 1
-            self.most[name] = max(self.most[name], self.open_now[name])
+            connected = self.connected.setdefault(name, [])
+            connected.append(names[0])
+            if self.open_now[name] > self.most[name]:
+                self.most[name], self.most_at[name] = self.open_now[name], (now, list(connected))
             self.begun.setdefault(name, []).append(now)
 
-    def closed(self, names: Iterable[str]) -> None:
+    def closed(self, names: Sequence[str]) -> None:
         self.open_now.subtract(names)
+        for name in names:
+            self.connected[name].remove(names[0])
 
     def asked(self, meter: str, apdu: bytes) -> None:
         counter = counter_of(apdu)
@@ -66,6 +75,7 @@ class WireLog:
     def as_json(self) -> dict[str, Any]:
         return {
             "most": dict(self.most),
+            "most_at": self.most_at,
             "begun": self.begun,
             "counters_seen": {meter: len(used) for meter, used in self.counters.items()},
             "counters_repeated": self.repeated,

@@ -12,6 +12,8 @@ _USED_UP = 0xFFFF_FFFF + 1
 JUMP = 1_000_000
 """How far every counter jumps after a restore, unless the setting ``restore_jump`` says otherwise. guess: a thousand
 blocks of the usual size, far more than a meter needs between two backups; an installation's figures would settle it."""
+_JUMPED = "counters_jumped"
+"""How far counters of keys that the database does not know begin above what is asked for: the sum of all jumps."""
 
 
 class SqliteCounters(Counters):
@@ -53,8 +55,11 @@ def reserve(connection: sqlite3.Connection, meter_id: str, key_name: str, *, at_
         "SELECT next_own FROM counter WHERE meter = ? AND key_name = ?", (meter_id, key_name)
     ).fetchone()
     known = row[0] if row is not None else None
-    if known is None and at_least == 0:
-        return None
+    if known is None:
+        if at_least == 0:
+            return None
+        # It may have been used since the backup that this database once was: what nobody knows of any more.
+        at_least += _setting(connection, _JUMPED) or 0
     first = min(max(known or 0, at_least), _USED_UP)
     last = min(first + size, _USED_UP)
     _ensure(connection, meter_id, key_name)
@@ -65,11 +70,20 @@ def reserve(connection: sqlite3.Connection, meter_id: str, key_name: str, *, at_
 def jump_ahead(connection: sqlite3.Connection) -> int:
     """After a restore: what was reserved since the backup is not known, so every counter goes on far above it. One that
     has no room for that is used up. Within a transaction; returns how many jumped."""
-    row = connection.execute("SELECT value FROM setting WHERE key = 'restore_jump'").fetchone()
-    jump = JUMP if row is None else int(row[0])
+    wanted = _setting(connection, "restore_jump")
+    jump = JUMP if wanted is None else wanted
+    connection.execute(
+        "INSERT INTO setting (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = ?2",
+        (_JUMPED, str((_setting(connection, _JUMPED) or 0) + jump)),
+    )
     return connection.execute(
         "UPDATE counter SET next_own = min(next_own + ?, ?) WHERE next_own IS NOT NULL", (jump, _USED_UP)
     ).rowcount
+
+
+def _setting(connection: sqlite3.Connection, key: str) -> int | None:
+    row = connection.execute("SELECT value FROM setting WHERE key = ?", (key,)).fetchone()
+    return None if row is None else int(row[0])
 
 
 def _ensure(connection: sqlite3.Connection, meter_id: str, key_name: str) -> None:

@@ -9,7 +9,7 @@ from functools import partial
 
 from gateway import timeline
 from gateway.events import SendStarted
-from gateway.orders import FINAL_STATES, Change, OrderState, after
+from gateway.orders import FINAL_STATES, UNSENT_STATES, Change, IllegalChange, OrderState, after
 from gateway.store.records import Claimed, LaneClaim, NewEvent, NextHead, OrderWork, Quota, Step
 from gateway.store.sqlite.changes import ORDER_COLUMNS, OrderRow, change_order, order_by_number, order_row
 from gateway.store.sqlite.claims import Claiming, take_head, take_lane
@@ -31,6 +31,7 @@ _SEND = """
     UPDATE orders SET state = 'sending', reason = NULL, maybe_delivered = 1, due_at = ?1, changed_at = ?1,
         sent_position = ?2 WHERE number = ?3
 """
+_OTHER_DOUBT = "SELECT 1 FROM orders WHERE meter = ? AND closed_at IS NULL AND state = 'in_doubt'"
 _TRIED = "UPDATE token SET tries = ?, before = ? WHERE order_number = ? AND position = ?"
 _EXPIRED = """
     SELECT number FROM orders
@@ -75,6 +76,9 @@ class SqliteLanes(Lanes):
         def write(connection: WriteConnection) -> None:
             row = _held_order(connection, claim, order)
             after(row.state, Change.SEND, maybe_delivered=row.maybe_delivered)
+            if row.state in UNSENT_STATES and connection.execute(_OTHER_DOUBT, (row.meter,)).fetchone():
+                # Somebody let another order of this meter be read again meanwhile: that one goes first.
+                raise IllegalChange(row.state, Change.SEND, maybe_delivered=row.maybe_delivered)
             before = seal_before(vault, started.before, started.account, row.id, position)
             connection.execute(_TRIED, (started.tries, before, order, position))
             connection.execute(_SEND, (now, position, order))

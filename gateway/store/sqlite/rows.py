@@ -7,7 +7,8 @@ import sqlite3
 from decimal import Decimal
 from typing import Any
 
-from gateway.orders import PRIORITY_OF_RANK, Amount, OrderKind, OrderState
+from cosem_objects.sts_token import Token
+from gateway.orders import PRIORITY_OF_RANK, UNSETTLED_STATES, Amount, OrderKind, OrderState
 from gateway.store.records import OrderRecord, OrderWork, TokenRecord, TokenWork
 from gateway.store.sqlite.changes import OrderRow
 from gateway.store.sqlite.database import VaultLike
@@ -36,6 +37,12 @@ _SELECT_OPEN_TOKENS = """
     SELECT token.position, token.sealed, token.kind, token.amount, token.unit, token.tries, token.before
     FROM token LEFT JOIN outcome USING (order_number, position)
     WHERE token.order_number = ? AND outcome.at IS NULL ORDER BY token.position
+"""
+_SELECT_BESIDE = """
+    SELECT orders.id, token.position, token.sealed
+    FROM orders JOIN token ON token.order_number = orders.number LEFT JOIN outcome USING (order_number, position)
+    WHERE orders.meter = ? AND orders.closed_at IS NULL AND orders.state = 'in_doubt' AND orders.number <> ?
+        AND outcome.at IS NULL
 """
 
 
@@ -83,7 +90,13 @@ def order_work(connection: sqlite3.Connection, vault: VaultLike, order: OrderRow
         doubts=order.doubts,
         not_before=moment_or_none(order.not_before),
         expires_at=moment_or_none(order.expires_at),
+        beside=_beside(connection, vault, order) if order.state in UNSETTLED_STATES else (),
     )
+
+
+def _beside(connection: sqlite3.Connection, vault: VaultLike, order: OrderRow) -> tuple[Token, ...]:
+    rows = connection.execute(_SELECT_BESIDE, (order.meter, order.number)).fetchall()
+    return tuple(open_token(vault, sealed, order_id, position) for order_id, position, sealed in rows)
 
 
 def _token_work(vault: VaultLike, order_id: str, row: tuple[Any, ...]) -> TokenWork:

@@ -104,10 +104,15 @@ class Service:
 def unread_socket(port: int) -> socket.socket:
     """A connection into which hardly anything fits that is not read."""
     lazy = socket.socket()
-    lazy.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    _set_buffers(lazy, 4096)
     lazy.connect(("127.0.0.1", port))
     lazy.setblocking(False)
     return lazy
+
+
+def _set_buffers(connection: socket.socket, octets: int) -> None:
+    for buffer in (socket.SO_SNDBUF, socket.SO_RCVBUF):
+        connection.setsockopt(socket.SOL_SOCKET, buffer, octets)
 
 
 def credit(number: int) -> str:
@@ -139,10 +144,10 @@ async def service(
     *,
     limits: ApiLimits | None = None,
     meters: Sequence[str] = (METER,),
-    send_buffer: int | None = None,
+    buffers: int | None = None,
     **parts: Any,
 ) -> AsyncIterator[Service]:
-    """``parts`` replace what the API is given; ``send_buffer`` is the kernel's, for each connection."""
+    """``parts`` replace what the API is given; ``buffers`` are the kernel's, for each connection."""
     clock = Clock()
     store = await SqliteStore.open(folder, open_vault(), clock.now)
     keys = {scope.value: await _key(store, clock, scope) for scope in Scope}
@@ -162,8 +167,8 @@ async def service(
     await runner.setup()
     try:
         listening = socket.create_server(("127.0.0.1", 0))
-        if send_buffer is not None:
-            listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
+        if buffers is not None:
+            _set_buffers(listening, buffers)
         await web.SockSite(runner, listening).start()
         port = listening.getsockname()[1]
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30)) as session:

@@ -163,9 +163,9 @@ async def test_rows_are_reported_while_others_are_still_to_come(api: Service) ->
 
 
 async def test_a_caller_that_reads_nothing_before_it_has_sent_everything_is_served(tmp_path: Path) -> None:
-    """Each refusal is much longer than its row: the report fills every buffer on the way."""
-    row, count = b'{"tokens": 1}\n', 4000
-    async with service(tmp_path, send_buffer=4096, limits=ApiLimits(request_timeout_seconds=5)) as api:
+    """Neither the rows nor the report fit into the buffers on the way."""
+    row, count = b'{"tokens": 1}' + b" " * 1000 + b"\n", 2000
+    async with service(tmp_path, buffers=4096, limits=ApiLimits(request_timeout_seconds=5)) as api:
         reader, writer = await asyncio.open_connection(sock=unread_socket(api.port), limit=1024)
         writer.write(_batch_head(api, f"Content-Length: {len(row) * count}", "Connection: close"))
         for _ in range(count // 100):

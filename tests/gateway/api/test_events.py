@@ -131,6 +131,45 @@ async def test_a_reader_that_comes_back_again_and_again_gets_every_event_once(
     assert seen == sorted(set(seen))
 
 
+async def test_a_reader_that_comes_back_with_its_first_url_goes_on_where_it_is_further(api: Service) -> None:
+    for number in range(1, 7):
+        await api.order(f"A-{number}")
+    for after, last in ((2, 4), (4, 2), (4, 4)):
+        async with reading(api, f"?after={after}", **{"Last-Event-ID": str(last)}) as reader:
+            assert [event["number"] for event in await reader.take(2)] == [5, 6]
+
+
+async def test_what_is_fetched_for_readers_that_left_is_not_told_to_those_that_came(
+    api: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    after, asked, go_on = api.store.events.after, asyncio.Event(), asyncio.Event()
+
+    async def held_up(number: int, *, limit: int = 500, order: str | None = None) -> Any:
+        records = await after(number, limit=limit, order=order)
+        asked.set()
+        await go_on.wait()
+        return records
+
+    hub = event_hub.EventHub(api.store.events)
+    running = asyncio.create_task(hub.run())
+    await hub.join()
+    await api.order("A-1")
+    monkeypatch.setattr(api.store.events, "after", held_up)
+    hub.ring()
+    await asked.wait()
+    hub.leave()
+    await api.order("A-2")
+    joined = await hub.join()
+    go_on.set()
+    await api.order("A-3")
+    hub.ring()
+    while not (told := await hub.after(joined))[0]:
+        await hub.wait(joined, LIMIT_SECONDS)
+    assert ([event.record.order for event in told[0]], told[1]) == (["A-3"], joined + 1)
+    assert (await hub.after(joined + 1))[0] == []
+    running.cancel()
+
+
 async def test_many_readers_share_one_poll_of_the_store(api: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     polls: list[int] = []
     after = api.store.events.after
@@ -189,7 +228,7 @@ async def test_so_many_streams_and_no_more(tmp_path: Path) -> None:
 
 async def test_a_reader_that_does_not_read_is_dropped_and_others_go_on(tmp_path: Path) -> None:
     limits = ApiLimits(request_timeout_seconds=1.0)
-    async with service(tmp_path, send_buffer=4096, limits=limits) as api:
+    async with service(tmp_path, buffers=4096, limits=limits) as api:
         rows = [json.dumps({"id": f"A-{n}", "meter": "M-1", "tokens": [credit(n)]}) for n in range(1000)]
         batch = {"Content-Type": "application/x-ndjson"}
         await api.ask("POST", "/v1/orders:batch", data="\n".join(rows), headers=batch)

@@ -172,11 +172,24 @@ async def test_a_paused_link_keeps_its_limits(api: Service) -> None:
         assert (shown["paused"], shown["concurrency"]) == (paused, 3)
 
 
-async def test_a_link_is_put_and_paused_at_once_without_losing_either(api: Service) -> None:
-    await asyncio.gather(
-        api.ask("PUT", "/v1/links/L-1", json={"concurrency": 7}),
-        *(api.ask("POST", "/v1/links/L-1/pause") for _ in range(5)),
-    )
+async def test_limits_that_are_put_while_the_link_is_being_paused_are_not_lost(
+    api: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await api.ask("PUT", "/v1/links/L-1", json={"concurrency": 3})
+    get = api.store.links.get
+    putting: list[asyncio.Task[Any]] = []
+
+    async def get_and_wait(link_id: str) -> Any:
+        record = await get(link_id)
+        if not putting:
+            body = {"concurrency": 7, "paused": True}
+            putting.append(asyncio.create_task(api.ask("PUT", "/v1/links/L-1", json=body)))
+            await asyncio.wait(putting, timeout=0.5)
+        return record
+
+    monkeypatch.setattr(api.store.links, "get", get_and_wait)
+    await api.ask("POST", "/v1/links/L-1/pause")
+    await asyncio.wait(putting)
     assert (await api.ask("GET", "/v1/links/L-1")).json["concurrency"] == 7
 
 
