@@ -192,9 +192,8 @@ class Checker:
 
     # Lanes.
 
-    def beginning(self, claim: LaneClaim, position: int, started: SendStarted, now: datetime) -> None:
-        """The intent to enter a token is about to be written."""
-        assert claim.work is not None or position >= 0
+    def begun(self, position: int, started: SendStarted, now: datetime) -> None:
+        """The intent to enter a token was written."""
         reading, token = started.before, started.token
         order = next(
             order for order in self.orders.values() if any(ordered.token == token for ordered in order.tokens)

@@ -64,8 +64,9 @@ class WatchedLanes(Lanes):
         self, claim: LaneClaim, order: int, position: int, started: SendStarted, events: Sequence[NewEvent]
     ) -> None:
         self._process.pass_by(Point.BEFORE_INTENT)
-        self._checker.beginning(claim, position, started, self._now())
+        now = self._now()
         await self.inner.begin_send(claim, order, position, started, events)
+        self._checker.begun(position, started, now)
         self._process.pass_by(Point.AFTER_INTENT)
 
     async def step(self, claim: LaneClaim, order: int, step: Step, then: NextHead) -> OrderWork | None:
