@@ -23,10 +23,10 @@ from gateway.dispatcher import Dispatcher, DispatchLimits, Turn
 from gateway.events import Judged
 from gateway.lane import LaneRun, LaneTools, give_back, hold_unusable
 from gateway.meter_body import MeterBody
-from gateway.meter_reading import REPORT, read_meter, to_json
 from gateway.meters import Meter
 from gateway.order_traces import OrderTraces
 from gateway.orders import Change
+from gateway.reading.meter_reading import REPORT, read_meter, to_json
 from gateway.session import Connect, connect
 from gateway.store.records import LaneClaim, LinkRecord, OrderWork
 from gateway.store.store import Store, StoreBroken, StoreError

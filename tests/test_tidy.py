@@ -53,10 +53,10 @@ PURE = {
     "gateway/translator.py",
     "gateway/verdict.py",
     "gateway/verdict_words.py",
-    "gateway/webhook_backlog.py",
-    "gateway/webhook_message.py",
-    "gateway/webhook_retry.py",
-    "gateway/webhook_target.py",
+    "gateway/webhooks/backlog.py",
+    "gateway/webhooks/message.py",
+    "gateway/webhooks/retry.py",
+    "gateway/webhooks/target.py",
 }
 PURE_ONCE_WRITTEN = {"gateway/campaigns.py"}
 NOT_PURE = {

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from gateway.store.store import Store
-from gateway.webhook_target import TargetRule
+from gateway.webhooks.target import TargetRule
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,7 @@ from gateway.api.problems import invalid, not_found
 from gateway.api.queries import DeadQuery
 from gateway.api.views import EventView
 from gateway.store.records import WebhookDelivery, WebhookRecord
-from gateway.webhook_target import URL_LENGTH_MAX, check_url
+from gateway.webhooks.target import URL_LENGTH_MAX, check_url
 
 SECRET_LENGTH_MIN = 16
 EVENT_NAME = r"^(order|meter)\.[a-z_]{1,40}$"

@@ -7,8 +7,8 @@ import json
 import os
 from pathlib import Path
 
-from gateway.settings import Problem, SettingsInvalid, all_settings, load_settings
-from gateway.settings_sections import Settings
+from gateway.settings.loading import Problem, SettingsInvalid, all_settings, load_settings
+from gateway.settings.sections import Settings
 
 DESCRIPTION = """\
 Reads the settings as serve would, from the file and the environment, and says all that is wrong with them: unknown

@@ -17,8 +17,8 @@ from pathlib import Path
 from gateway.cli.lab import Lab, LabError, LabMeter
 from gateway.cli.lab_service import LabService
 from gateway.cli.service.order_words import ending, event_line
-from gateway.client import ServiceClient
-from gateway.client_answers import Json, ServiceRefused, ServiceUnreachable
+from gateway.client.answers import Json, ServiceRefused, ServiceUnreachable
+from gateway.client.service_client import ServiceClient
 from gateway.timeline import FINAL_OR_HELD
 
 DESCRIPTION = """\

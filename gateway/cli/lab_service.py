@@ -12,7 +12,7 @@ from typing import IO, Self
 
 from gateway.cli.lab import LabError
 from gateway.cli.service.options import BOOTSTRAP_KEY_FILE, DEFAULT_SERVER
-from gateway.client import ServiceAddress
+from gateway.client.service_client import ServiceAddress
 
 _START_TIMEOUT_SECONDS = 30
 _STOP_TIMEOUT_SECONDS = 30

@@ -17,9 +17,9 @@ from gateway.cli.meter_options import add_meter_options, meter_from
 from gateway.cli.parser import whole_number
 from gateway.cli.readback_screen import screen
 from gateway.cli.trace_option import add_trace_options, trace_from
-from gateway.meter_log import Between, Last, Wanted
-from gateway.meter_reading import Choice, Findings, read_meter, to_json
 from gateway.meters import Meter
+from gateway.reading.meter_log import Between, Last, Wanted
+from gateway.reading.meter_reading import Choice, Findings, read_meter, to_json
 from gateway.session import connect
 from gateway.shown import printable
 

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 from textwrap import wrap
 
 from cosem_objects.interface_classes import describe_attribute
-from gateway.meter_log import Log
-from gateway.meter_reading import Findings, ReadAttribute
-from gateway.meter_report import MeterReport
 from gateway.meters import Meter
-from gateway.object_list import ListedObject
+from gateway.reading.meter_log import Log
+from gateway.reading.meter_reading import Findings, ReadAttribute
+from gateway.reading.meter_report import MeterReport
+from gateway.reading.object_list import ListedObject
 from gateway.shown import printable
 
 _LINE_WIDTH = 118

@@ -16,11 +16,11 @@ from functools import partial
 from pathlib import Path
 from random import Random
 
-from gateway.logs import configure_logs
-from gateway.opened_store import StartError
-from gateway.server import PartEnded, Server
-from gateway.settings import SettingsInvalid, load_settings
-from gateway.settings_sections import Settings
+from gateway.serving.logs import configure_logs
+from gateway.serving.opened_store import StartError
+from gateway.serving.server import PartEnded, Server
+from gateway.settings.loading import SettingsInvalid, load_settings
+from gateway.settings.sections import Settings
 from gateway.shown import without_secrets
 
 DESCRIPTION = """\

@@ -15,7 +15,7 @@ from typing import Any
 
 import aiohttp
 
-from gateway.first_start import KEY_FILE
+from gateway.serving.first_start import KEY_FILE
 from tests.transports.wires import free_port
 
 ROOT = Path(__file__).parents[2]

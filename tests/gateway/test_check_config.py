@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from gateway.__main__ import main
-from gateway.settings_sections import Settings
+from gateway.settings.sections import Settings
 
 ROOT = Path(__file__).parents[2]
 

@@ -13,7 +13,7 @@ import pytest
 from cosem_objects.errors import SettingError
 from cosem_objects.sts_token import Token, TokenClass
 from gateway.cli.service.options import add_service_options, service_from
-from gateway.client import ServiceAddress
+from gateway.client.service_client import ServiceAddress
 from tests.gateway.running_service import AK, EK, PASSWORD, SECRETS, SIGNING_SECRET, TOKENS, Stsgate, one_line
 
 KEY = "stsgate_somebody_0123456789"

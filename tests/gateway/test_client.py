@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from gateway import client as client_module
-from gateway.client import Patience, ServiceAddress, ServiceClient
-from gateway.client_answers import Json, ServiceRefused, ServiceUnreachable
+from gateway.client import service_client as client_module
+from gateway.client.answers import Json, ServiceRefused, ServiceUnreachable
+from gateway.client.service_client import Patience, ServiceAddress, ServiceClient
 from gateway.schedule import Backoff
 from tests.transports.wires import free_port
 

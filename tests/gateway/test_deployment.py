@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from gateway.__main__ import main
-from gateway.settings import all_settings, load_settings
-from gateway.settings_sections import Settings
+from gateway.settings.loading import all_settings, load_settings
+from gateway.settings.sections import Settings
 
 ROOT = Path(__file__).parents[2]
 UNIT = ROOT / "config" / "stsgate.service"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis.strategies import data, integers, lists, sampled_from, text
 
-from gateway.event_stream import EVENT_SIZE_MAX, EventStreamReceiver, EventTooLong, SentEvent
+from gateway.client.event_stream import EVENT_SIZE_MAX, EventStreamReceiver, EventTooLong, SentEvent
 
 # The first four are the examples of the standard (WHATWG HTML, 9.2.6), word for word where they have words.
 STREAMS: list[tuple[str, bytes, list[SentEvent]]] = [

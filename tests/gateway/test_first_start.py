@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gateway.api_keys import digest
-from gateway.first_start import KEY_FILE, KEY_VARIABLE, ensure_admin_key, is_bootstrap_key
+from gateway.serving.first_start import KEY_FILE, KEY_VARIABLE, ensure_admin_key, is_bootstrap_key
 from gateway.store.records import ApiKeyRecord
 from gateway.store.sqlite.store import SqliteStore
 from gateway.store.store import InUse

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from gateway import health
-from gateway.health import DispatcherState, Health, HealthReport, LoopLag
-from gateway.settings_sections import HealthSection
+from gateway.serving import health
+from gateway.serving.health import DispatcherState, Health, HealthReport, LoopLag
+from gateway.settings.sections import HealthSection
 from gateway.store.sqlite.store import SqliteStore
 from tests.gateway.store.stores import BEGIN, Clock, opened
 

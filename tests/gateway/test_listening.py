@@ -8,7 +8,7 @@ from contextlib import ExitStack, closing
 
 import pytest
 
-from gateway.listening import bind
+from gateway.serving.listening import bind
 from tests.transports.wires import free_port
 
 

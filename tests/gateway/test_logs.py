@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from gateway.logs import FIELDS, configure_logs, set_level
+from gateway.serving.logs import FIELDS, configure_logs, set_level
 
 ROOT = Path(__file__).parents[2]
 SECRETS = (
@@ -166,7 +166,7 @@ def test_configuring_again_does_not_write_everything_twice() -> None:
 
 def test_a_log_that_nobody_reads_stops_nothing() -> None:
     """Its reader is gone, as when the terminal is closed."""
-    program = "import logging\nfrom gateway.logs import configure_logs\nconfigure_logs('info', 'text')\n"
+    program = "import logging\nfrom gateway.serving.logs import configure_logs\nconfigure_logs('info', 'text')\n"
     program += "for number in range(10): logging.getLogger('x').error('%d', number)\nprint('went on')"
     reader, writer = os.pipe()
     os.close(reader)

@@ -9,8 +9,8 @@ import pytest
 from prometheus_client import REGISTRY
 from prometheus_client.parser import text_string_to_metric_families
 
-from gateway.metrics import LINKS_MAX, OTHER, REASONS_MAX, ROUTES_MAX, LinkFigures, Metrics
 from gateway.orders import OrderState
+from gateway.serving.metrics import LINKS_MAX, OTHER, REASONS_MAX, ROUTES_MAX, LinkFigures, Metrics
 from gateway.store.records import Figures
 from gateway.verdict import Outcome
 

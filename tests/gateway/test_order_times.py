@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from gateway import timeline
-from gateway.metrics import Metrics
-from gateway.order_times import STATE_AFTER, OrderTimes, seconds_in_states
 from gateway.orders import Change, OrderState
+from gateway.serving.metrics import Metrics
+from gateway.serving.order_times import STATE_AFTER, OrderTimes, seconds_in_states
 from gateway.store.records import EventRecord
 from tests.gateway.store.stores import Clock, add, opened, order_of, put_meter, send_and
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.reload import Difference, differences, reloaded
-from gateway.settings import all_settings
-from gateway.settings_sections import Settings
+from gateway.serving.reload import Difference, differences, reloaded
+from gateway.settings.loading import all_settings
+from gateway.settings.sections import Settings
 
 BEFORE = Settings()
 WHILE_RUNNING = {

@@ -15,10 +15,10 @@ from cosem_objects.payment import Currency, CurrencyUnit
 from cosem_objects.profile import MeterProfile, TokenReadback
 from cosem_objects.sts_token import Token
 from cosem_objects.token_gateway import DataValueMap, TokenEncoding, TokenStatus
-from gateway import report_sections
-from gateway.last_token import last_token
-from gateway.report_sections import SectionKind
-from gateway.report_values import Said, Surroundings, said_moment
+from gateway.reading import report_sections
+from gateway.reading.last_token import last_token
+from gateway.reading.report_sections import SectionKind
+from gateway.reading.report_values import Said, Surroundings, said_moment
 from tests.cosem_objects.strategies import data_objects
 
 KWH = Surroundings(MeterProfile(), Currency("kWh", -1, CurrencyUnit.CONSUMPTION))

@@ -18,8 +18,8 @@ import aiohttp
 import pytest
 from yarl import URL
 
-from gateway.first_start import KEY_FILE
 from gateway.key_source import FILE_NAME as KEK_FILE
+from gateway.serving.first_start import KEY_FILE
 from gateway.store.sqlite.store import FILE_NAME as STORE_FILE
 from tests.gateway.certificates import make_certificate
 from tests.gateway.served import TIMEOUT_SECONDS, Served, refused, served

@@ -16,9 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.http_address import is_loopback, join_http_address, split_http_address
-from gateway.settings import OPTIONS, OTHER_VARIABLES, Setting, SettingsInvalid, all_settings, load_settings
-from gateway.settings_checks import tls_context
-from gateway.settings_sections import Settings
+from gateway.settings.checks import tls_context
+from gateway.settings.loading import OPTIONS, OTHER_VARIABLES, Setting, SettingsInvalid, all_settings, load_settings
+from gateway.settings.sections import Settings
 from tests.gateway.certificates import make_certificate
 
 ROOT = Path(__file__).parents[2]

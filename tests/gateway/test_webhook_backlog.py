@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from gateway import webhook_backlog
 from gateway.store.records import EventRecord, WebhookDelivery
-from gateway.webhook_backlog import WebhookBacklog
+from gateway.webhooks import backlog as webhook_backlog
+from gateway.webhooks.backlog import WebhookBacklog
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 BOTH = {"a", "b"}

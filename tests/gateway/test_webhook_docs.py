@@ -15,10 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from gateway.webhook_message import DELIVERY, SIGNATURE, encode, envelope, headers
-from gateway.webhook_post import WebhookPoster
-from gateway.webhook_retry import Answer
-from gateway.webhook_target import TargetRule
+from gateway.webhooks.message import DELIVERY, SIGNATURE, encode, envelope, headers
+from gateway.webhooks.post import WebhookPoster
+from gateway.webhooks.retry import Answer
+from gateway.webhooks.target import TargetRule
 from tests.gateway.receivers import LIMIT_SECONDS
 from tests.gateway.test_webhook_message import EVENT, ORDER, OTHER, SECRET
 

@@ -16,9 +16,9 @@ from cosem_objects.errors import SettingError
 from gateway.orders import Amount, OrderKind, OrderState, Priority
 from gateway.store.records import EventRecord, OrderRecord, TokenRecord
 from gateway.verdict import Credited, Outcome
-from gateway.webhook_message import SIGNATURE, check_installation, encode, envelope, headers, secrets_of, verify
-from gateway.webhook_retry import Answer, Fate, RetryRule, decide
-from gateway.webhook_target import TargetRule, check_url, names_this_machine, refusal
+from gateway.webhooks.message import SIGNATURE, check_installation, encode, envelope, headers, secrets_of, verify
+from gateway.webhooks.retry import Answer, Fate, RetryRule, decide
+from gateway.webhooks.target import TargetRule, check_url, names_this_machine, refusal
 
 NOW = datetime(2026, 11, 21, 14, 3, 7, 123456, tzinfo=UTC)
 SECRET, OTHER = "correct-horse-battery", "staple-of-another-kind"

@@ -10,9 +10,9 @@ import pytest
 from aiohttp import web
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from gateway.webhook_post import ANSWER_OCTETS_MAX, WebhookPoster
-from gateway.webhook_retry import Answer
-from gateway.webhook_target import TargetRule
+from gateway.webhooks.post import ANSWER_OCTETS_MAX, WebhookPoster
+from gateway.webhooks.retry import Answer
+from gateway.webhooks.target import TargetRule
 from tests.gateway.receivers import Behaviour, Identity, behaving, hangs, receiving, says, says_for_ever
 
 OK = b"HTTP/1.1 200 OK\r\n"

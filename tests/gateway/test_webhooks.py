@@ -21,11 +21,11 @@ from gateway.schedule import Backoff
 from gateway.store.records import WebhookDelivery, WebhookRecord
 from gateway.store.store import Store, StoreError
 from gateway.vault import VaultError
-from gateway.webhook_message import DELIVERY, SIGNATURE, verify
-from gateway.webhook_post import WebhookPoster
-from gateway.webhook_retry import Fate, RetryRule
-from gateway.webhook_target import TargetRule
-from gateway.webhooks import PAGE, Attempt, WebhookOptions, WebhookSender
+from gateway.webhooks.message import DELIVERY, SIGNATURE, verify
+from gateway.webhooks.post import WebhookPoster
+from gateway.webhooks.retry import Fate, RetryRule
+from gateway.webhooks.sender import PAGE, Attempt, WebhookOptions, WebhookSender
+from gateway.webhooks.target import TargetRule
 from tests.gateway.receivers import LIMIT_SECONDS, Received, Receiver, behaving, hangs, receiving
 from tests.gateway.stores import START, Clock, open_store, open_vault, order
 
@@ -409,7 +409,7 @@ async def test_messages_on_one_order_come_as_they_happened_though_one_has_to_be_
 async def test_messages_that_wait_for_an_earlier_one_hide_no_other(
     office: Office, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.webhooks.PAGE", 1)
+    monkeypatch.setattr("gateway.webhooks.sender.PAGE", 1)
     async with receiving() as receiver, office.sending() as sender:
         answer_with(receiver, 500, 500, 500)
         await office.webhook("w", receiver.url)
@@ -507,7 +507,7 @@ class Heard(logging.Handler):
 
 async def test_a_defect_of_ours_costs_one_webhook_a_pause_and_is_in_the_log(office: Office) -> None:
     heard = Heard()
-    logging.getLogger("gateway.webhooks").addHandler(heard)
+    logging.getLogger("gateway.webhooks.sender").addHandler(heard)
     async with receiving() as receiver, receiving() as fence, asyncio.timeout(LIMIT_SECONDS):
         await office.webhook("w", receiver.url)
         with broken(office.store.orders, "get", RuntimeError("a defect")):
@@ -520,7 +520,7 @@ async def test_a_defect_of_ours_costs_one_webhook_a_pause_and_is_in_the_log(offi
                 office.clock.advance(60)
                 sender.ring()
                 received = [await receiver.next() for _ in range(2)]
-    logging.getLogger("gateway.webhooks").removeHandler(heard)
+    logging.getLogger("gateway.webhooks.sender").removeHandler(heard)
     assert heard.messages == ["webhook w: event 1 met a defect"]
     assert {signed_at(one) for one in received} == {START.timestamp() + 60}
 

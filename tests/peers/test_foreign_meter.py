@@ -26,7 +26,7 @@ from cosem_objects.dlms.settings import SecuritySettings
 from cosem_objects.obis import ObisCode
 from cosem_objects.profile import MeterProfile
 from gateway.meters import Meter
-from gateway.object_list import read_object_list
+from gateway.reading.object_list import read_object_list
 from gateway.session import Session, open_session, read_counters
 from tests.peers.conftest import Peers, Server
 from tests.peers.test_peers import (

@@ -23,7 +23,7 @@ from cosem_objects.dlms.apdu import ActionResult
 from cosem_objects.sts_token import Token
 from cosem_objects.token_gateway import StatusCode
 from gateway.events import SendStarted
-from gateway.orders import FINAL_STATES, TRANSITIONS, UNDELIVERED_ONLY, UNSETTLED_STATES, Change, Order, OrderState
+from gateway.orders import FINAL_STATES, TRANSITIONS, UNDELIVERED_ONLY, Change, Order, OrderState
 from gateway.readback import NO_ACCOUNT
 from gateway.store.records import LaneClaim, NextHead, OrderRecord, Step
 from gateway.store.store import LaneLost, Lanes, StoreError

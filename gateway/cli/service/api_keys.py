@@ -16,8 +16,8 @@ from gateway.cli.parser import whole_number
 from gateway.cli.service.group import Group
 from gateway.cli.service.listing import show_answer, show_items
 from gateway.cli.service.moments import local_time, moment_from
-from gateway.client import ServiceClient
-from gateway.client_answers import Json, listed
+from gateway.client.answers import Json, listed
+from gateway.client.service_client import ServiceClient
 
 
 def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -15,8 +15,8 @@ from functools import partial
 
 from cosem_objects.errors import SettingError
 from gateway.cli.service.options import add_service_options, service_from
-from gateway.client import DEFAULT_TIMEOUT_SECONDS, ServiceAddress, ServiceClient
-from gateway.client_answers import ServiceRefused, ServiceUnreachable
+from gateway.client.answers import ServiceRefused, ServiceUnreachable
+from gateway.client.service_client import DEFAULT_TIMEOUT_SECONDS, ServiceAddress, ServiceClient
 from gateway.shown import printable
 
 Work = Callable[[argparse.Namespace, ServiceClient], Awaitable[int]]

@@ -10,8 +10,8 @@ from cosem_objects.errors import SettingError
 from gateway.cli.parser import whole_number
 from gateway.cli.service.group import Group
 from gateway.cli.service.listing import add_limit_option, show_answer, show_pages
-from gateway.client import ServiceClient
-from gateway.client_answers import Json, ServiceRefused
+from gateway.client.answers import Json, ServiceRefused
+from gateway.client.service_client import ServiceClient
 
 _RATE = re.compile(r"\d{1,6}(\.\d{1,6})?", re.ASCII)
 

@@ -11,8 +11,8 @@ from typing import Any
 
 from gateway.cli.parser import whole_number
 from gateway.cli.service.tables import facts, say, show, table, terminal_width
-from gateway.client import ServiceClient
-from gateway.client_answers import Json
+from gateway.client.answers import Json
+from gateway.client.service_client import ServiceClient
 
 LIMIT_DEFAULT = 100
 LIMIT_MAX = 1_000_000

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from cosem_objects.dlms.settings import Ciphering
 from gateway.api.wrong_fields import field_errors
-from gateway.client_answers import Json
+from gateway.client.answers import Json
 from gateway.meter_body import SECRETS, MeterBody
 from gateway.meter_fields import MeterFieldError
 from transports.endpoint import EndpointError

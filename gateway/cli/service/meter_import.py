@@ -18,8 +18,8 @@ from gateway.cli.service.group import SOME_FAILED, Group
 from gateway.cli.service.listing import show_answer
 from gateway.cli.service.meter_columns import COLUMNS, WrongColumns, body_from, column_of, values_from_cells
 from gateway.cli.service.row_report import RowReport, add_report_option
-from gateway.client import ServiceClient
-from gateway.client_answers import Json, ServiceRefused
+from gateway.client.answers import Json, ServiceRefused
+from gateway.client.service_client import ServiceClient
 from gateway.meter_body import METER_ID
 
 ROWS_MAX = 1_000_000

@@ -17,8 +17,8 @@ from gateway.cli.service.listing import LIMIT_MAX, add_limit_option, as_line, sh
 from gateway.cli.service.meter_columns import COLUMNS, NUMBERS, OPEN_COLUMNS, WrongColumns, body_from, cells_of
 from gateway.cli.service.moments import local_time
 from gateway.cli.service.tables import say
-from gateway.client import ServiceClient
-from gateway.client_answers import Json
+from gateway.client.answers import Json
+from gateway.client.service_client import ServiceClient
 from gateway.meter_body import SECRETS
 
 READBACK_TIMEOUT_SECONDS = 150.0

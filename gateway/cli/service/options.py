@@ -12,9 +12,9 @@ from typing import NoReturn
 from urllib.parse import urlsplit
 
 from cosem_objects.errors import SettingError
-from gateway.client import DEFAULT_TIMEOUT_SECONDS, ServiceAddress
-from gateway.first_start import KEY_FILE
+from gateway.client.service_client import DEFAULT_TIMEOUT_SECONDS, ServiceAddress
 from gateway.http_address import is_loopback
+from gateway.serving.first_start import KEY_FILE
 from gateway.shown import without_secrets
 
 DEFAULT_SERVER = "http://127.0.0.1:8321"

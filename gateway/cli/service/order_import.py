@@ -17,8 +17,8 @@ from gateway.cli.service.group import OPEN, SOME_FAILED, Group, complain
 from gateway.cli.service.listing import as_line, show_answer
 from gateway.cli.service.row_report import RowReport, add_report_option
 from gateway.cli.service.tables import say
-from gateway.client import ServiceClient
-from gateway.client_answers import Json, ServiceUnreachable
+from gateway.client.answers import Json, ServiceUnreachable
+from gateway.client.service_client import ServiceClient
 
 STANDARD_INPUT = "-"
 _PIECE = 64 * 1024

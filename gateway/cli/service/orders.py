@@ -13,8 +13,8 @@ from gateway.cli.service.listing import add_limit_option, as_line, show_pages
 from gateway.cli.service.moments import local_time
 from gateway.cli.service.order_words import event_line, token_words
 from gateway.cli.service.tables import facts, say, show
-from gateway.client import ServiceClient
-from gateway.client_answers import Json
+from gateway.client.answers import Json
+from gateway.client.service_client import ServiceClient
 from gateway.orders import OrderState
 from gateway.store.records import ResolveCredited
 

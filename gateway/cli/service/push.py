@@ -20,8 +20,8 @@ from gateway.cli.service.options import add_service_options, seconds_from, servi
 from gateway.cli.service.order_words import ending, event_line
 from gateway.cli.service.tables import cell, say
 from gateway.cli.token_options import amount_from, check_tokens, tokens_from
-from gateway.client import DEFAULT_TIMEOUT_SECONDS, ServiceClient
-from gateway.client_answers import Json, ServiceRefused, ServiceUnreachable
+from gateway.client.answers import Json, ServiceRefused, ServiceUnreachable
+from gateway.client.service_client import DEFAULT_TIMEOUT_SECONDS, ServiceClient
 from gateway.orders import FINAL_STATES, OrderKind, OrderState, Priority
 from gateway.timeline import FINAL_OR_HELD
 

@@ -8,8 +8,8 @@ from cosem_objects.errors import SettingError
 from gateway.cli.meter_options import secret_from
 from gateway.cli.service.group import Group
 from gateway.cli.service.listing import show_answer, show_items
-from gateway.client import ServiceClient
-from gateway.client_answers import Json, listed
+from gateway.client.answers import Json, listed
+from gateway.client.service_client import ServiceClient
 
 DEAD_MAX = 1000
 

@@ -14,7 +14,7 @@ import pytest
 
 from gateway.api import event_hub
 from gateway.api.app import ApiLimits
-from gateway.event_stream import EventStreamReceiver
+from gateway.client.event_stream import EventStreamReceiver
 from gateway.store.store import StoreError
 from tests.gateway.api.service import Service, credit, service, unread_socket
 

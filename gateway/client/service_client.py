@@ -19,7 +19,7 @@ from urllib.parse import quote
 import aiohttp
 from yarl import URL
 
-from gateway.client_answers import (
+from gateway.client.answers import (
     Json,
     ServiceRefused,
     ServiceUnreachable,
@@ -31,7 +31,7 @@ from gateway.client_answers import (
     stranger,
     words_of,
 )
-from gateway.event_stream import EventStreamReceiver, EventTooLong
+from gateway.client.event_stream import EventStreamReceiver, EventTooLong
 from gateway.schedule import Backoff
 
 T = TypeVar("T")

@@ -9,11 +9,11 @@ from pathlib import Path
 from tempfile import TemporaryFile
 
 from cosem_objects.errors import SettingError
-from gateway.first_start import KEY_FORM_WORDS, KEY_VARIABLE, is_bootstrap_key
 from gateway.http_address import is_loopback, split_http_address
 from gateway.key_source import KeySource
 from gateway.profiles import PROFILES, load_profile
-from gateway.settings_sections import Settings
+from gateway.serving.first_start import KEY_FORM_WORDS, KEY_VARIABLE, is_bootstrap_key
+from gateway.settings.sections import Settings
 from gateway.vault import VaultError
 
 Finding = tuple[str, str]

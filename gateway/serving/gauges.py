@@ -9,15 +9,15 @@ from random import Random
 
 from gateway.dispatcher import Dispatcher
 from gateway.events import Judged
-from gateway.metrics import LinkFigures, Metrics
-from gateway.order_times import OrderTimes
 from gateway.orders import Change
-from gateway.settings_parts import link_concurrency
-from gateway.settings_sections import Settings
+from gateway.serving.metrics import LinkFigures, Metrics
+from gateway.serving.order_times import OrderTimes
+from gateway.settings.parts import link_concurrency
+from gateway.settings.sections import Settings
 from gateway.store.records import LinkRecord, OrderWork
 from gateway.store.store import Store, StoreError
-from gateway.webhook_retry import Fate
-from gateway.webhooks import Attempt
+from gateway.webhooks.retry import Fate
+from gateway.webhooks.sender import Attempt
 
 _ENDS = (Change.ACCEPT, Change.REJECT, Change.HOLD)
 

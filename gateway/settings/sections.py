@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from gateway.http_address import FORM, split_http_address
-from gateway.webhook_message import check_installation
+from gateway.webhooks.message import check_installation
 
 _INSTALLATION_FORM = "1 to 64 letters, digits, dots, dashes or underscores"
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from random import Random
 
-from gateway.metrics import Metrics
 from gateway.orders import FINAL_STATES, OrderState
+from gateway.serving.metrics import Metrics
 from gateway.store.records import EventRecord
 from gateway.store.store import Orders
 

@@ -12,7 +12,7 @@ from cosem_objects.dlms.describe.node import Json
 from cosem_objects.interface_classes import enum_words
 from cosem_objects.obis import ObisCode
 from cosem_objects.payment import Currency
-from gateway.report_values import Said, Surroundings, flag_names, said_flags, said_name
+from gateway.reading.report_values import Said, Surroundings, flag_names, said_flags, said_name
 
 
 def mode_and_status(data: Data, _around: Surroundings) -> Said:

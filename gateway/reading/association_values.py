@@ -11,7 +11,7 @@ from cosem_objects.interface_classes import describe_attribute, enum_words
 from cosem_objects.names import spell
 from cosem_objects.push_setup import SendDestinationAndMethod, push_object_list_from_data
 from cosem_objects.security_setup import POLICY_FLAGS
-from gateway.report_values import Said, Surroundings, said_flags, said_name
+from gateway.reading.report_values import Said, Surroundings, said_flags, said_name
 
 _CONFORMANCE_SIZE = 24
 

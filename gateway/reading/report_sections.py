@@ -23,9 +23,9 @@ from cosem_objects.disconnect_control import Attribute as ControlAttribute
 from cosem_objects.interface_classes import INTERFACE_CLASSES, describe_class
 from cosem_objects.payment import AccountAttribute, CreditAttribute, StsAttribute
 from cosem_objects.security_setup import Attribute as SecurityAttribute
-from gateway import account_values, association_values
-from gateway import report_values as say
-from gateway.report_values import Meaning
+from gateway.reading import account_values, association_values
+from gateway.reading import report_values as say
+from gateway.reading.report_values import Meaning
 
 
 @dataclass(frozen=True, slots=True)

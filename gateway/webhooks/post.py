@@ -20,8 +20,8 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 
 import gateway
 from cosem_objects.errors import SettingError
-from gateway.webhook_retry import Answer
-from gateway.webhook_target import TargetRule, check_url, refusal
+from gateway.webhooks.retry import Answer
+from gateway.webhooks.target import TargetRule, check_url, refusal
 
 ANSWER_OCTETS_MAX = 64 * 1024
 """Read of an answer's body, so that its connection can be used again; behind that the connection is closed."""

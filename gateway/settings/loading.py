@@ -20,8 +20,8 @@ from annotated_types import Ge, Gt, Le
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
-from gateway.settings_checks import contradictions, obstacles
-from gateway.settings_sections import Form, Section, Settings
+from gateway.settings.checks import contradictions, obstacles
+from gateway.settings.sections import Form, Section, Settings
 from gateway.shown import without_secrets
 
 PREFIX = "STSGATE_"

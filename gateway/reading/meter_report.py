@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from cosem_objects.dlms.describe.node import Json
-from gateway import report_sections as kinds
-from gateway.report_values import Said
+from gateway.reading import report_sections as kinds
+from gateway.reading.report_values import Said
 
 
 @dataclass(frozen=True, slots=True)

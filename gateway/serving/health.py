@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from gateway.settings_sections import HealthSection
+from gateway.settings.sections import HealthSection
 from gateway.store.store import Store, StoreError
 
 STORE_CACHE_SECONDS = 1.5

@@ -9,7 +9,7 @@ from cosem_objects.dlms.describe.values import data_words, secret_kind
 from cosem_objects.errors import RemoteProtocolError
 from cosem_objects.payment import CreditAttribute
 from cosem_objects.profile_generic import CaptureObject
-from gateway.report_values import Said, Surroundings, amount, said_moment, said_name
+from gateway.reading.report_values import Said, Surroundings, amount, said_moment, said_name
 
 _AMOUNTS = {
     *((payment.ACCOUNT_CLASS_ID, attribute) for attribute in (5, 6, 7, 8)),

@@ -1,7 +1,7 @@
 """Where a webhook may point, so that nobody uses this service to reach what he cannot reach himself. Pure.
 
 A name is no address: it may mean another one a second later. The URL is looked at when it is entered and before each
-try; the address that a connection goes to is looked at after the name was resolved (``gateway/webhook_post.py``).
+try; the address that a connection goes to is looked at after the name was resolved (``gateway/webhooks/post.py``).
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from cosem_objects.interface_classes import enum_words
 from cosem_objects.names import spell
 from cosem_objects.profile import MeterProfile, TokenReadback
 from cosem_objects.token_gateway import CLASS_ID, Attribute, StatusCode, TokenEncoding, TokenStatus
-from gateway.report_values import Said, said_moment, said_name
+from gateway.reading.report_values import Said, said_moment, said_name
 
 ATTRIBUTES = tuple(Attribute)[1:]
 """All but the logical name."""

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from gateway.settings import all_settings
-from gateway.settings_sections import Settings
+from gateway.settings.loading import all_settings
+from gateway.settings.sections import Settings
 
 _WHILE_RUNNING = ("delivery", "links", "retention", "health", "log")
 _WHILE_RUNNING_ALONE = ("service.drain_seconds", "metrics.refresh_seconds")

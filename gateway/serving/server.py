@@ -19,29 +19,28 @@ from typing import Any
 from gateway import __version__
 from gateway.api.app import create_app
 from gateway.api.parts import ApiParts
-from gateway.first_start import KEY_VARIABLE, ensure_admin_key
-from gateway.gauges import Gauges
-from gateway.health import DispatcherState, Health, LoopLag
 from gateway.http_address import join_http_address, split_http_address
-from gateway.listening import bind, listening
-from gateway.logs import configure_logs
-from gateway.metrics import Metrics
-from gateway.metrics_http import counting
-from gateway.opened_store import StartError, keep_store_up, opened_store
-from gateway.reload import differences, reloaded
 from gateway.service import Service
-from gateway.settings import SettingsInvalid
-from gateway.settings_checks import tls_context
-from gateway.settings_parts import api_limits, service_options, webhook_options, webhook_targets
-from gateway.settings_sections import Settings
+from gateway.serving.first_start import KEY_VARIABLE, ensure_admin_key
+from gateway.serving.gauges import Gauges
+from gateway.serving.health import DispatcherState, Health, LoopLag
+from gateway.serving.listening import bind, listening
+from gateway.serving.logs import configure_logs
+from gateway.serving.metrics import Metrics
+from gateway.serving.metrics_http import counting
+from gateway.serving.opened_store import StartError, keep_store_up, opened_store
+from gateway.serving.reload import differences, reloaded
+from gateway.serving.supervisor import Supervisor
+from gateway.settings.checks import tls_context
+from gateway.settings.loading import SettingsInvalid
+from gateway.settings.parts import api_limits, service_options, webhook_options, webhook_targets
+from gateway.settings.sections import Settings
 from gateway.shown import without_secrets
 from gateway.store.store import InUse, Store, StoreError
-from gateway.supervisor import Supervisor
-from gateway.webhook_post import WebhookPoster
-from gateway.webhooks import WebhookSender
+from gateway.webhooks.post import WebhookPoster
+from gateway.webhooks.sender import WebhookSender
 
 logger = logging.getLogger(__name__)
-
 
 
 class PartEnded(Exception):

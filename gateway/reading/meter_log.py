@@ -30,8 +30,8 @@ from cosem_objects.profile_generic import (
     capture_objects_from_data,
     read_buffer,
 )
-from gateway.log_words import cell, column_name, is_amount
-from gateway.report_values import Said, Surroundings
+from gateway.reading.log_words import cell, column_name, is_amount
+from gateway.reading.report_values import Said, Surroundings
 from gateway.session import Session
 
 _NEWEST_FIRST = (SortMethod.LIFO, SortMethod.LARGEST)

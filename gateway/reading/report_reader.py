@@ -15,14 +15,14 @@ from cosem_objects.names import spell
 from cosem_objects.obis import ObisCode
 from cosem_objects.payment import AccountAttribute, Currency, StsAttribute
 from cosem_objects.profile import MeterProfile
-from gateway import report_sections as kinds
-from gateway.last_token import ATTRIBUTES as TOKEN_ATTRIBUTES
-from gateway.last_token import last_token
-from gateway.meter_report import Fact, MeterReport, Section, Skipped
 from gateway.meters import Meter
 from gateway.obstacles import WrongMeter
-from gateway.report_sections import SectionKind
-from gateway.report_values import Said, Surroundings
+from gateway.reading import report_sections as kinds
+from gateway.reading.last_token import ATTRIBUTES as TOKEN_ATTRIBUTES
+from gateway.reading.last_token import last_token
+from gateway.reading.meter_report import Fact, MeterReport, Section, Skipped
+from gateway.reading.report_sections import SectionKind
+from gateway.reading.report_values import Said, Surroundings
 from gateway.session import DATA_CLASS_ID, Session
 from transports.channel import ChannelError
 

@@ -8,7 +8,7 @@ import time
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from gateway.metrics import OTHER, Metrics
+from gateway.serving.metrics import OTHER, Metrics
 
 _CLOSED_BY_CALLER = 499
 """Not in any standard; what several servers count when the caller hangs up before the answer."""

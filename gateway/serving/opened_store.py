@@ -10,9 +10,9 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 from pathlib import Path
 
-from gateway.metrics import Metrics
-from gateway.settings_checks import key_source
-from gateway.settings_sections import Settings
+from gateway.serving.metrics import Metrics
+from gateway.settings.checks import key_source
+from gateway.settings.sections import Settings
 from gateway.store.sqlite.opening import open_store
 from gateway.store.sqlite.store import SqliteStore
 from gateway.store.sqlite.upkeep import keep_up

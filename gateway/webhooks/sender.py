@@ -19,10 +19,10 @@ from cosem_objects.errors import SettingError
 from gateway.store.records import WebhookDelivery, WebhookRecord
 from gateway.store.store import Store, StoreError
 from gateway.vault import VaultError
-from gateway.webhook_backlog import WebhookBacklog
-from gateway.webhook_message import check_installation, encode, envelope, headers
-from gateway.webhook_post import WebhookPoster
-from gateway.webhook_retry import Answer, Decision, Fate, RetryRule, decide
+from gateway.webhooks.backlog import WebhookBacklog
+from gateway.webhooks.message import check_installation, encode, envelope, headers
+from gateway.webhooks.post import WebhookPoster
+from gateway.webhooks.retry import Answer, Decision, Fate, RetryRule, decide
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")

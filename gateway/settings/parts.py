@@ -9,10 +9,10 @@ from gateway.consequence import RetryRules
 from gateway.dispatcher import DispatchLimits
 from gateway.schedule import Backoff
 from gateway.service import ServiceOptions
-from gateway.settings_sections import Settings
-from gateway.webhook_retry import RetryRule
-from gateway.webhook_target import TargetRule
-from gateway.webhooks import WebhookOptions
+from gateway.settings.sections import Settings
+from gateway.webhooks.retry import RetryRule
+from gateway.webhooks.sender import WebhookOptions
+from gateway.webhooks.target import TargetRule
 
 
 def service_options(settings: Settings) -> ServiceOptions:

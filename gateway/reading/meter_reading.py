@@ -17,12 +17,12 @@ from cosem_objects.interface_classes import describe_attribute
 from cosem_objects.names import spell
 from cosem_objects.obis import ObisCode
 from gateway.delivery import AskedCounters, CounterKeeper
-from gateway.meter_log import Log, LogUnreadable, Wanted, read_log
-from gateway.meter_report import MeterReport, skipped_to_json
 from gateway.meters import Meter
-from gateway.object_list import ListedObject, ListUnreadable, read_object_list
 from gateway.obstacles import obstacle_of
-from gateway.report_reader import ReportReader
+from gateway.reading.meter_log import Log, LogUnreadable, Wanted, read_log
+from gateway.reading.meter_report import MeterReport, skipped_to_json
+from gateway.reading.object_list import ListedObject, ListUnreadable, read_object_list
+from gateway.reading.report_reader import ReportReader
 from gateway.session import Connect, Session, connect, open_session
 from gateway.shown import printable
 from gateway.verdict import Obstacle

@@ -1,0 +1,1 @@
+"""The process of ``stsgate serve``: its parts, put together, watched and ended."""

@@ -1,0 +1,1 @@
+"""How the service is set: file, environment and options, read and checked at once."""

@@ -1,0 +1,1 @@
+"""Telling others what became of orders: signed messages, with retries."""
