@@ -161,7 +161,8 @@ class LaneRun:
             logger.exception("internal error", extra={"meter": self._claim.meter, "order": work.id})
             await self._delivery.close()
             return self._internal_error(current, error)
-        if judged.verdict.next_step is NextStep.ENTER and not token.tries and not current.has_sent:
+        was_sent = token.tries or current.has_sent
+        if judged.verdict.next_step is NextStep.ENTER and not was_sent and is_over(work, tools.now()):
             return Consequence(step=_over(work), then=NextHead.NEXT)  # its time came to an end on the way to the meter
         result = consequence(
             work,

@@ -206,8 +206,8 @@ class OrderWork:
     not_before: datetime | None
     expires_at: datetime | None
     beside: tuple[Token, ...] = field(default=(), repr=False)
-    """Open tokens of the meter's other orders in doubt, if this one is, too. While the meter shows one of these,
-    nothing may be entered: the class shows the last token only."""
+    """Open tokens of the meter's other orders in doubt, if this one may have been delivered, too. While the meter shows
+    one of these, nothing may be entered: the class shows the last token only."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

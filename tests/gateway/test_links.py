@@ -51,15 +51,15 @@ def test_what_is_under_way_counts_when_limits_change() -> None:
     assert use.quotas(10, ["dcu"]) == [Quota("dcu", 1)]
 
 
-def test_a_link_without_limits_any_more_is_forgotten_once_it_is_empty() -> None:
+def test_what_is_under_way_on_a_link_without_limits_counts_when_it_gets_some_again() -> None:
     use = use_of(DCU)
     use.enter("dcu")
     use.set_limits([], 1.0)
     assert not use.is_shared("dcu")
-    assert use.in_flight() == {"dcu": 1}
-    use.leave("dcu")
-    use.set_limits([], 2.0)
     assert use.in_flight() == {}
+    use.set_limits([DCU], 2.0)
+    assert use.in_flight() == {"dcu": 1}
+    assert use.quotas(10, ["dcu"]) == [Quota("dcu", 1)]
 
 
 def test_an_unknown_link_has_no_limits() -> None:

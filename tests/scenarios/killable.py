@@ -217,9 +217,7 @@ class Ending(StrEnum):
 class Port(ByteStream):
     """The process's end of a wire. Everything behind it belongs to the world."""
 
-    def __init__(
-        self, wire: ByteStream, process: Process, ending: Ending, on_ended: Callable[[Ending], None]
-    ) -> None:
+    def __init__(self, wire: ByteStream, process: Process, ending: Ending, on_ended: Callable[[Ending], None]) -> None:
         """``on_ended`` is told once, when the process lets go of the wire: then the wire is the world's alone."""
         self.name = wire.name
         self.wire = wire

@@ -1,9 +1,9 @@
 """Looks at what callers were told, what the database says after each commit, and what the meters' ledgers hold.
 
 The ledgers are the truth. Everything is judged from outside: the database by a connection of its own, the wire by what
-went over it, the meters by what they booked. Two things are nobody's lie, and are left out:
+went over it, the meters by what they booked. Three things are nobody's lie, and are left out:
 
-* ``credited: no`` of a token of which no byte of ours left, while the customer keyed in the same token: nobody can know.
+* ``credited: no`` of a token of which no byte of ours left, while the customer keyed in the same one: nobody can know.
 * ``credited: no`` that stops being true because the customer keys in our token after it was said.
 * ``credited: no`` of a token that was not tried, in an order that a restore lost and its caller handed in again: what
   the lost one did, the head-end cannot know.
@@ -195,9 +195,7 @@ class Checker:
     def begun(self, position: int, started: SendStarted, now: datetime) -> None:
         """The intent to enter a token was written."""
         reading, token = started.before, started.token
-        order = next(
-            order for order in self.orders.values() if any(ordered.token == token for ordered in order.tokens)
-        )
+        order = next(order for order in self.orders.values() if any(ordered.token == token for ordered in order.tokens))
         if order.expires_at is not None and now >= order.expires_at:
             self.violate(f"{order.id}: token {position} is sent {now - order.expires_at} after its time")
         if order.not_before is not None and now < order.not_before:
@@ -326,7 +324,9 @@ class Checker:
                 if times > 1:
                     self.violate(f"{meter.id}: a token was credited {times} times ({digest[:8]})")
 
-    def _finish_order(self, order: Order, record: OrderRecord, entered: Mapping[tuple[str, bytes], list[float]]) -> None:
+    def _finish_order(
+        self, order: Order, record: OrderRecord, entered: Mapping[tuple[str, bytes], list[float]]
+    ) -> None:
         self.counts[f"{record.state} {record.reason or ''}".strip()] += 1
         if record.reason == "internal-error":
             self.violate(f"{order.id} met a defect: {record.tokens}")

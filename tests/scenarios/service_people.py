@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _AGAIN_SECONDS = 7.0
+_LOOKED_AFTER = OrderFilter(states=(OrderState.HELD, OrderState.IN_DOUBT))
 
 
 async def until_heard(town: Town, what: Callable[[SqliteStore], Coroutine[Any, Any, T]]) -> T:
@@ -127,8 +128,7 @@ class Operator:
         town = self._town
         while town.is_busy:
             await asyncio.sleep(self._seconds)
-            wanted = OrderFilter(states=(OrderState.HELD, OrderState.IN_DOUBT))
-            for record in await until_heard(town, lambda store: store.orders.list(wanted)):
+            for record in await until_heard(town, lambda store: store.orders.list(_LOOKED_AFTER)):
                 if self._rng.random() < 0.5:
                     await self._decide(record)
 

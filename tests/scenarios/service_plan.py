@@ -1,4 +1,4 @@
-"""What one seed means for a town whose head-end is a service: meters, links, wires, orders, people, and what goes wrong.
+"""What one seed means for a town whose head-end is a service: meters, links, wires, orders, people, what goes wrong.
 
 Everything is drawn before anything happens, so that a plan can be read, and made simpler, before it is played.
 """
@@ -254,7 +254,9 @@ def _meter(
         config=config,
         scheme=scheme,
         faults=_faults(rng, rate, may_flip=may_flip),
-        habits=tuple(FaultOrder(fault, chance_percent=percent) for fault, percent in _HABITS.items() if _one_in(rng, 4)),
+        habits=tuple(
+            FaultOrder(fault, chance_percent=percent) for fault, percent in _HABITS.items() if _one_in(rng, 4)
+        ),
         away=_away(rng, busy),
         reboots=tuple(rng.random() * busy for _ in range(rng.choice((0, 0, 0, 2)))),
         keyed_in=tuple(sorted(keyed, key=lambda item: item[0])),

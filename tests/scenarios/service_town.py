@@ -33,7 +33,7 @@ from gateway.dispatcher import DispatchLimits
 from gateway.key_source import KeySource
 from gateway.schedule import Backoff
 from gateway.service import Service, ServiceOptions
-from gateway.store.records import LaneClaim, OrderRecord
+from gateway.store.records import LaneClaim, LinkRecord, OrderRecord
 from gateway.store.sqlite.backup import back_up, put_back
 from gateway.store.sqlite.store import SqliteStore
 from gateway.store.store import StoreError
@@ -48,6 +48,7 @@ from tests.scenarios.virtual_clock import run_in_virtual_time
 
 T = TypeVar("T")
 
+_IN_MEMORY = Path("/dev/shm")  # noqa: S108 - a directory of our own in it
 _ASK_AGAIN_SECONDS = 30.0
 """Instead of one: a lost bell shows, and empty hours cost less."""
 _QUIET_SECONDS_MAX = 24 * 3600.0
@@ -70,9 +71,8 @@ class Outcome:
 
 def play(plan: Plan) -> Outcome:
     """The whole life of a town, in virtual time."""
-    shared_memory = Path("/dev/shm")
     with (
-        tempfile.TemporaryDirectory(dir=shared_memory if shared_memory.is_dir() else None) as directory,
+        tempfile.TemporaryDirectory(dir=_IN_MEMORY if _IN_MEMORY.is_dir() else None) as directory,
         mock.patch.object(dispatcher, "_ASK_AGAIN_SECONDS", _ASK_AGAIN_SECONDS),
     ):
         return run_in_virtual_time(_play(plan, Path(directory)))
@@ -210,12 +210,12 @@ class HeadEnd:
         self._town.checker.links.known([*self._bus_limits(), *first])
         await store.close()
 
-    def _bus_limits(self) -> list[Any]:
+    def _bus_limits(self) -> list[LinkRecord]:
         """Links that several meters share, and nobody gave limits to, have the scheme's."""
         options = self._options()
         meters = Counter(meter.record.link for meter in self._plan.meters)
         return [
-            _link(name, options.link_concurrency[name.partition(":")[0]])
+            LinkRecord(id=name, concurrency=options.link_concurrency[name.partition(":")[0]])
             for name, count in meters.items()
             if count > 1 and name.startswith("hdlc+tcp:")
         ]
@@ -400,17 +400,9 @@ class HeadEnd:
         self.process.run(self.service.drain)
 
 
-def _link(name: str, concurrency: int | None) -> Any:
-    from gateway.store.records import LinkRecord
-
-    return LinkRecord(id=name, concurrency=concurrency)
-
-
 def _new_vault() -> Vault:
     vault, at = Vault(), moment(0)
-    vault.unlock(
-        KeyEncryptionKey.new(), {0: DataKey.new(0, DIGEST, at), 1: DataKey.new(1, DATA, at)}
-    )
+    vault.unlock(KeyEncryptionKey.new(), {0: DataKey.new(0, DIGEST, at), 1: DataKey.new(1, DATA, at)})
     return vault
 
 

@@ -19,6 +19,8 @@ from gateway.cli.service.moments import local_time, moment_from
 from gateway.client.answers import Json, listed
 from gateway.client.service_client import ServiceClient
 
+ID_HELP = "the key's id, as stsgate api-keys shows it"
+
 
 def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     group = Group(commands, "api-keys", summary="who may ask the service", list_work=_list)
@@ -27,7 +29,7 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     make.add_argument("--scope", action="append", choices=tuple(Scope), help="what it may do; may be repeated")
     make.add_argument("--expires-at", metavar="TIME", help="such as 2027-11-21T00:00 (default: never)")
     rotate = group.add("rotate", "replace an API key; the old one ends after a while", work=_rotate)
-    rotate.add_argument("id", metavar="ID")
+    rotate.add_argument("id", metavar="ID", help=ID_HELP)
     rotate.add_argument(
         "--overlap",
         type=whole_number(0, OVERLAP_SECONDS_MAX),
@@ -36,7 +38,9 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     )
     for parser in (make, rotate):
         parser.add_argument("--key-file", metavar="PATH", help="write the key to a new file, and do not show it")
-    group.add("remove", "take an API key from now on no more", work=_remove).add_argument("id", metavar="ID")
+    group.add("remove", "take an API key no more, from now on", work=_remove).add_argument(
+        "id", metavar="ID", help=ID_HELP
+    )
 
 
 async def _list(args: argparse.Namespace, client: ServiceClient) -> int:

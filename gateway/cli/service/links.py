@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import re
-from http import HTTPStatus
 
 from cosem_objects.errors import SettingError
 from gateway.cli.parser import whole_number
 from gateway.cli.service.group import Group
+from gateway.cli.service.link_columns import LINKS, put_link, rate_in
 from gateway.cli.service.listing import add_limit_option, show_answer, show_pages
-from gateway.client.answers import Json, ServiceRefused
+from gateway.cli.service.sheet_commands import add_sheet_commands
+from gateway.client.answers import Json
 from gateway.client.service_client import ServiceClient
 
-_RATE = re.compile(r"\d{1,6}(\.\d{1,6})?", re.ASCII)
+ID_HELP = "a link's id, as stsgate links shows it"
 
 
 def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -25,7 +25,7 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         list_work=_list,
     )
     limits = group.add("set", "give a link limits; what is left out has none", work=_set, check=_check_limits)
-    limits.add_argument("id", metavar="ID", help="a link's id, as stsgate links shows it")
+    limits.add_argument("id", metavar="ID", help=ID_HELP)
     limits.add_argument("--concurrency", type=whole_number(1, 20_000), metavar="N", help="associations at a time")
     limits.add_argument("--rate", metavar="R", help="associations begun in a second, on average, such as 2.5")
     limits.add_argument(
@@ -36,7 +36,13 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         ("resume", "go on with a paused link", _resume),
         ("remove", "take a link's limits away", _remove),
     ):
-        group.add(name, summary, work=work).add_argument("id", metavar="ID")
+        group.add(name, summary, work=work).add_argument("id", metavar="ID", help=ID_HELP)
+    add_sheet_commands(
+        group,
+        LINKS,
+        import_summary="give the links of a CSV their limits",
+        export_summary="all links with limits as CSV; links import reads it",
+    )
 
 
 async def _list(args: argparse.Namespace, client: ServiceClient) -> int:
@@ -52,28 +58,20 @@ def _row(link: Json) -> tuple[object, ...]:
 def _check_limits(args: argparse.Namespace) -> None:
     if args.concurrency is None and args.rate is None:
         raise SettingError("concurrency, rate: at least one limit is needed; remove takes them away")
-    if args.rate is not None and not (_RATE.fullmatch(args.rate) and float(args.rate)):
+    if args.rate is not None and rate_in(args.rate) is None:
         raise SettingError(f"rate {args.rate[:20]!r}: expected a number like 2.5")
     if args.burst is not None and args.rate is None:
         raise SettingError("burst: it goes with --rate")
 
 
 async def _set(args: argparse.Namespace, client: ServiceClient) -> int:
-    """The limits are replaced as a whole; whether it is paused is another matter."""
-    try:
-        is_paused = (await client.get("links", args.id)).get("paused")
-    except ServiceRefused as error:
-        if error.status != HTTPStatus.NOT_FOUND:
-            raise
-        is_paused = None  # nobody has given it limits so far
     body = {
-        "paused": is_paused,
         "concurrency": args.concurrency,
-        "rate_per_second": None if args.rate is None else float(args.rate),
+        "rate_per_second": None if args.rate is None else rate_in(args.rate),
         "burst": args.burst,
     }
     given = {name: value for name, value in body.items() if value is not None}
-    return show_answer(args, await client.call("PUT", "links", args.id, json=given))
+    return show_answer(args, await put_link(client, args.id, given))
 
 
 async def _pause(args: argparse.Namespace, client: ServiceClient) -> int:

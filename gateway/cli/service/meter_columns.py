@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import ValidationError
 
 from cosem_objects.dlms.settings import Ciphering
 from gateway.api.wrong_fields import field_errors
+from gateway.cli.service.sheets import Sheet, WrongColumns, whole_number_in
 from gateway.client.answers import Json
-from gateway.meter_body import SECRETS, MeterBody
+from gateway.client.service_client import ServiceClient
+from gateway.meter_body import METER_ID, SECRETS, MeterBody
 from gateway.meter_fields import MeterFieldError
 from transports.endpoint import EndpointError
 
@@ -37,14 +40,6 @@ LISTS = ("windows",)
 _COLUMN_OF_FIELD = {".".join(path): name for name, path in COLUMNS.items()}
 _PLACEHOLDERS = {"password": "00000000", "ek": "00" * 16, "ak": "00" * 16}
 """For secrets that the service may have already: all but them can be checked."""
-
-
-class WrongColumns(Exception):
-    """What is wrong with a meter, by column; an empty name: with several of them together."""
-
-    def __init__(self, errors: Iterable[tuple[str, str]]) -> None:
-        self.errors = tuple((name, message.removeprefix(f"{name}: ")) for name, message in errors)
-        super().__init__("; ".join(f"{name}: {message}" if name else message for name, message in self.errors))
 
 
 def body_from(values: Mapping[str, Any]) -> Json:
@@ -78,16 +73,15 @@ def cells_of(meter: Mapping[str, Any]) -> dict[str, str]:
     return cells | {"link": ""} if cells["link"] == _own_link(cells["endpoint"]) else cells
 
 
-def values_from_cells(cells: Mapping[str, str]) -> dict[str, Any]:
+def _values_from_cells(cells: Mapping[str, str]) -> dict[str, Any]:
     """Texts as the values that they stand for; an empty cell is no value. Raises ``WrongColumns``."""
-    values: dict[str, Any] = {}
-    for name, text in cells.items():
-        if not text:
-            continue
-        if name in NUMBERS and not (text.isascii() and text.isdigit() and len(text) < 20):
-            raise WrongColumns([(name, "expected a whole number")])
-        values[name] = int(text) if name in NUMBERS else text.split() if name in LISTS else text
-    return values
+    return {name: _value(name, text) for name, text in cells.items() if text}
+
+
+def _value(name: str, text: str) -> Any:
+    if name in NUMBERS:
+        return whole_number_in(name, text)
+    return text.split() if name in LISTS else text
 
 
 def _own_link(endpoint: str) -> str | None:
@@ -116,3 +110,22 @@ def _needed_secrets(meter: MeterBody) -> list[str]:
     if security.mechanism == "hls-gmac" or security.ciphering not in (None, Ciphering.NONE):
         needed += ["ek", "ak"]
     return needed
+
+
+async def _put(client: ServiceClient, meter_id: str, body: Json) -> Json:
+    return await client.call("PUT", "meters", meter_id, json=body)
+
+
+METERS = Sheet(
+    name="meter",
+    columns=tuple(COLUMNS),
+    required=("endpoint",),
+    exported=OPEN_COLUMNS,
+    hint="several windows stand with blanks between them",
+    id_pattern=re.compile(METER_ID),
+    id_expected="expected 1 to 64 letters, digits, dots, colons, hyphens or underscores",
+    body_from_cells=lambda cells: body_from(_values_from_cells(cells)),
+    cells_of=cells_of,
+    column_of=column_of,
+    put=_put,
+)

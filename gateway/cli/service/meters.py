@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import argparse
-import csv
-import io
-import sys
-from collections.abc import Sequence
-from contextlib import aclosing
 
 from cosem_objects.errors import SettingError
 from gateway.cli.meter_options import add_meter_options, secret_from
-from gateway.cli.service import meter_import
 from gateway.cli.service.group import LIST_DEST, OPEN, Group, complain
-from gateway.cli.service.listing import LIMIT_MAX, add_limit_option, as_line, show_answer, show_pages
-from gateway.cli.service.meter_columns import COLUMNS, NUMBERS, OPEN_COLUMNS, WrongColumns, body_from, cells_of
+from gateway.cli.service.listing import add_limit_option, show_answer, show_pages
+from gateway.cli.service.meter_columns import COLUMNS, METERS, NUMBERS, body_from, cells_of
 from gateway.cli.service.moments import local_time
-from gateway.cli.service.tables import say
+from gateway.cli.service.sheet_commands import add_sheet_commands
+from gateway.cli.service.sheets import WrongColumns, whole_number_in
 from gateway.client.answers import Json
 from gateway.client.service_client import ServiceClient
 from gateway.meter_body import SECRETS
 
 READBACK_TIMEOUT_SECONDS = 150.0
 """Longer than the service itself waits for a meter."""
+ID_HELP = "the meter's id"
 
 
 def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -35,12 +31,16 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         ("remove", "take a meter out of the registry; its orders' stories stay", _remove),
         ("seen", "the meter is there: try now what waits because it was out of reach", _seen),
     ):
-        group.add(name, summary, work=work).add_argument("id", metavar="ID")
+        group.add(name, summary, work=work).add_argument("id", metavar="ID", help=ID_HELP)
     group.add(
         "readback", "read the meter now, over the service", work=_readback, timeout_seconds=READBACK_TIMEOUT_SECONDS
-    ).add_argument("id", metavar="ID")
-    meter_import.add_to(group)
-    group.add("export", "all meters as CSV, without secrets; meters import reads it", work=_export)
+    ).add_argument("id", metavar="ID", help=ID_HELP)
+    add_sheet_commands(
+        group,
+        METERS,
+        import_summary="enter or change the meters of a CSV",
+        export_summary="all meters as CSV, without secrets; meters import reads it",
+    )
 
 
 def _add_list_options(parser: argparse.ArgumentParser) -> None:
@@ -50,7 +50,7 @@ def _add_list_options(parser: argparse.ArgumentParser) -> None:
 
 def _add_put(group: Group) -> None:
     parser = group.add("put", "enter a meter, or describe it anew", work=_put, check=_check_put)
-    parser.add_argument("id", metavar="ID")
+    parser.add_argument("id", metavar="ID", help=ID_HELP)
     add_meter_options(parser)
     more = parser.add_argument_group("more of it; a secret that is not given stays as it was, an empty one is removed")
     more.add_argument("--link", metavar="ID", help="what it shares with other meters (default: its host and port)")
@@ -112,22 +112,6 @@ async def _readback(args: argparse.Namespace, client: ServiceClient) -> int:
     return OPEN
 
 
-async def _export(args: argparse.Namespace, client: ServiceClient) -> int:
-    if not args.json:
-        say(_csv_line(("id", *OPEN_COLUMNS)), sys.stdout)
-    async with aclosing(client.pages("meters", limit=LIMIT_MAX)) as meters:
-        async for meter in meters:
-            cells = (str(meter.get("id")), *cells_of(meter).values())
-            say(as_line(meter) if args.json else _csv_line(cells), sys.stdout)
-    return 0
-
-
-def _csv_line(cells: Sequence[str]) -> str:
-    line = io.StringIO()
-    csv.writer(line, lineterminator="").writerow(cells)
-    return line.getvalue()
-
-
 # One meter, from options.
 
 
@@ -145,14 +129,9 @@ def _body(args: argparse.Namespace) -> Json:
     values |= {name: secret_from(args, name) for name in SECRETS}
     if args.invocation_counter == "read":
         values["invocation_counter"] = None
-    for name in NUMBERS:
-        text = values[name]
-        if isinstance(text, str):
-            if not (text.isascii() and text.isdigit() and len(text) < 20):
-                raise SettingError(f"{name.replace('_', '-')}: expected a whole number")
-            values[name] = int(text)
-    values = {name: None if value == "" and name not in SECRETS else value for name, value in values.items()}
     try:
-        return body_from(values)
+        numbers = {name: whole_number_in(name, text) for name in NUMBERS if isinstance(text := values[name], str)}
+        texts = {name: None if value == "" and name not in SECRETS else value for name, value in values.items()}
+        return body_from(texts | numbers)
     except WrongColumns as error:
         raise SettingError("; ".join(f"{name.replace('_', '-')}: {words}" for name, words in error.errors)) from None

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from gateway.cli.service.moments import local_time
-from gateway.cli.service.tables import cell
+from gateway.cli.service.tables import cell, facts
+from gateway.orders import OrderState
 
 
 def event_line(event: Mapping[str, Any]) -> str:
     """One line of an order's story."""
     details = event.get("details")
     text = details.get("text") if isinstance(details, Mapping) else None
-    return f"{local_time(event.get('at'))}  {cell(text or event.get('event'))}"
+    return f"{local_time(event.get('at'))}  {cell(text or event.get('name'))}"
 
 
 def ending(order: Mapping[str, Any]) -> str:
@@ -33,6 +34,33 @@ def token_words(token: Mapping[str, Any]) -> str:
     details = token.get("details") or {}
     before, after = details.get("balance_before"), details.get("balance_after")
     if after is not None:
-        unit = f" {cell(details['unit'])}" if details.get("unit") else ""
-        words.append(f"balance {f'{cell(before)} -> ' if before is not None else ''}{cell(after)}{unit}")
+        words.append(f"balance {f'{cell(before)} -> ' if before is not None else ''}{_in_unit(after, details)}")
     return ", ".join(words)
+
+
+def token_facts(token: Mapping[str, Any]) -> Iterator[str]:
+    """The line of ``token_words``, and below it all else that is known of the token."""
+    yield token_words(token)
+    details, amount = token.get("details") or {}, token.get("amount") or {}
+    known = {
+        "kind": token.get("kind"),
+        "amount": _in_unit(amount["value"], amount) if "value" in amount else None,
+        "entered": f"{cell(token.get('tries'))} times",
+        "verdict": token.get("verdict"),
+        "reason": token.get("reason"),
+        **details,
+        **{name: _in_unit(details[name], details) for name in ("balance_before", "balance_after") if name in details},
+    }
+    yield from (f"  {line}" for line in facts({name: value for name, value in known.items() if value is not None}))
+
+
+def what_next(order: Mapping[str, Any]) -> Iterator[str]:
+    """What only a person can do now."""
+    if order.get("state") == OrderState.HELD:
+        order_id = cell(order.get("id"))
+        yield f"a person decides: stsgate orders resolve {order_id} --credited yes|no|retry --note TEXT"
+        yield f"the meter once more: stsgate orders reconcile {order_id}"
+
+
+def _in_unit(value: Any, named: Mapping[str, Any]) -> str:
+    return f"{cell(value)} {cell(named['unit'])}" if named.get("unit") else cell(value)

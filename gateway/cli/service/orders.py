@@ -11,7 +11,7 @@ from gateway.cli.service import order_import
 from gateway.cli.service.group import LIST_DEST, Group
 from gateway.cli.service.listing import add_limit_option, as_line, show_pages
 from gateway.cli.service.moments import local_time
-from gateway.cli.service.order_words import event_line, token_words
+from gateway.cli.service.order_words import event_line, token_facts, what_next
 from gateway.cli.service.tables import facts, say, show
 from gateway.client.answers import Json
 from gateway.client.service_client import ServiceClient
@@ -19,6 +19,7 @@ from gateway.orders import OrderState
 from gateway.store.records import ResolveCredited
 
 NOTE_MAX = 1000
+ID_HELP = "the order's id"
 
 
 def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -35,15 +36,15 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         ("cancel", "cancel an order that cannot have been delivered", _cancel),
         ("reconcile", "read the meter of an order in doubt, or held, again", _reconcile),
     ):
-        group.add(name, summary, work=work).add_argument("id", metavar="ID")
+        group.add(name, summary, work=work).add_argument("id", metavar="ID", help=ID_HELP)
     resolve = group.add("resolve", "decide about a held order", work=_resolve, check=_check_note)
-    resolve.add_argument("id", metavar="ID")
+    resolve.add_argument("id", metavar="ID", help=ID_HELP)
     resolve.add_argument(
         "--credited",
         required=True,
         choices=tuple(ResolveCredited),
-        help="yes or no: what the meter did with its first open token; retry: send again what cannot have arrived, and "
-        "read again what may have",
+        help="yes or no: whether the meter credited the order's first open token; retry: send again what cannot have "
+        "arrived, and read again what may have",
     )
     resolve.add_argument("--note", required=True, metavar="TEXT", help="why; it stays in the order's story")
     order_import.add_to(group)
@@ -101,11 +102,15 @@ def _screen(order: Json) -> Iterator[str]:
     times = {name: local_time(value) for name, value in order.items() if name.endswith(("_at", "_before")) and value}
     rest = {name: value for name, value in order.items() if value not in (None, {}, [])}
     yield from facts({name: value for name, value in (rest | times).items() if name not in ("tokens", "timeline")})
-    yield ""
-    yield from (token_words(token) for token in order.get("tokens", ()))
+    for token in order.get("tokens", ()):
+        yield ""
+        yield from token_facts(token)
     if "timeline" in order:
         yield ""
         yield from map(event_line, order["timeline"])
+    if hints := [*what_next(order)]:
+        yield ""
+        yield from hints
 
 
 async def _cancel(args: argparse.Namespace, client: ServiceClient) -> int:

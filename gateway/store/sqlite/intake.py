@@ -8,19 +8,21 @@ from __future__ import annotations
 from gateway import timeline
 from gateway.orders import Order
 from gateway.store.records import Added, AddResult, Conflict, Known
-from gateway.store.sqlite.database import Bell, VaultLike, WriteConnection
+from gateway.store.sqlite.database import VaultLike, WriteConnection
 from gateway.store.sqlite.events import append, to_json
-from gateway.store.sqlite.lane_rows import wake
-from gateway.store.sqlite.purge import removed_body
+from gateway.store.sqlite.lane_rows import STANDING_COLUMNS, Standing, line_up
+from gateway.store.sqlite.purge import removed_id
 from gateway.store.sqlite.sealed import seal_token, token_digest
 from gateway.store.sqlite.times import micros, micros_or_none
 
-_ASK = """
-    SELECT (SELECT body_digest FROM orders WHERE id = ?1), lane.meter,
-        lane.owner IS NULL AND lane.due_at IS NULL AND lane.backs_off_until IS NULL
-    FROM (SELECT 1) LEFT JOIN meter ON meter.id = ?2 AND meter.removed_at IS NULL
+_ASK = f"""
+    SELECT ifnull(
+        (SELECT body_digest FROM orders WHERE id = ?1),
+        (SELECT body_digest FROM removed_order WHERE id_digest = ?2)
+    ), lane.meter, {STANDING_COLUMNS}
+    FROM (SELECT 1) LEFT JOIN meter ON meter.id = ?3 AND meter.removed_at IS NULL
         LEFT JOIN lane ON lane.meter = meter.number
-"""
+"""  # noqa: S608 - constants of ours
 _INSERT = """
     INSERT INTO orders
         (id, meter, rank, state, created_at, changed_at, due_at, not_before, expires_at, body_digest, key, new_key)
@@ -31,7 +33,6 @@ _INSERT_PART = """
 """
 _SEEN = "SELECT order_id FROM token_seen WHERE meter = ? AND digest = ?"
 _INSERT_SEEN = "INSERT INTO token_seen (meter, digest, order_id) VALUES (?, ?, ?)"
-_PUT_IN_QUEUE = "UPDATE lane SET rank = ?, due_at = ? WHERE meter = ?"
 
 
 class Intake:
@@ -46,9 +47,8 @@ class Intake:
     def take(self, order: Order, body: bytes) -> AddResult:
         """``body`` is the caller's, in canonical form. What becomes of this order; others are not touched by it."""
         body_digest = self._vault.digest("order-body", body)
-        known, meter, is_parked = self._connection.execute(_ASK, (order.id, order.meter)).fetchone()
-        if known is None:
-            known = removed_body(self._connection, order.id)
+        values = (order.id, removed_id(order.id), order.meter)
+        known, meter, *standing = self._connection.execute(_ASK, values).fetchone()
         if known is not None:
             if known == body_digest:
                 return Known(order.id)
@@ -68,11 +68,8 @@ class Intake:
         due_at = self._now if order.not_before is None else max(self._now, micros(order.not_before))
         self._write(order, meter, body_digest, due_at)
         self._connection.executemany(_INSERT_SEEN, [(meter, digest, order.id) for digest in digests.values()])
-        if is_parked:
-            self._connection.execute(_PUT_IN_QUEUE, (order.priority.rank, due_at, meter))
-            self._connection.bells.add(Bell.WORK)
-        else:
-            wake(self._connection, meter, due_at, self._now)
+        rank = order.priority.rank
+        line_up(self._connection, meter, Standing(*standing), rank=rank, due_at=due_at, now=self._now)
         return Added(order.id)
 
     def _write(self, order: Order, meter: int, body_digest: bytes, due_at: int) -> None:

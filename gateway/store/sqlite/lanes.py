@@ -15,7 +15,7 @@ from gateway.store.sqlite.changes import ORDER_COLUMNS, OrderRow, change_order, 
 from gateway.store.sqlite.claims import Claiming, take_head, take_lane
 from gateway.store.sqlite.database import Database, WriteConnection
 from gateway.store.sqlite.events import append, append_all
-from gateway.store.sqlite.lane_rows import give_back, late_lanes, queue_of, refresh
+from gateway.store.sqlite.lane_rows import give_back, late_lanes, refresh
 from gateway.store.sqlite.recovery import recover
 from gateway.store.sqlite.rows import order_work
 from gateway.store.sqlite.sealed import seal_before
@@ -31,7 +31,7 @@ _SEND = """
     UPDATE orders SET state = 'sending', reason = NULL, maybe_delivered = 1, due_at = ?1, changed_at = ?1,
         sent_position = ?2 WHERE number = ?3
 """
-_OTHER_DOUBT = "SELECT 1 FROM orders WHERE meter = ? AND closed_at IS NULL AND state = 'in_doubt'"
+_OTHER_DOUBT = "SELECT 1 FROM orders INDEXED BY orders_begun WHERE meter = ? AND state = 'in_doubt'"
 _TRIED = "UPDATE token SET tries = ?, before = ? WHERE order_number = ? AND position = ?"
 _EXPIRED = """
     SELECT number FROM orders
@@ -76,7 +76,8 @@ class SqliteLanes(Lanes):
         def write(connection: WriteConnection) -> None:
             row = _held_order(connection, claim, order)
             after(row.state, Change.SEND, maybe_delivered=row.maybe_delivered)
-            if row.state in UNSENT_STATES and connection.execute(_OTHER_DOUBT, (row.meter,)).fetchone():
+            is_first = row.state not in UNSENT_STATES or row.maybe_delivered
+            if not is_first and connection.execute(_OTHER_DOUBT, (row.meter,)).fetchone():
                 # Somebody let another order of this meter be read again meanwhile: that one goes first.
                 raise IllegalChange(row.state, Change.SEND, maybe_delivered=row.maybe_delivered)
             before = seal_before(vault, started.before, started.account, row.id, position)
@@ -105,12 +106,10 @@ class SqliteLanes(Lanes):
             append_all(connection, order, now, step.events)
             if then is NextHead.STAY and row.state not in _STANDS_STILL:
                 return order_work(connection, vault, row, claim.meter)
-            queue = queue_of(connection, row.meter)
-            if then is not NextHead.LEAVE and queue.is_due(now):
-                following = take_head(connection, row.meter, now)
-                assert following is not None
+            following = None if then is NextHead.LEAVE else take_head(connection, row.meter, now)
+            if following is not None:
                 return order_work(connection, vault, following, claim.meter)
-            give_back(connection, row.meter, queue, now, due_at if then is NextHead.LEAVE else None)
+            give_back(connection, row.meter, now, due_at if then is NextHead.LEAVE else None)
             return None
 
         return await self._database.write(write)
@@ -125,7 +124,7 @@ class SqliteLanes(Lanes):
                 (claim.meter, claim.fence),
             ).fetchone()
             if found is not None:
-                give_back(connection, found[0], queue_of(connection, found[0]), now, until)
+                give_back(connection, found[0], now, until)
 
         await self._database.write(write)
 
@@ -173,13 +172,16 @@ def _claim_meter(connection: WriteConnection, meter_id: str) -> LaneClaim | None
 def _expire(connection: WriteConnection, now: int) -> int:
     """Of what is over. What is in doubt is not looked at: the lane's holder reads the meter once more."""
     numbers = [number for (number,) in connection.execute(_EXPIRED, (now, _EXPIRE_MAX))]
+    meters = set()
     for number in numbers:
         order = order_by_number(connection, number)
         change = Change.HOLD if order.maybe_delivered else Change.EXPIRE
         change_order(connection, order, change, now, reason="expired")
         event = timeline.order_held_expired() if order.maybe_delivered else timeline.order_expired()
         append(connection, number, now, event)
-        refresh(connection, order.meter, now)
+        meters.add(order.meter)
+    for meter in meters:
+        refresh(connection, meter, now)
     return len(numbers)
 
 

@@ -40,7 +40,7 @@ def purge(connection: sqlite3.Connection, closed_before: datetime, limit: int) -
     ).fetchall()
     connection.executemany(
         "INSERT INTO removed_order (id_digest, body_digest) VALUES (?, ?)",
-        [(_id_digest(order_id), body_digest) for _, order_id, body_digest in old],
+        [(removed_id(order_id), body_digest) for _, order_id, body_digest in old],
     )
     numbers = [(number,) for number, _, _ in old]
     for statement in (
@@ -54,13 +54,6 @@ def purge(connection: sqlite3.Connection, closed_before: datetime, limit: int) -
     return len(old)
 
 
-def removed_body(connection: sqlite3.Connection, order_id: str) -> bytes | None:
-    """The digest of the body of a removed order with this id; None if no removed order had it."""
-    row = connection.execute(
-        "SELECT body_digest FROM removed_order WHERE id_digest = ?", (_id_digest(order_id),)
-    ).fetchone()
-    return None if row is None else bytes(row[0])
-
-
-def _id_digest(order_id: str) -> bytes:
+def removed_id(order_id: str) -> bytes:
+    """What stays of the id of an order that is removed."""
     return hashlib.sha256(order_id.encode()).digest()[:_DIGEST_OCTETS]

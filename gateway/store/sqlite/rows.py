@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from cosem_objects.sts_token import Token
-from gateway.orders import PRIORITY_OF_RANK, UNSETTLED_STATES, Amount, OrderKind, OrderState
+from gateway.orders import PRIORITY_OF_RANK, Amount, OrderKind, OrderState
 from gateway.store.records import OrderRecord, OrderWork, TokenRecord, TokenWork
 from gateway.store.sqlite.changes import OrderRow
 from gateway.store.sqlite.database import VaultLike
@@ -40,9 +40,9 @@ _SELECT_OPEN_TOKENS = """
 """
 _SELECT_BESIDE = """
     SELECT orders.id, token.position, token.sealed
-    FROM orders JOIN token ON token.order_number = orders.number LEFT JOIN outcome USING (order_number, position)
-    WHERE orders.meter = ? AND orders.closed_at IS NULL AND orders.state = 'in_doubt' AND orders.number <> ?
-        AND outcome.at IS NULL
+    FROM orders INDEXED BY orders_begun JOIN token ON token.order_number = orders.number
+        LEFT JOIN outcome USING (order_number, position)
+    WHERE orders.meter = ? AND orders.state = 'in_doubt' AND orders.number <> ? AND outcome.at IS NULL
 """
 
 
@@ -90,7 +90,7 @@ def order_work(connection: sqlite3.Connection, vault: VaultLike, order: OrderRow
         doubts=order.doubts,
         not_before=moment_or_none(order.not_before),
         expires_at=moment_or_none(order.expires_at),
-        beside=_beside(connection, vault, order) if order.state in UNSETTLED_STATES else (),
+        beside=_beside(connection, vault, order) if order.maybe_delivered else (),
     )
 
 

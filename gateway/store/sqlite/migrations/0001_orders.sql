@@ -80,6 +80,9 @@ CREATE INDEX orders_by_meter ON orders (meter, number);
 -- The class shows the last token only: one order of a meter is under way at a time.
 CREATE UNIQUE INDEX orders_under_way ON orders (meter)
 WHERE state = 'sending' OR state = 'pending' OR state = 'reconciling';
+-- What stands in the way of its meter's other orders though it is not under way: few.
+CREATE INDEX orders_begun ON orders (meter)
+WHERE state = 'in_doubt' OR maybe_delivered AND (state = 'queued' OR state = 'waiting');
 
 CREATE TABLE token (
     order_number INTEGER NOT NULL REFERENCES orders (number),
