@@ -232,7 +232,7 @@ class Delivery:
         before_last_try = story.before
         story.begin_try(before)
         await self._ensure_counters()
-        await self._record(SendStarted(story.token, story.tries, before, story.account))
+        await self._record(SendStarted(story.token, story.tries, before, story.account_before))
         repeats = session.frame_repeats
         try:
             response = await session.action(

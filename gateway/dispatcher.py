@@ -38,7 +38,12 @@ RunLane = Callable[[LaneClaim, Turn], Coroutine[Any, Any, None]]
 
 
 class MeterBusy(Exception):
-    """The meter's lane, or its link, stayed busy with others for as long as one was willing to wait."""
+    """The meter's lane, or its link, stayed busy with others for as long as one was willing to wait, or the link is
+    paused."""
+
+
+class MeterUnreached(Exception):
+    """Nothing of the meter could be read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -248,9 +253,11 @@ class Dispatcher:
                 return claim
             if claim is not None:
                 await self._lanes.release(claim)
+                if self.links.is_paused(claim.link):
+                    raise MeterBusy(f"link {claim.link} is paused")
             left = deadline - asyncio.get_running_loop().time()
             if left <= 0:
-                raise MeterBusy(f"meter {meter_id} is busy; try again later")
+                raise MeterBusy(f"meter {meter_id}, or its link, is busy with others; try again later")
             with suppress(TimeoutError):
                 async with asyncio.timeout(min(left, _ASK_AGAIN_SECONDS)):
                     await self._ended.wait()

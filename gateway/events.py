@@ -32,6 +32,7 @@ class SendStarted:
     """This one included."""
     before: Reading
     account: AccountReading
+    """Before the first of these tries, as far as somebody remembers."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from cosem_objects.errors import SettingError
 from gateway.consequence import MeterHours, RetryRules
 from gateway.counters import CounterBook
-from gateway.dispatcher import Dispatcher, DispatchLimits, Turn
+from gateway.dispatcher import Dispatcher, DispatchLimits, MeterUnreached, Turn
 from gateway.events import Judged
 from gateway.lane import LaneRun, LaneTools, give_back, hold_unusable
 from gateway.meter_body import MeterBody
@@ -56,7 +56,7 @@ class ServiceOptions:
     """Associations anew at once for a token in doubt, before the store's longer waits begin."""
     counter_block: int = 1000
     link_concurrency: Mapping[str, int | None] = field(default_factory=lambda: {"hdlc+tcp": 1, "tcp": 8})
-    """By scheme, for links that several meters share and nobody gave limits to; None = no limit."""
+    """By scheme, for links that several meters share and nobody gave a number to; None = no limit."""
     expire_seconds: float = 1.0
     repair_seconds: float = 60.0
     purge_seconds: float = 3600.0
@@ -120,7 +120,9 @@ class Service:
         """Recover, then work until ``drain``. Raises whatever must end the process."""
         doubtful = await self._store.lanes.recover()
         if doubtful:
-            logger.warning("%d orders are in doubt after the last stop; their meters are read first", doubtful)
+            logger.warning(
+                "%d orders are in doubt after the last stop, or a restore; their meters are read first", doubtful
+            )
         await self._read_links()
         self.is_working.set()
         self._store.on_work(self.dispatcher.ring)
@@ -147,13 +149,15 @@ class Service:
         self.dispatcher.drain()
 
     async def readback(self, meter_id: str) -> dict[str, Any]:
-        """What the meter says about itself (``docs/readback.md``). Raises ``MeterBusy``, ``LookupError`` for no such
-        meter, ``SettingError``, ``EndpointError``, ``StoreError``."""
+        """What the meter says about itself (``docs/readback.md``). Raises ``MeterBusy``, ``MeterUnreached``,
+        ``LookupError`` for no such meter, ``SettingError``, ``EndpointError``, ``StoreError``."""
         async with self.dispatcher.meter_alone(meter_id, self._options.readback_wait_seconds) as (claim, turn):
             meter, _ = await self._meter(claim)
             links = self._links(turn)
             keeper = self._book.keeper(meter_id, meter, links)
             findings = await read_meter(meter, REPORT, links, keeper)
+        if findings.obstacle is not None and not findings.report.sections:
+            raise MeterUnreached(f"{findings.obstacle.reason}: {findings.obstacle.detail}")
         return to_json(meter, REPORT, findings)
 
     # One lane.
@@ -224,6 +228,13 @@ class Service:
         elif not is_away and meter in self._away:
             del self._away[meter]
             logger.info("meter back", extra={"meter": meter, "order": work.id})
+        if change is Change.HOLD:
+            reason, detail = judged.verdict.reason, judged.verdict.detail
+            logger.warning(
+                "held (%s), a person has to decide: %s", reason, detail, extra={"meter": meter, "order": work.id}
+            )
+        elif change is Change.REJECT:
+            logger.info("rejected (%s)", judged.verdict.reason, extra={"meter": meter, "order": work.id})
         self._on_settled(work, change, judged)
 
     # Housekeeping: what breaks here ends the process.
@@ -274,9 +285,8 @@ class Service:
         self.dispatcher.set_links(map(self._with_defaults, await self._store.links.shared()))
 
     def _with_defaults(self, link: LinkRecord) -> LinkRecord:
-        if link.is_configured:
-            return link
-        scheme = link.id.partition(":")[0]
-        return LinkRecord(
-            id=link.id, concurrency=self._options.link_concurrency.get(scheme), meters=link.meters, is_configured=False
-        )
+        return link if link.concurrency else replace(link, concurrency=self.effective_concurrency(link.id))
+
+    def effective_concurrency(self, link_id: str) -> int | None:
+        """What holds on a link that was given no limit of its own; None = no limit."""
+        return self._options.link_concurrency.get(link_id.partition(":")[0])

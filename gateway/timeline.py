@@ -11,7 +11,7 @@ from gateway.events import DoubtArisen, Judged, Reached, SendStarted, StatusRead
 from gateway.orders import Amount, Order, OrderState
 from gateway.shown import printable
 from gateway.store.records import NewEvent, Resolution
-from gateway.verdict_words import account_words, as_json, verdict_line
+from gateway.verdict_words import account_words, verdict_line
 
 FINAL_OR_HELD = ("order.accepted", "order.rejected", "order.held", "order.expired", "order.cancelled")
 """What a webhook is told of if it does not choose, and where somebody who watches an order stops."""
@@ -127,9 +127,18 @@ def settled(
     text = verdict_line(judged, amount)
     if due_at is not None:
         text += f"; {'reading' if state is OrderState.IN_DOUBT else 'trying'} again at {_words(due_at)}"
-    details = as_json(judged)
-    due = {} if due_at is None else {"due_at": due_at.isoformat()}
-    return _event(_STATE_EVENTS[state], text, position, **details, **due)
+    verdict = judged.verdict
+    details: dict[str, object] = {
+        "verdict": verdict.outcome.value,
+        "credited": verdict.credited.value,
+        "status_code": None if judged.status is None else judged.status.code,
+        "reason": verdict.reason,
+        "evidence": verdict.evidence,
+        "row": verdict.row,
+    }
+    if due_at is not None:
+        details["due_at"] = due_at.isoformat()
+    return _event(_STATE_EVENTS[state], text, position, **details)
 
 
 def postponed(reason: str, detail: str, due_at: datetime) -> NewEvent:

@@ -157,7 +157,8 @@ def run(args: argparse.Namespace) -> int:
 async def _demo(data_dir: Path, *, stay: bool) -> int:
     task = asyncio.current_task()
     assert task is not None
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    for ending in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(ending, task.cancel)
     print(f"{BANNER}\n", flush=True)
     async with Lab() as lab, LabService(data_dir) as service:
         urls, tokens, _ = await asyncio.gather(lab.start(METERS), _tokens(lab), service.start())
@@ -232,12 +233,21 @@ def _meter_body(meter: LabMeter, url: str) -> Json:
 
 def _invite(service: LabService) -> None:
     options = shlex.join(("--server", service.url, "--data-dir", str(service.data_dir)))
+    stsgate, simmeters = map(_command, ("stsgate", "simmeters"))
     print(f"\nThe service and the meters stay until Ctrl-C; the service's log is {service.log_file}.")
     print("Make a token, push it, and see what is there:\n")
     for meter in METERS:
         unit = "ZAR" if meter is MONEY else "kWh"
         print(f"  # {meter.id}, {meter.name}")
-        print(f"  simmeters sts encode credit --amount 12.5 --unit {unit} {shlex.join(meter.key_options)}")
-        print(f"  stsgate push {meter.id} TOKEN --watch {options}\n")
-    print(f"  stsgate orders {options}\n  stsgate orders show demo-1 {options}")
-    print(f"  stsgate meters readback {METERS[0].id} {options}\n", flush=True)
+        print(f"  {simmeters} sts encode credit --amount 12.5 --unit {unit} {shlex.join(meter.key_options)}")
+        print(f"  {stsgate} push {meter.id} TOKEN --watch {options}\n")
+    print(f"  {stsgate} orders {options}\n  {stsgate} orders show demo-1 {options}")
+    print(f"  {stsgate} meters readback {METERS[0].id} {options}\n", flush=True)
+
+
+def _command(name: str) -> str:
+    """As it can be typed here: the name alone only where the shell finds it."""
+    beside = Path(sys.executable).with_name(name)
+    if shutil.which(name) or not beside.exists():
+        return name
+    return str(beside.relative_to(Path.cwd()) if beside.is_relative_to(Path.cwd()) else beside)

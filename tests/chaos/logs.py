@@ -27,8 +27,8 @@ class OrderStory:
     copy_of: str | None = None
     answers: list[dict[str, Any]] = field(default_factory=list)
     row: sqlite3.Row | None = None
-    outcomes: dict[int, sqlite3.Row] = field(default_factory=dict)
-    standing: dict[int, sqlite3.Row] = field(default_factory=dict)
+    outcomes: dict[int, dict[str, Any]] = field(default_factory=dict)
+    standing: dict[int, dict[str, Any]] = field(default_factory=dict)
     last_event: str = ""
 
     @property
@@ -82,9 +82,9 @@ def _read_database(connection: sqlite3.Connection, orders: dict[str, OrderStory]
         story.row = row
         numbers[row["number"]] = story
     for row in connection.execute("SELECT * FROM outcome"):
-        numbers[row["order_number"]].outcomes[row["position"]] = row
+        numbers[row["order_number"]].outcomes[row["position"]] = dict(row)
     for row in connection.execute("SELECT * FROM token"):
-        numbers[row["order_number"]].standing[row["position"]] = row
+        numbers[row["order_number"]].standing[row["position"]] = dict(row)
     for row in connection.execute("SELECT order_number, name, max(number) FROM event GROUP BY order_number"):
         numbers[row["order_number"]].last_event = row["name"]
 

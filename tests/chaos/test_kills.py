@@ -84,10 +84,8 @@ def _forget_a_booking(logs: Logs) -> None:
     logs.ledgers[story.meter] = [entry for entry in logs.ledgers[story.meter] if entry.digest != story.tokens[0]]
 
 
-def _credit_what_was_rejected(logs: Logs) -> None:
-    story = next(story for story in logs.orders.values() if story.state == "rejected" and story.outcomes)
-    entry = next(entry for entries in logs.ledgers.values() for entry in entries if entry.is_accepted)
-    logs.ledgers[story.meter].append(replace(entry, digest=story.tokens[0]))
+def _reject_what_was_credited(logs: Logs) -> None:
+    _an_accepted(logs).outcomes[0] = {"verdict": "rejected", "credited": "unknown"}
 
 
 def _enter_a_strange_token(logs: Logs) -> None:
@@ -157,7 +155,7 @@ def _end_by_itself(logs: Logs) -> None:
         ("double", _credit_twice),
         ("unsettled", _forget_an_outcome),
         ("untrue", _forget_a_booking),
-        ("misjudged", _credit_what_was_rejected),
+        ("misjudged", _reject_what_was_credited),
         ("unsaid", _enter_a_strange_token),
         ("entered_again", _enter_what_is_shown),
         ("changed", _tell_another_end),

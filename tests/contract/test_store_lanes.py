@@ -344,6 +344,33 @@ async def test_a_lane_is_given_back_with_an_order_under_way_and_found_again(stor
     assert (work.id, work.state) == ("o1", S.RECONCILING)
 
 
+async def test_what_was_begun_waits_for_a_doubt_beside_it_and_is_not_offered_again_and_again(
+    place: Place, store: Store
+) -> None:
+    await put_meters(store, "m1")
+    await add(store, an_order("doubt"), an_order("begun", tokens=[credit(1 << 40), credit(2 << 40)]))
+    claim, work = await claim_one(store)
+    work = await step(store, claim, work, C.HOLD) or work
+    assert work.id == "begun"
+    await send(store, claim, work)
+    work = await step(store, claim, work, C.CONTINUE, NextHead.STAY) or work
+    await store.orders.reconcile("doubt", who="ann")  # while its meter is spoken to about the other
+    await store.lanes.release(claim)
+    claim, work = await claim_one(store)
+    assert work.id == "doubt"
+    due_at = place.clock.later(60)
+    assert await step(store, claim, work, C.DOUBT, NextHead.NEXT, due_at=due_at) is None
+    assert await orders_claimed(store) == []
+    assert await next_due(store) == due_at
+    assert await store.lanes.repair() == 0
+    place.clock.move(60)
+    claim, work = await claim_one(store)
+    assert work.id == "doubt"
+    following = await step(store, claim, work, C.ACCEPT)
+    assert following is not None
+    assert following.id == "begun"
+
+
 # Waiting, and being woken.
 
 

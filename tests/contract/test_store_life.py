@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Awaitable
 from contextlib import suppress
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import pytest
 from hypothesis import settings
@@ -21,6 +21,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from gateway.orders import FINAL_STATES, TRANSITIONS, UNSETTLED_STATES, Change, IllegalChange, OrderState, Priority
 from gateway.store.records import LaneClaim, LinkRecord, NextHead, OrderFilter, OrderWork, Resolution, ResolveCredited
 from gateway.store.sqlite.store import SqliteStore
+from gateway.store.sqlite.times import micros
 from gateway.store.store import LaneLost
 from tests.contract.stores import KINDS, Place, a_step, add, an_order, claim_all, credit, put_meters, send
 
@@ -31,6 +32,39 @@ METERS = ("m1", "m2", "m3")
 LINKS = (None, "l1")
 STEPS = [change for change in Change if change not in (C.SEND, C.RETRY, C.READ_AGAIN, C.RESTORE, C.CANCEL)]
 WAITS = st.integers(-5, 100)
+
+_FREE_LANES = "SELECT meter, rank, due_at, backs_off_until FROM lane WHERE owner IS NULL"
+_WAITING = "SELECT state, maybe_delivered, rank, due_at FROM orders WHERE due_at IS NOT NULL"
+_COUNTS = "SELECT state, reason, orders FROM order_count WHERE orders <> 0 ORDER BY 1, 2"
+_COUNTED = """
+    SELECT state, iif(closed_at IS NULL, ifnull(reason, ''), ''), count(*) FROM orders GROUP BY 1, 2 ORDER BY 1, 2
+"""
+
+
+class Waiting(NamedTuple):
+    """An open order that nobody has to decide about."""
+
+    state: str
+    maybe_delivered: int
+    rank: int
+    due_at: int
+
+
+def _turn(waiting: list[Waiting]) -> int:
+    """When the head of these is due: one under way, else of those in doubt, of those begun, of all."""
+    for is_first in (
+        lambda order: order.state in {"sending", "pending", "reconciling"},
+        lambda order: order.state == "in_doubt",
+        lambda order: order.maybe_delivered,
+        lambda _order: True,
+    ):
+        if found := [order.due_at for order in waiting if is_first(order)]:
+            return min(found)
+    raise AssertionError("nothing is waiting")
+
+
+def _best_rank(waiting: list[Waiting], at: int) -> int:
+    return min(order.rank for order in waiting if order.due_at <= at)
 
 
 class Life(RuleBasedStateMachine):
@@ -201,6 +235,25 @@ class Life(RuleBasedStateMachine):
     @invariant()
     def no_lane_is_later_than_its_orders(self) -> None:
         assert self.do(self.store.lanes.repair()) == 0
+
+    @invariant()
+    def a_free_lane_stands_where_its_orders_want_it(self) -> None:
+        """Its rank is at least as good as that of what was due when the lane was: more may have come due since."""
+        now = micros(self.place.clock.now())
+        for meter, rank, due_at, backs_off_until in self.rows(_FREE_LANES):
+            waiting = [Waiting(*row) for row in self.rows(f"{_WAITING} AND meter = {meter}")]
+            if not waiting:
+                assert due_at is None
+                continue
+            assert due_at == max(_turn(waiting), backs_off_until or 0)
+            assert _best_rank(waiting, max(now, due_at)) <= rank <= _best_rank(waiting, due_at)
+
+    @invariant()
+    def orders_are_counted_as_they_are(self) -> None:
+        assert self.rows(_COUNTED) == self.rows(_COUNTS)
+
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
+        return self.do(self.store.database.read(lambda connection: connection.execute(query).fetchall()))
 
     @invariant()
     def a_meter_has_one_order_under_way_and_what_is_closed_stays_as_it_is(self) -> None:

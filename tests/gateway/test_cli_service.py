@@ -6,10 +6,7 @@ import csv
 import io
 import json
 import stat
-import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +14,7 @@ import pytest
 
 from gateway.cli.service.meter_columns import COLUMNS, OPEN_COLUMNS
 from gateway.cli.service.tables import facts, table
+from tests.gateway.fixed_answers import Answers, answering
 from tests.gateway.running_service import (
     AK,
     EK,
@@ -98,10 +96,30 @@ async def test_people_decide_about_orders(stsgate: Stsgate, tmp_path: Path) -> N
             rand = ("--amount", "5", "--unit", "ZAR", "--watch")
             held = await stsgate.beside("push", "M-1", token.digits, "--id", f"A-{number}", *rand)
             assert held.code == 3
+        evidence = await stsgate.beside("orders", "show", "A-0")
         yes = await stsgate.beside("orders", "resolve", "A-0", "--credited", "yes", "--note", "seen on its display")
         cancelled = await stsgate.beside("orders", "cancel", "A-1", "--json")
         late = await stsgate.beside("orders", "reconcile", "A-1")
         shown = await stsgate.beside("orders", "show", "A-0")
+    facts_of = {
+        line.split("  ")[1]: line.split("  ")[-1].strip() for line in evidence.out.splitlines() if line[:1] == " "
+    }
+    assert facts_of == {
+        "kind": "credit",
+        "amount": "5 ZAR",
+        "entered": "never",
+        "verdict": "held",
+        "reason": "currency",
+        "detail": "the amount is in ZAR, the meter's account in kWh",
+        "row": "1",
+        "balance_before": "0.0 kWh",
+        "elapsed_ms": facts_of["elapsed_ms"],
+    }
+    assert evidence.out.splitlines()[-2:] == [
+        "a person decides: stsgate orders resolve A-0 --credited yes|no|retry --note TEXT",
+        "the meter once more: stsgate orders reconcile A-0",
+    ]
+    assert "a person decides" not in shown.out
     assert yes.code == 0
     assert "state" in yes.out
     assert ["state", "accepted"] in [line.split() for line in yes.out.splitlines()]
@@ -320,40 +338,8 @@ async def test_more_rows_than_fit_into_memory_pieces_are_all_reported(stsgate: S
     assert len(said.err.splitlines()) < 60
 
 
-class _Answers(BaseHTTPRequestHandler):
-    """Always the same, whatever is asked."""
-
-    status, media_type, answer = 200, "application/x-ndjson", b'{"row": 1, "id": "A-0", "status": 202}\n'
-
-    def do_POST(self) -> None:
-        self.send_response(self.status)
-        self.send_header("Content-Type", self.media_type)
-        self.send_header("Connection", "close")
-        self.end_headers()
-        self.wfile.write(self.answer)
-
-    def do_GET(self) -> None:
-        self.do_POST()
-
-    def log_message(self, *_: object) -> None:
-        """Nothing on standard error, where the command speaks."""
-
-
-class _Refuses(_Answers):
+class _Refuses(Answers):
     media_type = "application/problem+json"
-
-
-@contextmanager
-def answering(handler: type[_Answers], **what: Any) -> Iterator[str]:
-    kind = type("_Chosen", (handler,), what)
-    with ThreadingHTTPServer(("127.0.0.1", 0), kind) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_address[1]}"
-        finally:
-            server.shutdown()
-            thread.join()
 
 
 REFUSALS: list[tuple[int, str, int]] = [
@@ -385,7 +371,7 @@ def test_an_import_that_ends_early_says_how_to_go_on(stsgate: Stsgate, tmp_path:
     stsgate.set("STSGATE_API_KEY", "stsgate_some_key")
     path = tmp_path / "orders"
     path.write_text("\n".join(json.dumps(order(number)) for number in range(3)))
-    with answering(_Answers) as url:
+    with answering(Answers) as url:
         said = stsgate("orders", "import", str(path), "--server", url)
     assert said.code == 3
     [line] = said.err.splitlines()
@@ -496,7 +482,14 @@ def test_a_table_is_aligned_and_no_wider_than_the_terminal() -> None:
     ]
     narrow = list(table(("id", "text", "n", "on"), rows, width=40))
     assert max(map(len, narrow)) == 40
-    assert narrow[1] == f"A-1    {'x' * 23}…   3  -"
+    assert narrow[1] == f"A-1    {'x' * 11}…{'x' * 12}   3  -"
+
+
+def test_what_names_a_row_is_cut_last_and_its_end_stays() -> None:
+    rows = [["hdlc+tcp://10.1.2.3:4059", "tcp://10.1.2.3:4059"]]
+    assert list(table(("link", "endpoint"), rows, width=40))[1] == "hdlc+tcp://10.1.2.3:4059  tcp://….3:4059"
+    assert list(table(("link", "endpoint"), rows, width=20))[1] == "hdlc…:4059  tcp…4059"
+    assert list(table(("link", "endpoint"), rows, width=3))[1] == "hdl…4059  tcp…4059"
 
 
 def test_a_token_in_a_text_is_not_shown_whole() -> None:

@@ -73,7 +73,9 @@ async def test_a_watch_that_is_stopped_says_that_the_order_goes_on(tmp_path: Pat
         assert secret.encode() not in seen
 
 
-@pytest.mark.parametrize("command", [["meters", "export", "--json"], ["meters", "export"], ["meters"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "command", [["meters", "export", "--json"], ["meters", "export"], ["links", "export"], ["meters"]], ids=" ".join
+)
 async def test_a_reader_that_has_seen_enough_is_no_error(tmp_path: Path, command: list[str]) -> None:
     async with running(tmp_path, with_engine=False) as service:
         await entered(service)

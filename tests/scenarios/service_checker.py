@@ -18,6 +18,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import count
 
 from cosem_objects.dlms.apdu import ActionResult
 from cosem_objects.sts_token import Token
@@ -92,6 +93,11 @@ class Checker:
         self._settled: set[tuple[str, int]] = set()
         self._seen_at: dict[str, float] = {}
         """When an order came into the database, for the last time."""
+        self._moments = count(1)
+        """Many things happen at one time: this tells which came first."""
+        self._in_doubt_at: dict[str, int] = {}
+        self._looked_up_at: dict[str, int] = {}
+        """When the holder of a meter's lane last heard what else is in doubt there."""
         self._last_event = 0
         self._entered: list[Entered] = []
         self._keyed_in: dict[Token, float] = {}
@@ -137,6 +143,8 @@ class Checker:
             if state is before.state and result is now.state
             if not (before.maybe_delivered and change in UNDELIVERED_ONLY)
         ]
+        if now.state is OrderState.IN_DOUBT and before.state is not OrderState.IN_DOUBT:
+            self._in_doubt_at[order] = next(self._moments)
         if before.state in FINAL_STATES:
             self.violate(f"{order} was {before.state} for good, and is {now.state}")
         elif before.state is not now.state and not changes:
@@ -192,6 +200,10 @@ class Checker:
 
     # Lanes.
 
+    def looked_up(self, meter: str) -> None:
+        """A lane's holder was given an order, with what else is in doubt there."""
+        self._looked_up_at[meter] = next(self._moments)
+
     def begun(self, position: int, started: SendStarted, now: datetime) -> None:
         """The intent to enter a token was written."""
         reading, token = started.before, started.token
@@ -210,7 +222,7 @@ class Checker:
 
     def _check_others(self, order: Order, meter: MeterPlan, reading: Reading) -> None:
         """The class shows the last token only: another enter destroys what it shows. So it must not be what another
-        order, which is in doubt, waits for."""
+        order in doubt waits for, unless an operator put that one in doubt while this one was on its way."""
         encoding = meter.config.profile.token_encoding
         for other, standing in self.standings.items():
             if other == order.id or standing.meter != meter.id or standing.state is not OrderState.IN_DOUBT:
@@ -221,7 +233,11 @@ class Checker:
                 for position, ordered in enumerate(self.orders[other].tokens)
                 if not self.is_settled(other, position)
             ]
-            if any(encoding.to_octets(token) == reading.token for token in open_tokens):
+            if not any(encoding.to_octets(token) == reading.token for token in open_tokens):
+                continue
+            if self._in_doubt_at.get(other, 0) > self._looked_up_at[meter.id]:
+                self.counts["sent over a doubt that an operator raised meanwhile"] += 1
+            else:
                 self.violate(f"{order.id} is sent while the meter shows {other}, which is in doubt")
 
     async def try_stale(self, lanes: Lanes, claim: LaneClaim) -> None:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from datetime import datetime
 
 from gateway.events import SendStarted
+from gateway.orders import Change
 from gateway.store.records import Claimed, LaneClaim, NewEvent, NextHead, OrderWork, Quota, Step
 from gateway.store.store import Lanes
 from tests.scenarios.killable import Point, Process
@@ -54,6 +55,8 @@ class WatchedLanes(Lanes):
         with self.claiming():
             claimed = await self.inner.claim(quotas, limit=limit, ranks=ranks)
         self._claims += claimed.claims
+        for claim in claimed.claims:
+            self._checker.looked_up(claim.meter)
         return claimed
 
     async def claim_meter(self, meter_id: str) -> LaneClaim | None:
@@ -73,6 +76,8 @@ class WatchedLanes(Lanes):
         self._process.pass_by(Point.BEFORE_OUTCOME)
         following = await self.inner.step(claim, order, step, then)
         self._process.pass_by(Point.AFTER_OUTCOME)
+        if then is NextHead.NEXT or step.change is Change.CONTINUE:
+            self._checker.looked_up(claim.meter)
         return following
 
     async def release(self, claim: LaneClaim, *, not_before: datetime | None = None) -> None:

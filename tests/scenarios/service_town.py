@@ -154,7 +154,7 @@ class Town:
         ends_at = self.loop.time() + _QUIET_SECONDS_MAX
         while self.loop.time() < ends_at:
             await asyncio.sleep(_LOOK_SECONDS)
-            if self.head_end.is_up and all(map(self.checker.is_at_rest, self.checker.standings.values())):
+            if self.head_end.is_in_last_life and all(map(self.checker.is_at_rest, self.checker.standings.values())):
                 return
 
 
@@ -175,6 +175,7 @@ class HeadEnd:
         self._changes_seen = -1
         self._offset = timedelta()
         self._is_stopping = False
+        self._is_spared = False
         self._claims: list[LaneClaim] = []
         self._backup: tuple[Path, Copy] | None = None
         self._restore_now = asyncio.Event()
@@ -190,6 +191,11 @@ class HeadEnd:
     @property
     def is_up(self) -> bool:
         return self.process is not None and not self.process.is_dead and self.service is not None
+
+    @property
+    def is_in_last_life(self) -> bool:
+        """Nobody will kill it any more."""
+        return self.is_up and self._is_spared and not self._town.is_busy
 
     async def call(self, what: Callable[[SqliteStore], Coroutine[Any, Any, T]]) -> T:
         """Ask its API. Raises ``Down`` when the answer is not heard, ``StoreError``, and what the call raises."""
@@ -247,6 +253,7 @@ class HeadEnd:
         is_last = not has_doom and (not plan.store_errors or not was_busy)
         if is_last and not serving.done() and not restoring.done():
             process.spare()
+            self._is_spared = True
             await asyncio.wait((serving,))
         restoring.cancel()
         if not serving.done() and not restoring.done() and self._rng.random() < plan.drains:
@@ -336,7 +343,6 @@ class HeadEnd:
             raise StoreError("nobody heard what became of the commit")
 
     def _look(self) -> None:
-        assert self.store is not None or self._tail is None
         writer = None if self.store is None else self.store.database._writer
         if self._tail is None or writer is None or writer.total_changes == self._changes_seen:
             return

@@ -13,7 +13,7 @@ from cosem_objects.errors import SettingError
 from gateway.api.api_keys import OVERLAP_SECONDS_MAX
 from gateway.api_keys import Scope
 from gateway.cli.parser import whole_number
-from gateway.cli.service.group import Group
+from gateway.cli.service.group import Group, add_id
 from gateway.cli.service.listing import show_answer, show_items
 from gateway.cli.service.moments import local_time, moment_from
 from gateway.client.answers import Json, listed
@@ -29,7 +29,7 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     make.add_argument("--scope", action="append", choices=tuple(Scope), help="what it may do; may be repeated")
     make.add_argument("--expires-at", metavar="TIME", help="such as 2027-11-21T00:00 (default: never)")
     rotate = group.add("rotate", "replace an API key; the old one ends after a while", work=_rotate)
-    rotate.add_argument("id", metavar="ID", help=ID_HELP)
+    add_id(rotate, ID_HELP)
     rotate.add_argument(
         "--overlap",
         type=whole_number(0, OVERLAP_SECONDS_MAX),
@@ -38,9 +38,7 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     )
     for parser in (make, rotate):
         parser.add_argument("--key-file", metavar="PATH", help="write the key to a new file, and do not show it")
-    group.add("remove", "take an API key no more, from now on", work=_remove).add_argument(
-        "id", metavar="ID", help=ID_HELP
-    )
+    add_id(group.add("remove", "take an API key no more, from now on", work=_remove), ID_HELP)
 
 
 async def _list(args: argparse.Namespace, client: ServiceClient) -> int:

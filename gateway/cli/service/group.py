@@ -29,7 +29,9 @@ LIST_DEST = "list_"
 SOME_FAILED, REFUSED, OPEN = 1, 2, 3
 """Exit codes: of many, some were refused; all of it was; nobody knows yet, or the service cannot be reached."""
 
-EXIT_CODES = "Exit code: 0 done; 2 wrong usage, or the service refused it; 3 the service cannot be reached."
+_NOT_DONE = "2 wrong usage, or the service refused it; 3 the service cannot be reached, or cannot do it now."
+EXIT_CODES = f"Exit code: 0 done; {_NOT_DONE}"
+IMPORT_EXIT_CODES = f"Exit code: 0 done; 1 some rows were refused, the others are taken; {_NOT_DONE}"
 
 
 class Group:
@@ -67,6 +69,7 @@ class Group:
         work: Work,
         check: Check | None = None,
         timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS,
+        exit_codes: str = EXIT_CODES,
     ) -> argparse.ArgumentParser:
         """One second word; its own options are for the caller to add."""
 
@@ -78,23 +81,39 @@ class Group:
             if check is not None:
                 check(args)
 
-        return self._add(
-            name, summary, partial(run, check=check_all, work=work, timeout_seconds=timeout_seconds), timeout_seconds
-        )
+        func = partial(run, check=check_all, work=work, timeout_seconds=timeout_seconds)
+        return self._add(name, summary, func, timeout_seconds, exit_codes)
 
     def _add(
-        self, name: str, summary: str, func: Callable[..., int], timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS
+        self,
+        name: str,
+        summary: str,
+        func: Callable[..., int],
+        timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS,
+        exit_codes: str = EXIT_CODES,
     ) -> argparse.ArgumentParser:
         parser = self._commands.add_parser(
             name,
             help=summary,
-            description=f"{summary[0].upper()}{summary[1:]}. {EXIT_CODES}",
+            description=f"{summary[0].upper()}{summary[1:]}. {exit_codes}",
             argument_default=argparse.SUPPRESS,
         )
         add_service_options(parser, f"how long to wait for an answer (default {timeout_seconds:g})")
         parser.argument_default = None
         parser.set_defaults(func=func)
         return parser
+
+
+def add_id(parser: argparse.ArgumentParser, text: str) -> None:
+    """The third word: which one."""
+    parser.add_argument("id", metavar="ID", type=_given, help=text)
+
+
+def _given(text: str) -> str:
+    """Raises ``argparse.ArgumentTypeError``: a variable that is not set is no id."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("it is empty")
+    return text
 
 
 def run(

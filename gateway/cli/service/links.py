@@ -6,14 +6,14 @@ import argparse
 
 from cosem_objects.errors import SettingError
 from gateway.cli.parser import whole_number
-from gateway.cli.service.group import Group
+from gateway.cli.service.group import Group, add_id
 from gateway.cli.service.link_columns import LINKS, put_link, rate_in
 from gateway.cli.service.listing import add_limit_option, show_answer, show_pages
 from gateway.cli.service.sheet_commands import add_sheet_commands
 from gateway.client.answers import Json
 from gateway.client.service_client import ServiceClient
 
-ID_HELP = "a link's id, as stsgate links shows it"
+ID_HELP = "the link's id, as stsgate links shows it"
 
 
 def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -25,7 +25,7 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         list_work=_list,
     )
     limits = group.add("set", "give a link limits; what is left out has none", work=_set, check=_check_limits)
-    limits.add_argument("id", metavar="ID", help=ID_HELP)
+    add_id(limits, ID_HELP)
     limits.add_argument("--concurrency", type=whole_number(1, 20_000), metavar="N", help="associations at a time")
     limits.add_argument("--rate", metavar="R", help="associations begun in a second, on average, such as 2.5")
     limits.add_argument(
@@ -36,7 +36,7 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         ("resume", "go on with a paused link", _resume),
         ("remove", "take a link's limits away", _remove),
     ):
-        group.add(name, summary, work=work).add_argument("id", metavar="ID", help=ID_HELP)
+        add_id(group.add(name, summary, work=work), ID_HELP)
     add_sheet_commands(
         group,
         LINKS,

@@ -6,7 +6,7 @@ import argparse
 
 from cosem_objects.errors import SettingError
 from gateway.cli.meter_options import add_meter_options, secret_from
-from gateway.cli.service.group import LIST_DEST, OPEN, Group, complain
+from gateway.cli.service.group import LIST_DEST, OPEN, Group, add_id, complain
 from gateway.cli.service.listing import add_limit_option, show_answer, show_pages
 from gateway.cli.service.meter_columns import COLUMNS, METERS, NUMBERS, body_from, cells_of
 from gateway.cli.service.moments import local_time
@@ -31,10 +31,11 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         ("remove", "take a meter out of the registry; its orders' stories stay", _remove),
         ("seen", "the meter is there: try now what waits because it was out of reach", _seen),
     ):
-        group.add(name, summary, work=work).add_argument("id", metavar="ID", help=ID_HELP)
-    group.add(
+        add_id(group.add(name, summary, work=work), ID_HELP)
+    readback = group.add(
         "readback", "read the meter now, over the service", work=_readback, timeout_seconds=READBACK_TIMEOUT_SECONDS
-    ).add_argument("id", metavar="ID", help=ID_HELP)
+    )
+    add_id(readback, ID_HELP)
     add_sheet_commands(
         group,
         METERS,
@@ -50,7 +51,7 @@ def _add_list_options(parser: argparse.ArgumentParser) -> None:
 
 def _add_put(group: Group) -> None:
     parser = group.add("put", "enter a meter, or describe it anew", work=_put, check=_check_put)
-    parser.add_argument("id", metavar="ID", help=ID_HELP)
+    add_id(parser, ID_HELP)
     add_meter_options(parser)
     more = parser.add_argument_group("more of it; a secret that is not given stays as it was, an empty one is removed")
     more.add_argument("--link", metavar="ID", help="what it shares with other meters (default: its host and port)")
@@ -103,7 +104,7 @@ async def _seen(args: argparse.Namespace, client: ServiceClient) -> int:
 async def _readback(args: argparse.Namespace, client: ServiceClient) -> int:
     answer = await client.call("POST", "meters", args.id, "readback")
     report = answer.get("report") or {}
-    shown = {name: value for name, value in report.items() if value is not None and name != "error"}
+    shown = {name: value for name, value in report.items() if value not in (None, [], {}) and name != "error"}
     show_answer(args, answer if args.json else shown)
     error = report.get("error")
     if error is None:

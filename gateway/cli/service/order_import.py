@@ -13,7 +13,7 @@ from contextlib import aclosing, contextmanager
 
 from cosem_objects.errors import SettingError
 from gateway.api.batch_rows import CSV_COLUMNS, CSV_TYPE, NDJSON_TYPE
-from gateway.cli.service.group import OPEN, SOME_FAILED, Group, complain
+from gateway.cli.service.group import IMPORT_EXIT_CODES, OPEN, SOME_FAILED, Group, complain
 from gateway.cli.service.listing import as_line, show_answer
 from gateway.cli.service.row_report import RowReport, add_report_option
 from gateway.cli.service.tables import say
@@ -27,7 +27,11 @@ _DONE = {202: "taken", 200: "known"}
 
 def add_to(group: Group) -> None:
     parser = group.add(
-        "import", "hand in the orders of a file; the same file again does no harm", work=_import, check=_check
+        "import",
+        "hand in the orders of a file; the same file again does no harm",
+        work=_import,
+        check=_check,
+        exit_codes=IMPORT_EXIT_CODES,
     )
     parser.add_argument(
         "file",

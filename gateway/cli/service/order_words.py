@@ -41,15 +41,20 @@ def token_words(token: Mapping[str, Any]) -> str:
 def token_facts(token: Mapping[str, Any]) -> Iterator[str]:
     """The line of ``token_words``, and below it all else that is known of the token."""
     yield token_words(token)
-    details, amount = token.get("details") or {}, token.get("amount") or {}
+    details, amount = dict(token.get("details") or {}), token.get("amount") or {}
+    for name in ("balance_before", "balance_after"):
+        if name in details:
+            details[name] = _in_unit(details[name], details)
+    if "token_time" in details:
+        details["token_time"] = local_time(details["token_time"])
+    details.pop("unit", None)
     known = {
         "kind": token.get("kind"),
         "amount": _in_unit(amount["value"], amount) if "value" in amount else None,
-        "entered": f"{cell(token.get('tries'))} times",
+        "entered": "never" if token.get("tries") == 0 else f"{cell(token.get('tries'))} times at most",
         "verdict": token.get("verdict"),
         "reason": token.get("reason"),
         **details,
-        **{name: _in_unit(details[name], details) for name in ("balance_before", "balance_after") if name in details},
     }
     yield from (f"  {line}" for line in facts({name: value for name, value in known.items() if value is not None}))
 

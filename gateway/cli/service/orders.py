@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from cosem_objects.errors import SettingError
 from gateway.cli.service import order_import
-from gateway.cli.service.group import LIST_DEST, Group
+from gateway.cli.service.group import LIST_DEST, Group, add_id
 from gateway.cli.service.listing import add_limit_option, as_line, show_pages
 from gateway.cli.service.moments import local_time
 from gateway.cli.service.order_words import event_line, token_facts, what_next
@@ -36,9 +36,9 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         ("cancel", "cancel an order that cannot have been delivered", _cancel),
         ("reconcile", "read the meter of an order in doubt, or held, again", _reconcile),
     ):
-        group.add(name, summary, work=work).add_argument("id", metavar="ID", help=ID_HELP)
+        add_id(group.add(name, summary, work=work), ID_HELP)
     resolve = group.add("resolve", "decide about a held order", work=_resolve, check=_check_note)
-    resolve.add_argument("id", metavar="ID", help=ID_HELP)
+    add_id(resolve, ID_HELP)
     resolve.add_argument(
         "--credited",
         required=True,

@@ -13,7 +13,7 @@ from functools import partial
 from itertools import islice
 
 from cosem_objects.errors import SettingError
-from gateway.cli.service.group import SOME_FAILED, Group
+from gateway.cli.service.group import IMPORT_EXIT_CODES, SOME_FAILED, Group
 from gateway.cli.service.listing import LIMIT_MAX, as_line, show_answer
 from gateway.cli.service.row_report import RowReport, add_report_option
 from gateway.cli.service.sheets import Row, Sheet, WrongColumns, row_from, rows_of
@@ -27,7 +27,13 @@ _WRONG_KEY = (401, 403)
 
 
 def add_sheet_commands(group: Group, sheet: Sheet, *, import_summary: str, export_summary: str) -> None:
-    parser = group.add("import", import_summary, work=partial(_import, sheet=sheet), check=partial(_check, sheet=sheet))
+    parser = group.add(
+        "import",
+        import_summary,
+        work=partial(_import, sheet=sheet),
+        check=partial(_check, sheet=sheet),
+        exit_codes=IMPORT_EXIT_CODES,
+    )
     parser.add_argument(
         "file",
         metavar="FILE",

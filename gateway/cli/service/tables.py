@@ -33,7 +33,8 @@ def terminal_width() -> int | None:
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[Any]], width: int | None = None) -> Iterator[str]:
-    """Numbers stand right, text left. What is too wide for ``width`` is cut in the widest columns."""
+    """Numbers stand right, text left. What is too wide for ``width`` is cut in the middle, in the widest columns; in
+    the first one, which names the row, only if that is not enough."""
     cells = [[cell(value) for value in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(heads, *cells, strict=True)]
     if width is not None:
@@ -79,14 +80,15 @@ def _are_numbers(column: Sequence[Any]) -> bool:
 
 
 def _narrowed(widths: list[int], room: int) -> list[int]:
-    """Take from the widest, as long as it helps."""
-    widths = list(widths)
-    while sum(widths) > room and max(widths, default=0) > _NARROWEST:
-        widths[widths.index(max(widths))] -= 1
-    return widths
+    """Take from the widest, as long as it helps; from the first one last."""
+    first, *others = widths
+    while first + sum(others) > room and max(others, default=0) > _NARROWEST:
+        others[others.index(max(others))] -= 1
+    return [max(min(first, _NARROWEST), min(first, room - sum(others))), *others]
 
 
 def _fitted(text: str, room: int, is_right: bool) -> str:
     if len(text) > room:
-        return f"{text[: room - 1]}…"
+        end = room // 2
+        return f"{text[: room - 1 - end]}…{text[-end:]}"
     return f"{text:>{room}}" if is_right else f"{text:<{room}}"

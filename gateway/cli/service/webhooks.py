@@ -6,7 +6,7 @@ import argparse
 
 from cosem_objects.errors import SettingError
 from gateway.cli.meter_options import secret_from
-from gateway.cli.service.group import Group
+from gateway.cli.service.group import Group, add_id
 from gateway.cli.service.listing import show_answer, show_items
 from gateway.client.answers import Json, listed
 from gateway.client.service_client import ServiceClient
@@ -18,7 +18,7 @@ ID_HELP = "the webhook's id"
 def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     group = Group(commands, "webhooks", summary="who is told of events", list_work=_list)
     put = group.add("put", "enter or change one", work=_put, check=_check)
-    put.add_argument("id", metavar="ID", help=ID_HELP)
+    add_id(put, ID_HELP)
     put.add_argument("--url", metavar="URL", required=True, help="where events are posted to")
     put.add_argument(
         "--secret-file", metavar="PATH", help="what they are signed with, in a file; else it stays as it was"
@@ -35,7 +35,7 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         ("dead", "what could not be posted, and was given up", _dead),
         ("replay", "post what was given up once more", _replay),
     ):
-        group.add(name, summary, work=work).add_argument("id", metavar="ID", help=ID_HELP)
+        add_id(group.add(name, summary, work=work), ID_HELP)
 
 
 async def _list(args: argparse.Namespace, client: ServiceClient) -> int:

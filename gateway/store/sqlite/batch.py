@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.store.sqlite.failures import is_busy, store_error
+from gateway.store.sqlite.order_counts import Counts, write_counts
 from gateway.store.store import StoreError
 
 _BUSY_MILLISECONDS = 30_000
@@ -35,6 +37,8 @@ class WriteConnection(sqlite3.Connection):
     bells: set[Bell]
     told_names: frozenset[str] | None
     """Names of events that webhooks want, once somebody asked in this transaction."""
+    counts: Counts
+    """How many more orders there are by this transaction."""
 
 
 @dataclass(slots=True)
@@ -48,7 +52,7 @@ class Work:
 
 
 class Batch:
-    """Works that are committed together. ``begin``, ``run`` up to the last, ``commit``; each once."""
+    """Works that are committed together. ``begin``, ``run`` up to the last, ``end``, ``commit``; each once."""
 
     def __init__(
         self, writer: WriteConnection, path: Path, works: Sequence[Work], at_commit: Callable[[str], None]
@@ -74,7 +78,7 @@ class Batch:
         finally:
             if patiently:
                 self._writer.execute("PRAGMA busy_timeout = 0")
-        self._writer.bells, self._writer.told_names = self.bells, None
+        self._writer.bells, self._writer.told_names, self._writer.counts = self.bells, None, Counter()
         return True
 
     def run(self, start: int, stop: int) -> bool:
@@ -93,6 +97,15 @@ class Batch:
                 self.give_up(error)
                 raise
         return True
+
+    def end(self) -> None:
+        """What all works together come to."""
+        if self.is_over:
+            return
+        try:
+            write_counts(self._writer, self._writer.counts)
+        except sqlite3.Error as error:
+            self.give_up(error)
 
     def commit(self) -> None:
         """On disk when this returns, or given up."""
@@ -131,7 +144,7 @@ class Batch:
             self._writer.execute("ROLLBACK")
             self._writer.execute("BEGIN IMMEDIATE")
             self.bells.clear()
-            self._writer.told_names = None
+            self._writer.told_names, self._writer.counts = None, Counter()
             for work in self.works:
                 self._run_alone(work)
         except BaseException as error:
@@ -142,7 +155,7 @@ class Batch:
     def _run_alone(self, work: Work) -> None:
         """Raises when the whole transaction is gone."""
         work.result = work.error = None
-        bells = set(self.bells)
+        bells, counts = set(self.bells), self._writer.counts.copy()
         self._writer.execute("SAVEPOINT work")
         try:
             work.result = work.function(self._writer)
@@ -152,4 +165,5 @@ class Batch:
             work.error = store_error(error, self._path) if isinstance(error, sqlite3.Error) else error
             self._writer.execute("ROLLBACK TO work")
             self.bells &= bells
+            self._writer.counts = counts
         self._writer.execute("RELEASE work")

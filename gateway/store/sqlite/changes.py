@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import TypeAlias
+from typing import Any, NamedTuple
 
 from gateway.events import Judged
 from gateway.orders import FINAL_STATES, Change, OrderState, after
@@ -13,6 +12,7 @@ from gateway.shown import printable
 from gateway.store.records import Resolution, ResolveCredited
 from gateway.store.sqlite.database import WriteConnection
 from gateway.store.sqlite.events import to_json
+from gateway.store.sqlite.order_counts import count_moved
 from gateway.verdict import Credited, Outcome
 from gateway.verdict_words import as_json
 
@@ -57,8 +57,7 @@ _BEGINS_ANEW = (Change.CONTINUE, Change.READ_AGAIN, Change.RETRY)
 """What was counted is about something that is over."""
 
 
-@dataclass(frozen=True, slots=True)
-class OrderRow:
+class OrderRow(NamedTuple):
     """An order as its row is, for a change of it."""
 
     number: int
@@ -75,14 +74,9 @@ class OrderRow:
     sent_position: int | None
 
 
-_Columns: TypeAlias = tuple[int, str, int, str, str | None, int, int, int, int, int | None, int | None, int | None]
-
-
-def order_row(row: _Columns) -> OrderRow:
-    number, order_id, meter, state, reason, mark, rank, attempts, doubts, *times_and_place = row
-    return OrderRow(
-        number, order_id, meter, OrderState(state), reason, bool(mark), rank, attempts, doubts, *times_and_place
-    )
+def order_row(row: tuple[Any, ...]) -> OrderRow:
+    number, order_id, meter, state, reason, mark, *rest = row
+    return OrderRow(number, order_id, meter, OrderState(state), reason, bool(mark), *rest)
 
 
 def order_by_number(connection: sqlite3.Connection, number: int) -> OrderRow:
@@ -112,7 +106,8 @@ def change_order(
         connection.execute(_SETTLE_REST, (order.number, now, _REASON_OF_REST[change]))
     if state in FINAL_STATES:
         connection.execute(_CLOSE, (state.value, reason, now, order.number))
-        return replace(order, state=state, reason=reason)
+        count_moved(connection.counts, (order.state, order.reason), (state, reason))
+        return order._replace(state=state, reason=reason)
     mark = order.maybe_delivered
     if change is Change.TAKE_BACK:
         connection.execute(_TAKE_BACK, (order.number, order.sent_position))
@@ -121,7 +116,8 @@ def change_order(
     attempts = 0 if change in _BEGINS_ANEW else order.attempts + (change is Change.POSTPONE)
     doubts = 0 if change in _BEGINS_ANEW else order.doubts + (change is Change.DOUBT)
     connection.execute(_UPDATE, (state.value, reason, int(mark), due, attempts, doubts, now, order.number))
-    return replace(order, state=state, reason=reason, maybe_delivered=mark, attempts=attempts, doubts=doubts)
+    count_moved(connection.counts, (order.state, order.reason), (state, reason))
+    return order._replace(state=state, reason=reason, maybe_delivered=mark, attempts=attempts, doubts=doubts)
 
 
 def write_outcomes(

@@ -156,6 +156,7 @@ class Database:
         batch.begin(patiently=True)
         if not batch.is_over:
             batch.run(0, 1)
+        batch.end()
         self._count(batch)
         batch.commit()
         self._ring(batch)
@@ -180,6 +181,7 @@ class Database:
         elif batch.run(start, stop) and stop < len(batch.works):
             asyncio.get_running_loop().call_soon(self._go_on, batch, stop)
         else:
+            batch.end()
             self._count(batch)
             self._in_thread(batch.commit, lambda: self._hand_back(batch))
 

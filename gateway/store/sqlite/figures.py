@@ -1,5 +1,5 @@
-"""What metrics and health show, counted in SQLite. Nothing here walks over orders: triggers keep the counts, and the
-oldest of a kind is the first in an index (``migrations/0002_service.sql``)."""
+"""What metrics and health show, counted in SQLite. Nothing here walks over orders: the counts are kept
+(``order_counts``), and the oldest of a kind is the first in an index."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ All questions are asked before anything of an order is written.
 from __future__ import annotations
 
 from gateway import timeline
-from gateway.orders import Order
+from gateway.orders import Order, OrderState
 from gateway.store.records import Added, AddResult, Conflict, Known
 from gateway.store.sqlite.database import VaultLike, WriteConnection
 from gateway.store.sqlite.events import append, to_json
@@ -73,13 +73,14 @@ class Intake:
         return Added(order.id)
 
     def _write(self, order: Order, meter: int, body_digest: bytes, due_at: int) -> None:
+        state = OrderState.QUEUED if due_at <= self._now else OrderState.WAITING
         inserted = self._connection.execute(
             _INSERT,
             (
                 order.id,
                 meter,
                 order.priority.rank,
-                "queued" if due_at <= self._now else "waiting",
+                state.value,
                 self._now,
                 due_at,
                 micros_or_none(order.not_before),
@@ -89,6 +90,7 @@ class Intake:
                 None if order.new_key is None else to_json(order.new_key),
             ),
         )
+        self._connection.counts[state, ""] += 1
         number = inserted.lastrowid
         assert number is not None
         self._connection.executemany(

@@ -16,6 +16,7 @@ from gateway.store.sqlite.claims import Claiming, take_head, take_lane
 from gateway.store.sqlite.database import Database, WriteConnection
 from gateway.store.sqlite.events import append, append_all
 from gateway.store.sqlite.lane_rows import give_back, late_lanes, refresh
+from gateway.store.sqlite.order_counts import count_moved
 from gateway.store.sqlite.recovery import recover
 from gateway.store.sqlite.rows import order_work
 from gateway.store.sqlite.sealed import seal_before
@@ -83,6 +84,7 @@ class SqliteLanes(Lanes):
             before = seal_before(vault, started.before, started.account, row.id, position)
             connection.execute(_TRIED, (started.tries, before, order, position))
             connection.execute(_SEND, (now, position, order))
+            count_moved(connection.counts, (row.state, row.reason), (OrderState.SENDING, None))
             append_all(connection, order, now, events)
 
         await self._database.write(write)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from gateway import timeline
-from gateway.orders import Change
+from gateway.orders import Change, OrderState
 from gateway.store.sqlite.changes import change_order, order_by_number
 from gateway.store.sqlite.counters import jump_ahead
 from gateway.store.sqlite.database import WriteConnection
@@ -32,6 +30,9 @@ _BEGIN_EVENTS = """
     WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = 'event')
 """
 _EVENTS_JUMP = 1_000_000_000
+_COUNT = """
+    SELECT state, ifnull(reason, ''), count(*) FROM orders WHERE closed_at IS NULL AND due_at IS NOT NULL GROUP BY 1, 2
+"""
 _RESTORE = """
     UPDATE orders SET state = 'in_doubt', reason = 'restored', maybe_delivered = 1, changed_at = ?1,
         due_at = max(?1, ifnull(not_before, ?1))
@@ -59,7 +60,7 @@ def _doubt(connection: WriteConnection, now: int) -> list[tuple[int, int]]:
     for (number,) in connection.execute(_UNDER_WAY).fetchall():
         order = order_by_number(connection, number)
         # No round of reading back: nobody has read anything.
-        change_order(connection, replace(order, doubts=order.doubts - 1), Change.DOUBT, now, reason="restart")
+        change_order(connection, order._replace(doubts=order.doubts - 1), Change.DOUBT, now, reason="restart")
         append(connection, number, now, timeline.found_after_restart())
         changed.append((number, order.meter))
     return changed
@@ -70,7 +71,10 @@ def _restore(connection: WriteConnection, now: int) -> list[tuple[int, int]]:
     connection.execute("UPDATE sqlite_sequence SET seq = seq + ? WHERE name = 'event'", (_EVENTS_JUMP,))
     connection.execute(_MARK_TOKENS)
     connection.execute(_MARK_HELD, (now,))
+    for state, reason, orders in connection.execute(_COUNT).fetchall():
+        connection.counts[OrderState(state), reason] -= orders
     changed: list[tuple[int, int]] = connection.execute(_RESTORE, (now,)).fetchall()
+    connection.counts[OrderState.IN_DOUBT, "restored"] += len(changed)
     for number, _ in changed:
         append(connection, number, now, timeline.order_restored())
     return changed

@@ -10,6 +10,7 @@ from cosem_objects.sts_token import Token
 from cosem_objects.token_gateway import TokenStatus
 from gateway.readback import NO_ACCOUNT, AccountReading
 from gateway.store.sqlite.database import VaultLike
+from gateway.store.sqlite.events import to_json
 from gateway.verdict import Reading
 
 _TOKEN_OCTETS = 9
@@ -39,7 +40,7 @@ def seal_before(vault: VaultLike, reading: Reading, account: AccountReading, ord
         None if currency is None else [currency.name, currency.scale, currency.unit.value],
         account.balance_raw,
     ]
-    return vault.seal(json.dumps(values, separators=(",", ":")).encode(), f"before:{order_id}:{position}")
+    return vault.seal(to_json(values).encode(), f"before:{order_id}:{position}")
 
 
 def open_before(

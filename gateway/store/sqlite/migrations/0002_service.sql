@@ -142,7 +142,7 @@ BEGIN
     UPDATE webhook SET waiting = waiting - 1 + OLD.is_dead, dead = dead - OLD.is_dead WHERE id = OLD.webhook;
 END;
 
--- How many orders there are in each state, kept by the triggers below, so that nobody has to count a million. Open orders
+-- How many orders there are in each state, kept by who changes them, so that nobody has to count a million. Open orders
 -- by reason, too; closed ones since the beginning, whether they are still here or not.
 CREATE TABLE order_count (
     state TEXT NOT NULL,
@@ -153,21 +153,6 @@ CREATE TABLE order_count (
 
 INSERT INTO order_count (state, reason, orders)
 SELECT state, iif(closed_at IS NULL, ifnull(reason, ''), ''), count(*) FROM orders GROUP BY 1, 2;
-
-CREATE TRIGGER order_count_added AFTER INSERT ON orders
-BEGIN
-    INSERT INTO order_count (state, reason, orders) VALUES (NEW.state, ifnull(NEW.reason, ''), 1)
-    ON CONFLICT (state, reason) DO UPDATE SET orders = orders + 1;
-END;
-
-CREATE TRIGGER order_count_moved AFTER UPDATE OF state, reason ON orders
-WHEN NEW.state <> OLD.state OR NEW.reason IS NOT OLD.reason
-BEGIN
-    INSERT INTO order_count (state, reason, orders) VALUES
-        (OLD.state, ifnull(OLD.reason, ''), -1),
-        (NEW.state, iif(NEW.closed_at IS NULL, ifnull(NEW.reason, ''), ''), 1)
-    ON CONFLICT (state, reason) DO UPDATE SET orders = orders + excluded.orders;
-END;
 
 -- Orders in doubt, and since when, through all rounds of reading back.
 CREATE TABLE doubt (
@@ -180,16 +165,12 @@ CREATE INDEX doubt_by_age ON doubt (since);
 INSERT INTO doubt (order_number, since)
 SELECT number, changed_at FROM orders WHERE state = 'in_doubt' OR state = 'reconciling';
 
-CREATE TRIGGER doubt_arisen AFTER UPDATE OF state ON orders
-WHEN (NEW.state = 'in_doubt' OR NEW.state = 'reconciling') AND OLD.state <> 'in_doubt' AND OLD.state <> 'reconciling'
-BEGIN
-    INSERT INTO doubt (order_number, since) VALUES (NEW.number, NEW.changed_at);
-END;
-
-CREATE TRIGGER doubt_settled AFTER UPDATE OF state ON orders
-WHEN (OLD.state = 'in_doubt' OR OLD.state = 'reconciling') AND NEW.state <> 'in_doubt' AND NEW.state <> 'reconciling'
+CREATE TRIGGER doubt_kept AFTER UPDATE OF state ON orders
+WHEN (NEW.state = 'in_doubt' OR NEW.state = 'reconciling') <> (OLD.state = 'in_doubt' OR OLD.state = 'reconciling')
 BEGIN
     DELETE FROM doubt WHERE order_number = NEW.number;
+    INSERT INTO doubt (order_number, since) SELECT NEW.number, NEW.changed_at
+    WHERE NEW.state = 'in_doubt' OR NEW.state = 'reconciling';
 END;
 
 -- What stays of an order that was removed, so that its id is never another order's.
