@@ -5,8 +5,10 @@ RUN := .venv/bin
 PIP := $(RUN)/python -m pip --disable-pip-version-check install --quiet
 
 FUZZ_SECONDS ?= 600
+CHAOS_KILLS ?= 500
+CHAOS_SEED ?= 1
 
-.PHONY: demo test tshark soak bench fuzz lint clean
+.PHONY: demo test tshark soak chaos bench fuzz lint clean
 
 # In CI it ends after the story; else the service stays, with commands to try, until Ctrl-C.
 demo: .venv/run.stamp
@@ -23,8 +25,14 @@ tshark:
 soak: .venv/dev.stamp .venv-peers/stamp
 	$(RUN)/python -m pytest -m soak
 
+# The service in virtual time on 10,000 seeds, then killed for real.
+chaos: .venv/dev.stamp
+	$(RUN)/python -m pytest -m chaos
+	$(RUN)/python -m tests.chaos --kills $(CHAOS_KILLS) --seed $(CHAOS_SEED)
+
 bench: .venv/dev.stamp .venv-peers/stamp
 	$(RUN)/python -m benchmarks.delivery
+	$(RUN)/python -m benchmarks.service
 
 fuzz: .venv/fuzz.stamp
 	$(RUN)/python -m tests.fuzz all --seconds $(FUZZ_SECONDS)

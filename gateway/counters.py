@@ -57,7 +57,8 @@ class CounterBook:
 
     async def save(self) -> None:
         """What meters' own counters came to, before the process ends."""
-        for (meter_id, key_name), counters in self._open.items():
+        # A readback may still be at work, and remember another one.
+        for (meter_id, key_name), counters in list(self._open.items()):
             await self._store.received(meter_id, key_name, counters.last_received)
 
     async def _remember(self, key: tuple[str, str], counters: InvocationCounters) -> None:

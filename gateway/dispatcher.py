@@ -20,6 +20,7 @@ from gateway.links import LinkUse
 from gateway.orders import Priority
 from gateway.store.records import LaneClaim, LinkRecord
 from gateway.store.store import Lanes, StoreBroken, StoreError
+from gateway.visits import Visits
 from transports.channel import NotSentError
 
 logger = logging.getLogger(__name__)
@@ -84,6 +85,9 @@ class Dispatcher:
         """Set each time that a lane ends; for who waits for a place."""
         self._next_due: dict[str | None, datetime | None] = {}
         """When a link has work again, as far as the store told; a link that is not here has to be asked."""
+        self._claiming = asyncio.Lock()
+        """Held from the look at free places until they are taken: nobody else takes one of them meanwhile."""
+        self._visits = Visits(lanes)
         self.is_draining = False
         self.last_claim_at: datetime | None = None
         """When the store was last asked for work: the sign that this loop lives."""
@@ -130,14 +134,15 @@ class Dispatcher:
         now = self._now()
         asked = [name for name in (None, *self.links.shared) if self._may_have_work(name, now)]
         for ranks, places in ((_ALL_RANKS, self._campaign_places), (_URGENT_RANKS, self._places)):
-            most = min(places, self._places)
-            quotas = self.links.quotas(most, asked) if most > 0 else ()
-            if quotas:
-                claimed = await self._lanes.claim(quotas, limit=most, ranks=ranks)
-                self._next_due.update(claimed.next_due)
-                for claim in claimed.claims:
-                    self._start(group, claim)
-                asked = [name for name in asked if self._may_have_work(name, now)]
+            async with self._claiming:
+                most = min(places, self._places)
+                quotas = self.links.quotas(most, asked) if most > 0 else ()
+                if quotas:
+                    claimed = await self._lanes.claim(quotas, limit=most, ranks=ranks)
+                    self._next_due.update(claimed.next_due)
+                    for claim in claimed.claims:
+                        self._start(group, claim)
+                    asked = [name for name in asked if self._may_have_work(name, now)]
         self.last_claim_at = now
         return self._seconds_to_next(now)
 
@@ -241,18 +246,21 @@ class Dispatcher:
             yield claim, self._turns(claim.link)
         finally:
             self._leave(claim.link)
-            await self._lanes.release(claim)
+            await self._visits.give_back(claim)
 
     async def _claim_meter(self, meter_id: str, wait_seconds: float) -> LaneClaim:
         deadline = asyncio.get_running_loop().time() + wait_seconds
         while True:
             self._ended.clear()
-            claim = await self._lanes.claim_meter(meter_id)
-            if claim is not None and not self.links.is_full(claim.link):
-                self.links.enter(claim.link)
-                return claim
+            if self.is_draining:
+                raise MeterBusy("the service is stopping")
+            async with self._claiming:
+                claim = await self._visits.take(meter_id)
+                if claim is not None and not self.links.is_full(claim.link):
+                    self.links.enter(claim.link)
+                    return claim
             if claim is not None:
-                await self._lanes.release(claim)
+                await self._visits.give_back(claim)
                 if self.links.is_paused(claim.link):
                     raise MeterBusy(f"link {claim.link} is paused")
             left = deadline - asyncio.get_running_loop().time()

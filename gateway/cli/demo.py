@@ -157,8 +157,8 @@ def run(args: argparse.Namespace) -> int:
 async def _demo(data_dir: Path, *, stay: bool) -> int:
     task = asyncio.current_task()
     assert task is not None
-    for ending in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        asyncio.get_running_loop().add_signal_handler(ending, task.cancel)
+    for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(name, task.cancel)
     print(f"{BANNER}\n", flush=True)
     async with Lab() as lab, LabService(data_dir) as service:
         urls, tokens, _ = await asyncio.gather(lab.start(METERS), _tokens(lab), service.start())

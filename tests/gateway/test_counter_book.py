@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from pathlib import Path
 
@@ -86,3 +87,14 @@ async def test_without_keys_nothing_is_counted(tmp_path: Path) -> None:
         counters = await keeper.open()
         await keeper.ensure(counters)
         assert counters.take() == 1
+
+
+async def test_a_readback_at_work_does_not_disturb_the_saving(tmp_path: Path) -> None:
+    async with open_store(tmp_path, Clock().now, open_vault()) as store:
+        book = CounterBook(store.counters)
+        meter = BODY.meter()
+        for name in ("first", "second"):
+            await book.counters(name, meter, connect)
+        # It moves to the end of those that were used lately, while the first of them is being written.
+        _, counters = await asyncio.gather(book.save(), book.counters("first", meter, connect))
+        assert counters.left >= LEFT_MIN

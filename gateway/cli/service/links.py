@@ -24,7 +24,9 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         add_list_options=add_limit_option,
         list_work=_list,
     )
-    limits = group.add("set", "give a link limits; what is left out has none", work=_set, check=_check_limits)
+    limits = group.add(
+        "set", "give a link limits of its own; for what is left out the defaults hold", work=_set, check=_check_limits
+    )
     add_id(limits, ID_HELP)
     limits.add_argument("--concurrency", type=whole_number(1, 20_000), metavar="N", help="associations at a time")
     limits.add_argument("--rate", metavar="R", help="associations begun in a second, on average, such as 2.5")

@@ -30,7 +30,7 @@ _HEAD = f"""
     SELECT {ORDER_COLUMNS} FROM orders WHERE due_at <= ?2 AND number = coalesce(
         (SELECT number FROM {_IN_UNDER_WAY}),
         (SELECT number FROM {_IN_BEGUN}
-            ORDER BY state = 'in_doubt' DESC, due_at > ?2, maybe_delivered DESC, rank, number LIMIT 1),
+            ORDER BY state = 'in_doubt' DESC, due_at, rank, number LIMIT 1),
         (SELECT number FROM {_IN_OPEN} AND due_at <= ?2 ORDER BY rank, number LIMIT 1)
     )
 """  # noqa: S608 - constants of ours
