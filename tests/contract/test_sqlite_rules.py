@@ -13,11 +13,12 @@ from pathlib import Path
 import pytest
 
 from gateway.orders import FINAL_STATES, TRANSITIONS, Change, OrderState
-from gateway.store.records import NextHead, OrderFilter
+from gateway.store.records import NextHead, OrderFilter, WebhookRecord
 from gateway.store.sqlite.store import FILE_NAME
 from tests.contract.stores import Place, add, an_order, claim_all, credit, put_meters, send, step
 
 C = Change
+_HOOK = WebhookRecord(id="erp", url="https://erp.example/hook", secret="kept secret", events=())
 CLOSED = [state.value for state in FINAL_STATES]
 
 
@@ -246,9 +247,9 @@ def test_an_outcome_goes_when_its_closed_order_is_purged_and_not_before(connecti
     assert connection.execute("SELECT count(*) FROM token_seen WHERE meter = 3").fetchone() == (1,)
 
 
-async def test_no_question_in_the_life_of_an_order_looks_at_more_than_it_must(tmp_path: Path) -> None:
+async def _plans(place: Place) -> list[tuple[str, str]]:
+    """All that is asked in the life of an order, and how SQLite goes about it."""
     asked: list[str] = []
-    place = Place("sqlite inline", tmp_path)
     async with place.opened() as store:
         for opened in (store.database._writer, store.database._reader):
             assert opened is not None
@@ -276,12 +277,35 @@ async def test_no_question_in_the_life_of_an_order_looks_at_more_than_it_must(tm
         await store.events.after(3)
         await store.meters.list(link="l1")
         await store.links.shared()
+        await store.lanes.repair()
+        await store.webhooks.put(_HOOK, who="ann")
+        await add(store, an_order("o6", "m2"))
+        await store.orders.cancel("o6", who="ann")
+        await store.webhooks.due(limit=10)
+        await store.webhooks.remove("erp", who="ann")
+        await store.figures()
+        await store.purge(closed_before=place.clock.later(100), limit=10)
     questions = [text for text in asked if text.lstrip().startswith(("SELECT", "UPDATE", "INSERT", "DELETE", "WITH"))]
     assert len(questions) > 100
     with closing(sqlite3.connect(place.directory / FILE_NAME)) as connection:
-        for question in questions:
-            for *_, plan in connection.execute(f"EXPLAIN QUERY PLAN {question}"):
-                scans_all = re.match(r"SCAN (orders|lane|meter|token|outcome|event|token_seen)\b(?! USING)", plan)
-                is_page = "ORDER BY orders.number DESC LIMIT" in question or "ORDER BY event.number" in question
-                assert not scans_all or is_page, f"{plan}: {question}"
-                assert "orders_by_meter" not in plan or is_page, f"{plan}: {question}"
+        return [
+            (question, plan)
+            for question in questions
+            for *_, plan in connection.execute(f"EXPLAIN QUERY PLAN {question}")
+        ]
+
+
+async def test_no_question_in_the_life_of_an_order_looks_at_more_than_it_must(tmp_path: Path) -> None:
+    for question, plan in await _plans(Place("sqlite inline", tmp_path)):
+        scans_all = re.match(r"SCAN (orders|lane|meter|token|outcome|event|token_seen)\b(?! USING)", plan)
+        is_page = "ORDER BY orders.number DESC LIMIT" in question or "ORDER BY event.number" in question
+        assert not scans_all or is_page, f"{plan}: {question}"
+        assert "orders_by_meter" not in plan or is_page, f"{plan}: {question}"
+
+
+async def test_every_index_is_some_questions(tmp_path: Path) -> None:
+    plans = " ".join(plan for _, plan in await _plans(Place("sqlite inline", tmp_path)))
+    with closing(sqlite3.connect(tmp_path / FILE_NAME)) as connection:
+        rows = connection.execute("SELECT name FROM sqlite_schema WHERE type = 'index' AND sql IS NOT NULL")
+        unused = [name for (name,) in rows if not re.search(rf"\b{name}\b", plans)]
+    assert unused == []
