@@ -136,7 +136,8 @@ class Dispatcher:
         for ranks, places in ((_ALL_RANKS, self._campaign_places), (_URGENT_RANKS, self._places)):
             async with self._claiming:
                 most = min(places, self._places)
-                quotas = self.links.quotas(most, asked) if most > 0 else ()
+                loop_time = asyncio.get_running_loop().time()
+                quotas = self.links.quotas(most, asked, loop_time) if most > 0 else ()
                 if quotas:
                     claimed = await self._lanes.claim(quotas, limit=most, ranks=ranks)
                     self._next_due.update(claimed.next_due)

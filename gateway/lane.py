@@ -122,7 +122,9 @@ class LaneRun:
             # Cancelled, or resolved, between the claim and the intent: nothing was sent.
             logger.info("order changed meanwhile: %s", error, extra={"meter": self._claim.meter})
             await give_back(self._claim, self._tools)
-        except StoreFull as error:
+        except StoreBroken:
+            raise
+        except StoreError as error:
             # The intent could not be written, so nothing was sent.
             logger.error("the store fails, nothing is sent: %s", error, extra={"meter": self._claim.meter})
             await give_back(self._claim, self._tools)
@@ -267,6 +269,9 @@ async def hold_unusable(claim: LaneClaim, tools: LaneTools, error: Exception) ->
         while work is not None:
             step = _unusable(work.tokens[0], words)
             work = await _until_written(claim, partial(tools.lanes.step, claim, work.number, step, NextHead.NEXT))
+    except IllegalChange as changed:  # cancelled or expired meanwhile; what is left comes again
+        logger.info("order changed meanwhile: %s", changed, extra={"meter": claim.meter})
+        await give_back(claim, tools)
     except LaneLost as lost:
         logger.warning("orders not held: %s", lost, extra={"meter": claim.meter})
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from gateway.store.records import LinkRecord, Quota
+
+_AHEAD_SECONDS = 1.0
+"""Lanes are claimed for turns of so much time ahead; who waits for his turn takes a place from all other links."""
 
 
 @dataclass(slots=True)
@@ -24,13 +28,24 @@ class _Use:
             return most
         return max(0, min(most, self.limits.concurrency - self.in_flight))
 
+    def turns(self, most: int, now: float) -> int:
+        """How many of these will have their turn soon."""
+        rate = self.limits.rate_per_second
+        if rate is None:
+            return most
+        self._fill(now, rate)
+        return max(0, min(most, math.ceil(self.tokens + rate * _AHEAD_SECONDS)))
+
+    def _fill(self, now: float, rate: float) -> None:
+        self.tokens = min(float(self.limits.burst), self.tokens + (now - self.filled_at) * rate)
+        self.filled_at = now
+
     def seconds_to_turn(self, now: float) -> float:
         """Take the next place in the sequence of beginnings: how long it is until then."""
         rate = self.limits.rate_per_second
         if rate is None:
             return 0.0
-        self.tokens = min(float(self.limits.burst), self.tokens + (now - self.filled_at) * rate)
-        self.filled_at = now
+        self._fill(now, rate)
         self.tokens -= 1.0
         return max(0.0, -self.tokens / rate)
 
@@ -62,11 +77,12 @@ class LinkUse:
             else:
                 del self._uses[name]
 
-    def quotas(self, most: int, names: Iterable[str | None]) -> list[Quota]:
+    def quotas(self, most: int, names: Iterable[str | None], now: float) -> list[Quota]:
         """How many lanes may be claimed on each of these links; those that may have none are left out."""
         quotas = []
         for name in names:
-            free = most if name is None else self._uses[name].free(most) if name in self._uses else most
+            use = None if name is None else self._uses.get(name)
+            free = most if use is None else use.turns(use.free(most), now)
             if free > 0:
                 quotas.append(Quota(name, free))
         return quotas

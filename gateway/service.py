@@ -30,6 +30,7 @@ from gateway.reading.meter_reading import REPORT, read_meter, to_json
 from gateway.session import Connect, connect
 from gateway.store.records import LaneClaim, LinkRecord, OrderWork
 from gateway.store.store import Store, StoreBroken, StoreError
+from gateway.vault import VaultError
 from gateway.verdict import Outcome
 from transports.channel import Link
 from transports.endpoint import EndpointError
@@ -173,7 +174,7 @@ class Service:
         tools = self._tools(claim)
         try:
             meter, hours = await self._meter(claim)
-        except (SettingError, EndpointError, ValidationError, LookupError) as error:
+        except (SettingError, EndpointError, ValidationError, LookupError, VaultError) as error:
             await hold_unusable(claim, tools, error)
             return
         except StoreBroken:

@@ -91,6 +91,12 @@ class WebhookBacklog:
         for number in [number for number, one in waiting.items() if one.event.order == delivery.event.order]:
             del waiting[number]
 
+    def forget(self, webhook: str) -> None:
+        """It was removed, and perhaps put again: what failed before is gone, and holds up nothing."""
+        self._failing_orders = {order: number for order, number in self._failing_orders.items() if order[0] != webhook}
+        self.failing.discard(webhook)
+        self.paused.pop(webhook, None)
+
     def dropped(self, delivery: WebhookDelivery) -> None:
         """It is not under way any more."""
         self._under_way.get(delivery.webhook, {}).pop(delivery.number, None)

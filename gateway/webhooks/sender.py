@@ -170,6 +170,10 @@ class WebhookSender:
         now, read_at = self._now(), self._webhooks_read_at
         if named and (read_at is None or now - read_at >= _RECORDS_AGE or not named <= self._webhooks.keys()):
             records = await self._store.webhooks.list()
+            made_at = {record.id: record.created_at for record in records}
+            for known in self._webhooks.values():
+                if made_at.get(known.id) != known.created_at:
+                    self._backlog.forget(known.id)
             self._webhooks = {record.id: record for record in records if record.is_active}
             self._webhooks_read_at = now
 

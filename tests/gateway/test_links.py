@@ -21,22 +21,22 @@ def use_of(*links: LinkRecord, now: float = 0.0) -> LinkUse:
 
 def test_no_more_than_the_limit_may_be_claimed() -> None:
     use = use_of(DCU)
-    assert use.quotas(10, [None, "dcu"]) == [Quota(None, 10), Quota("dcu", 2)]
+    assert use.quotas(10, [None, "dcu"], 0.0) == [Quota(None, 10), Quota("dcu", 2)]
     use.enter("dcu")
-    assert use.quotas(10, ["dcu"]) == [Quota("dcu", 1)]
+    assert use.quotas(10, ["dcu"], 0.0) == [Quota("dcu", 1)]
     use.enter("dcu")
     assert use.is_full("dcu")
-    assert use.quotas(10, ["dcu"]) == []
+    assert use.quotas(10, ["dcu"], 0.0) == []
     use.leave("dcu")
-    assert use.quotas(10, ["dcu"]) == [Quota("dcu", 1)]
+    assert use.quotas(10, ["dcu"], 0.0) == [Quota("dcu", 1)]
 
 
 def test_a_paused_link_has_no_places_and_goes_on_afterwards() -> None:
     use = use_of(replace(DCU, paused=True))
     assert use.is_paused("dcu")
-    assert use.quotas(10, ["dcu"]) == []
+    assert use.quotas(10, ["dcu"], 0.0) == []
     use.set_limits([DCU], 1.0)
-    assert use.quotas(10, ["dcu"]) == [Quota("dcu", 2)]
+    assert use.quotas(10, ["dcu"], 0.0) == [Quota("dcu", 2)]
 
 
 def test_what_is_under_way_counts_when_limits_change() -> None:
@@ -44,11 +44,11 @@ def test_what_is_under_way_counts_when_limits_change() -> None:
     use.enter("dcu")
     use.enter("dcu")
     use.set_limits([replace(DCU, concurrency=1)], 1.0)
-    assert use.quotas(10, ["dcu"]) == []
+    assert use.quotas(10, ["dcu"], 0.0) == []
     use.leave("dcu")
-    assert use.quotas(10, ["dcu"]) == []
+    assert use.quotas(10, ["dcu"], 0.0) == []
     use.leave("dcu")
-    assert use.quotas(10, ["dcu"]) == [Quota("dcu", 1)]
+    assert use.quotas(10, ["dcu"], 0.0) == [Quota("dcu", 1)]
 
 
 def test_what_is_under_way_on_a_link_without_limits_counts_when_it_gets_some_again() -> None:
@@ -59,14 +59,14 @@ def test_what_is_under_way_on_a_link_without_limits_counts_when_it_gets_some_aga
     assert use.in_flight() == {}
     use.set_limits([DCU], 2.0)
     assert use.in_flight() == {"dcu": 1}
-    assert use.quotas(10, ["dcu"]) == [Quota("dcu", 1)]
+    assert use.quotas(10, ["dcu"], 0.0) == [Quota("dcu", 1)]
 
 
 def test_an_unknown_link_has_no_limits() -> None:
     use = use_of()
     use.enter("nobody")
     use.leave("nobody")
-    assert use.quotas(5, ["nobody"]) == [Quota("nobody", 5)]
+    assert use.quotas(5, ["nobody"], 0.0) == [Quota("nobody", 5)]
     assert not use.is_paused("nobody")
     assert use.seconds_to_turn("nobody", 1.0) == 0.0
 
@@ -94,3 +94,12 @@ def test_beginnings_never_exceed_rate_and_burst_in_any_span(
         for first, start in enumerate(begun):
             for count, end in enumerate(begun[first:], 1):
                 assert count <= burst + rate * (end - start) + 1e-6
+
+
+def test_no_more_is_claimed_than_will_have_its_turn_soon() -> None:
+    use = use_of(LinkRecord(id="slow", rate_per_second=0.1, burst=2))
+    assert use.quotas(10, ["slow"], 0.0) == [Quota("slow", 3)]
+    for _ in range(3):
+        use.seconds_to_turn("slow", 0.0)
+    assert use.quotas(10, ["slow"], 0.0) == []
+    assert use.quotas(10, ["slow"], 10.0) == [Quota("slow", 1)]
