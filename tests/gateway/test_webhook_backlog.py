@@ -125,3 +125,17 @@ def test_of_one_webhook_so_many_wait_and_the_rest_is_left_to_the_store() -> None
     made = backlog(webhook_max=10)
     assert made.add([due(number) for number in range(8)], BOTH) == 0
     assert taken(made) == [0, 1, 2, 3, 4]
+
+
+def test_a_webhook_that_was_put_again_is_not_held_up_by_what_failed_before() -> None:
+    made = backlog(due(1, order="O"))
+    assert taken(made) == [1]
+    made.settled(due(1, order="O"), again=True)
+    made.failing.add("a")
+    made.paused["a"] = NOW + timedelta(hours=1)
+    made.start_look()
+    assert made.add([due(2, order="O")], BOTH) == 1
+    assert taken(made) == []
+    made.forget("a")
+    made.add([due(2, order="O")], BOTH)
+    assert taken(made) == [2]
