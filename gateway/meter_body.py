@@ -32,9 +32,15 @@ from transports.registry import check_callable
 METER_ID = r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$"
 LINK_ID = r"^[A-Za-z0-9][!-~]{0,199}$"
 """Also ``scheme://host:port``, as links without a name are called."""
+PROFILE_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+METER_PAN = r"^[0-9]{18}$"
+SUPPLY_GROUP = r"^[0-9]{6}$"
+TWO_DIGITS = r"^[0-9]{2}$"
+ADDRESS_LENGTH = r"^(auto|1|2|4)$"
+ON_ONE_LINE = r"^[^\x00-\x1f\x7f]*$"
 SECRETS = ("password", "ek", "ak")
 
-Text = Annotated[str, Field(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
+Text = Annotated[str, Field(max_length=200, pattern=ON_ONE_LINE)]
 """No control characters: it is shown on screens."""
 
 
@@ -87,11 +93,11 @@ class SecurityBody(OpenSecurity):
 class StsBody(_Body):
     """What is known of the meter's STS identity. The head-end checks ``pan``; the rest is for people."""
 
-    pan: str | None = Field(default=None, pattern=r"^[0-9]{18}$", description="MeterPAN, 18 digits; checked when given")
-    sgc: str | None = Field(default=None, pattern=r"^[0-9]{6}$", description="supply group code, 6 digits")
+    pan: str | None = Field(default=None, pattern=METER_PAN, description="MeterPAN, 18 digits; checked when given")
+    sgc: str | None = Field(default=None, pattern=SUPPLY_GROUP, description="supply group code, 6 digits")
     krn: int | None = Field(default=None, ge=1, le=9, description="key revision number")
-    ti: str | None = Field(default=None, pattern=r"^[0-9]{2}$", description="tariff index, 2 digits")
-    ea: str | None = Field(default=None, pattern=r"^[0-9]{2}$", description="encryption algorithm, 07 or 11")
+    ti: str | None = Field(default=None, pattern=TWO_DIGITS, description="tariff index, 2 digits")
+    ea: str | None = Field(default=None, pattern=TWO_DIGITS, description="encryption algorithm, 07 or 11")
     base_date: int | None = Field(default=None, ge=1993, le=2035, description="1993, 2014 or 2035")
 
 
@@ -99,18 +105,14 @@ class OpenMeter(_Body):
     """One meter, as far as it may be shown: where it is, who it must be, how it wants to be spoken to."""
 
     endpoint: Text = Field(description="tcp://host:port (wrapper) or hdlc+tcp://host:port")
-    profile: str = Field(
-        default="default", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", description="a name among the meter profiles"
-    )
+    profile: str = Field(default="default", pattern=PROFILE_NAME, description="a name among the meter profiles")
     link: str | None = Field(
         default=None, pattern=LINK_ID, description="what it shares with other meters; default scheme://host:port"
     )
     client_sap: int = Field(default=1, ge=1, le=0xFFFF, description="our SAP")
     server_sap: int = Field(default=1, ge=0, le=0xFFFF, description="the meter's logical device")
     physical: int | None = Field(default=None, ge=0, le=0x3FFF, description="HDLC physical address")
-    address_bytes: str = Field(
-        default="auto", pattern=r"^(auto|1|2|4)$", description="length of the HDLC server address"
-    )
+    address_bytes: str = Field(default="auto", pattern=ADDRESS_LENGTH, description="length of the HDLC server address")
     hdlc_window: int | None = Field(
         default=None, ge=1, le=7, description="HDLC frames in a row before an acknowledgement"
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -16,7 +15,7 @@ from gateway.api.call import Api, Call
 from gateway.api.event_hub import EventHub
 from gateway.api.openapi import document
 from gateway.api.parts import ApiLimits, ApiParts
-from gateway.api.problems import PROBLEMS, Problem, unavailable
+from gateway.api.problems import PROBLEMS, Problem, encode, unavailable
 from gateway.api.route import Route
 from gateway.api.routes import all_routes
 from gateway.store.store import StoreError, StoreFull
@@ -38,7 +37,7 @@ def create_app(parts: ApiParts) -> web.Application:
         hub=EventHub(parts.store.events),
     )
     routes = all_routes(metrics_open=parts.metrics_open)
-    api.document = json.dumps(document(routes, parts.version)).encode()
+    api.document = encode(document(routes, parts.version))
     app = web.Application(middlewares=[_problems], client_max_size=parts.limits.body_octets_max)
     for route in routes:
         app.router.add_route(route.method, route.path, _served(api, route))

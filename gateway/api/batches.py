@@ -21,11 +21,11 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from gateway.api import bodies
-from gateway.api.batch_rows import CSV_TYPE, NDJSON_TYPE, Lines, Row, csv_rows, ndjson_rows
+from gateway.api.batch_rows import CSV_TYPE, HEADER, NDJSON_TYPE, Lines, Row, csv_rows, ndjson_rows
 from gateway.api.call import Call
 from gateway.api.order_body import OrderBody, canonical, is_over
 from gateway.api.orders import refusal
-from gateway.api.problems import Problem, encode, invalid, unavailable
+from gateway.api.problems import JSON_CHARSET, Problem, encode, invalid, unavailable
 from gateway.orders import Order, OrderRefused
 from gateway.store.records import Added, AddResult, Conflict
 from gateway.store.store import StoreError
@@ -54,7 +54,7 @@ class _Batch:
     def __init__(self, call: Call, media_type: str) -> None:
         self._call = call
         self._media_type = media_type
-        self._response = web.StreamResponse(headers={"Content-Type": NDJSON_TYPE})
+        self._response = web.StreamResponse(headers={"Content-Type": NDJSON_TYPE + JSON_CHARSET})
         self._unsent = bytearray()
         self._row = 0
 
@@ -67,7 +67,8 @@ class _Batch:
                 async for lines in chunks:
                     await self._take([row for line in lines for row in rows(line)])
             except Problem as problem:
-                self._report(Row(self._row + 1), problem)
+                is_header = any(field == HEADER for field, _ in problem.errors)
+                self._report(Row(0 if is_header else self._row + 1), problem)
             except StoreError:
                 words = "the store cannot be written; send this row and those behind it again"
                 self._report(Row(self._row + 1), unavailable(words))
@@ -129,13 +130,13 @@ class _Batch:
 
     def _report(self, row: Row, result: AddResult | Problem, order: Order | Problem | None = None) -> None:
         self._row = max(self._row, row.number)
-        line: dict[str, Any] = {"row": row.number, "id": order.id if isinstance(order, Order) else None}
+        line: dict[str, Any] = {"row": row.number, "id": order.id if isinstance(order, Order) else row.shown_id}
         problem = refusal(result) if isinstance(result, Conflict) else result
         if isinstance(problem, Problem):
             line |= {"status": problem.kind.status, "problem": problem.members()}
         else:
             line["status"] = 202 if isinstance(problem, Added) else 200
-        self._unsent += encode(line).encode() + b"\n"
+        self._unsent += encode(line) + b"\n"
 
     async def _send(self, *, all_of_it: bool = False) -> None:
         """Pass on what is to be told, but do not wait for a caller who sends everything before he reads anything."""

@@ -14,12 +14,12 @@ from gateway.api import bodies, queries
 from gateway.api.access import Gate
 from gateway.api.event_hub import EventHub
 from gateway.api.parts import ApiLimits, ApiParts
-from gateway.api.problems import encode
+from gateway.api.problems import JSON_CHARSET, encode
 from gateway.store.store import Store
 
 Model = TypeVar("Model", bound=BaseModel)
 Query = TypeVar("Query", bound=BaseModel)
-_JSON_HEADERS: Mapping[str, str] = {hdrs.CONTENT_TYPE: bodies.JSON_TYPE}
+_JSON_HEADERS: Mapping[str, str] = {hdrs.CONTENT_TYPE: bodies.JSON_TYPE + JSON_CHARSET}
 
 
 @dataclass(slots=True, kw_only=True)
@@ -74,7 +74,7 @@ def answer(model: BaseModel, status: int = 200, headers: Mapping[str, str] | Non
 
 def told(members: Mapping[str, Any], status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
     """What is JSON already."""
-    return _response(encode(members).encode(), status, headers)
+    return _response(encode(members), status, headers)
 
 
 def nothing() -> web.Response:
@@ -82,5 +82,4 @@ def nothing() -> web.Response:
 
 
 def _response(octets: bytes, status: int, headers: Mapping[str, str] | None) -> web.Response:
-    more = {hdrs.CONTENT_TYPE: bodies.JSON_TYPE, **headers} if headers else _JSON_HEADERS
-    return web.Response(body=octets, status=status, headers=more)
+    return web.Response(body=octets, status=status, headers={**_JSON_HEADERS, **headers} if headers else _JSON_HEADERS)

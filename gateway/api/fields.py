@@ -18,15 +18,23 @@ from pydantic import (
     WithJsonSchema,
 )
 
+from gateway.meter_body import ON_ONE_LINE
+
 ORDER_ID = r"^[A-Za-z0-9][A-Za-z0-9._:@+=-]{0,99}$"
 SHORT_ID = r"^[a-z0-9][a-z0-9-]{0,62}$"
 """Of API keys and webhooks."""
+REASON = r"^[a-z0-9][a-z0-9_-]{0,62}$"
+"""Why an order waits or is held, as a word."""
+NOTE = r"^[^\x00-\x08\x0b-\x1f\x7f]*$"
 
 _AMOUNT = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,9})?")
 _MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9:.]+([Zz]|[+-][0-9]{2}:?[0-9]{2})")
 _FLOAT_DIGITS = 15
 """As many decimal digits as a double keeps, whatever they are (IEEE 754 binary64)."""
 _YEARS = range(1990, 2200)
+_TWENTY_DIGITS = re.compile(r"[0-9](?:[ -]*[0-9]){19}")
+_UUID = re.compile(r"(?<![0-9A-Za-z])[0-9A-Fa-f]{8}(?:-?[0-9A-Fa-f]{4}){3}-?[0-9A-Fa-f]{12}(?![0-9A-Za-z])")
+NO_TOKENS_IN_IDS = "20 digits in a row look like a token; an id stands in logs and URLs, where a token must not be"
 
 
 class Body(BaseModel):
@@ -39,6 +47,19 @@ class Answer(BaseModel):
     """What is answered."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+def looks_like_token(text: str) -> bool:
+    """Whether 20 digits follow each other, blanks and hyphens apart, as they do in a token. A UUID is none: one in two
+    thousand has so many digits by chance, but hardly one has no letter."""
+    without_uuids = _UUID.sub(lambda uuid: uuid[0] if uuid[0].replace("-", "").isdigit() else "_", text)
+    return _TWENTY_DIGITS.search(without_uuids) is not None
+
+
+def _not_a_token(text: str) -> str:
+    if looks_like_token(text):
+        raise ValueError(NO_TOKENS_IN_IDS)
+    return text
 
 
 def _amount(value: Any) -> Decimal:
@@ -80,5 +101,7 @@ AmountValue = Annotated[
 Moment = Annotated[AwareDatetime, AfterValidator(_in_utc), BeforeValidator(_moment)]
 """ISO 8601 with its zone; kept in UTC."""
 
-Line = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
+OrderId = Annotated[str, Field(pattern=ORDER_ID), AfterValidator(_not_a_token)]
+
+Line = Annotated[str, Field(min_length=1, max_length=200, pattern=ON_ONE_LINE)]
 """Text of people, on one line."""

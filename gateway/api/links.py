@@ -11,6 +11,7 @@ from pydantic import Field
 
 from gateway.api.call import Call, answer, nothing
 from gateway.api.fields import Answer, Body
+from gateway.api.parts import ApiParts
 from gateway.api.path_ids import check_id
 from gateway.api.problems import not_found
 from gateway.api.queries import LinksQuery
@@ -35,7 +36,10 @@ class LinkView(Answer):
     """One link."""
 
     id: str
-    concurrency: int | None
+    concurrency: int | None = Field(description="as it was given; null = it was not")
+    concurrency_in_force: int | None = Field(
+        description="associations at a time that hold now, the settings' default included; null = no limit"
+    )
     rate_per_second: float | None
     burst: int
     paused: bool
@@ -43,10 +47,12 @@ class LinkView(Answer):
     is_configured: bool = Field(description="false: meters name it, nobody gave it limits; defaults hold")
 
     @classmethod
-    def of(cls, record: LinkRecord) -> Self:
+    def of(cls, record: LinkRecord, parts: ApiParts) -> Self:
+        default = None if parts.link_limit is None else parts.link_limit(record.id)
         return cls(
             id=record.id,
             concurrency=record.concurrency,
+            concurrency_in_force=record.concurrency or default,
             rate_per_second=record.rate_per_second,
             burst=record.burst,
             paused=record.paused,
@@ -64,11 +70,11 @@ async def list_links(call: Call) -> web.Response:
     query = call.query(LinksQuery)
     records = await call.store.links.list(after=query.cursor or "", limit=query.limit)
     cursor = records[-1].id if len(records) == query.limit else None
-    return answer(LinkList(links=[LinkView.of(record) for record in records], next_cursor=cursor))
+    return answer(LinkList(links=[LinkView.of(record, call.api.parts) for record in records], next_cursor=cursor))
 
 
 async def get_link(call: Call) -> web.Response:
-    return answer(LinkView.of(await _link(call)))
+    return answer(await _view(call))
 
 
 async def put_link(call: Call) -> web.Response:
@@ -83,7 +89,7 @@ async def put_link(call: Call) -> web.Response:
     )
     async with call.api.changing:
         is_new = await call.store.links.put(record, who=call.who)
-    view = LinkView.of(await _link(call))
+    view = await _view(call)
     return answer(view, 201, {"Location": f"/v1/links/{quote(call.id, safe='')}"}) if is_new else answer(view)
 
 
@@ -107,7 +113,11 @@ async def _set_paused(call: Call, *, paused: bool) -> web.Response:
         record = await _link(call)
         if record.paused != paused:
             await call.store.links.put(replace(record, paused=paused), who=call.who)
-    return answer(LinkView.of(await _link(call)))
+    return answer(await _view(call))
+
+
+async def _view(call: Call) -> LinkView:
+    return LinkView.of(await _link(call), call.api.parts)
 
 
 async def _link(call: Call) -> LinkRecord:

@@ -13,10 +13,10 @@ from cosem_objects.errors import SettingError
 from gateway.api.call import Call, answer, nothing
 from gateway.api.fields import Answer
 from gateway.api.path_ids import check_id
-from gateway.api.problems import MeterUnreached, Problem, invalid, not_found
+from gateway.api.problems import Problem, invalid, not_found
 from gateway.api.queries import MetersQuery
 from gateway.api.views import Cursor
-from gateway.dispatcher import MeterBusy
+from gateway.dispatcher import MeterBusy, MeterUnreached
 from gateway.meter_body import METER_ID, SECRETS, MeterBody, OpenMeter
 from gateway.meter_fields import MeterFieldError, without_quotations
 from gateway.store.records import MeterRecord
@@ -116,8 +116,8 @@ async def read_meter_back(call: Call) -> web.Response:
             report = await call.api.parts.readback(call.id)
     except LookupError:
         raise not_found("meter") from None
-    except MeterBusy:
-        raise Problem("meter-busy", "the meter is being spoken to", headers={"Retry-After": "5"}) from None
+    except MeterBusy as error:
+        raise Problem("meter-busy", str(error), headers={"Retry-After": "5"}) from None
     except (SettingError, EndpointError) as error:
         raise invalid([("", without_quotations(str(error)))]) from None
     except MeterUnreached as error:

@@ -16,8 +16,8 @@ from pydantic import AfterValidator, Discriminator, Field, Tag, WithJsonSchema
 
 from cosem_objects.errors import TokenFormatError
 from cosem_objects.sts_token import Token
-from gateway.api.fields import ORDER_ID, AmountValue, Body, Moment
-from gateway.meter_body import METER_ID
+from gateway.api.fields import NO_TOKENS_IN_IDS, AmountValue, Body, Moment, OrderId
+from gateway.meter_body import METER_ID, SUPPLY_GROUP, TWO_DIGITS
 from gateway.orders import (
     TOKENS_MAX,
     Amount,
@@ -90,18 +90,18 @@ GivenToken = Annotated[Annotated[Digits, Tag("as_text")] | Annotated[TokenBody, 
 class KeyBody(Body):
     """What the caller says of a vending key; never key material."""
 
-    sgc: str | None = Field(default=None, pattern=r"^[0-9]{6}$", description="supply group code")
+    sgc: str | None = Field(default=None, pattern=SUPPLY_GROUP, description="supply group code")
     krn: int | None = Field(default=None, ge=1, le=9, description="key revision number")
-    ti: str | None = Field(default=None, pattern=r"^[0-9]{2}$", description="tariff index")
+    ti: str | None = Field(default=None, pattern=TWO_DIGITS, description="tariff index")
     kt: int | None = Field(default=None, ge=0, le=3, description="key type")
-    ea: str | None = Field(default=None, pattern=r"^[0-9]{2}$", description="encryption algorithm, 07 or 11")
+    ea: str | None = Field(default=None, pattern=TWO_DIGITS, description="encryption algorithm, 07 or 11")
     base_date: int | None = Field(default=None, ge=1993, le=2035, description="1993, 2014 or 2035")
 
 
 class OrderBody(Body):
     """Deliver these tokens, in this sequence, to this meter."""
 
-    id: str = Field(pattern=ORDER_ID, description="made by the caller, for ever the name of this one order")
+    id: OrderId = Field(description="made by the caller, for ever the name of this one order")
     meter: str = Field(pattern=METER_ID, description="its id in the registry")
     tokens: tuple[GivenToken, ...] = Field(min_length=1, max_length=TOKENS_MAX, repr=False)
     kind: OrderKind | None = Field(default=None, description="of tokens that do not say their own")
@@ -127,7 +127,7 @@ class OrderBody(Body):
         order.check()
         bare_id = self.id.replace("-", "")
         if len(bare_id) >= 20 and any(ordered.token.digits in bare_id for ordered in order.tokens):
-            raise OrderRefused("id", "it holds a token; an id stands in logs and URLs, where a token must not be")
+            raise OrderRefused("id", NO_TOKENS_IN_IDS)
         return order
 
     def _ordered_tokens(self) -> tuple[OrderedToken, ...]:

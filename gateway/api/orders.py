@@ -10,12 +10,12 @@ from aiohttp import web
 from pydantic import Field
 
 from gateway.api.call import Call, answer, told
-from gateway.api.fields import Body
+from gateway.api.fields import NOTE, Body
 from gateway.api.order_body import OrderBody, canonical, is_over
 from gateway.api.problems import Problem, invalid, not_found
 from gateway.api.queries import OrdersQuery
 from gateway.api.views import OrderLine, OrderList, OrderTrace, OrderView
-from gateway.orders import IllegalChange, Order, OrderRefused, OrderState
+from gateway.orders import TRANSITIONS, IllegalChange, Order, OrderRefused, OrderState
 from gateway.store.records import Added, Conflict, OrderFilter, OrderRecord, Resolution, ResolveCredited
 from gateway.store.store import NoSuchOrder
 
@@ -24,9 +24,7 @@ class ResolutionBody(Body):
     """What a person decided about a held order."""
 
     credited: ResolveCredited = Field(description="yes, no: of its first open token; retry: try it again")
-    note: Annotated[str, Field(min_length=1, max_length=1000, pattern=r"^[^\x00-\x08\x0b-\x1f\x7f]*$")] = Field(
-        description="why; kept for ever"
-    )
+    note: Annotated[str, Field(min_length=1, max_length=1000, pattern=NOTE)] = Field(description="why; kept for ever")
 
 
 async def add_order(call: Call) -> web.Response:
@@ -79,11 +77,11 @@ async def get_order(call: Call) -> web.Response:
 
 
 async def cancel_order(call: Call) -> web.Response:
-    return await _change(call, call.store.orders.cancel)
+    return await _change(call, call.store.orders.cancel, "cancelled")
 
 
 async def reconcile_order(call: Call) -> web.Response:
-    return await _change(call, call.store.orders.reconcile)
+    return await _change(call, call.store.orders.reconcile, "reconciled")
 
 
 async def resolve_order(call: Call) -> web.Response:
@@ -93,7 +91,7 @@ async def resolve_order(call: Call) -> web.Response:
     async def resolve(order_id: str, *, who: str) -> OrderRecord:
         return await call.store.orders.resolve(order_id, resolution, who=who)
 
-    return await _change(call, resolve)
+    return await _change(call, resolve, "resolved")
 
 
 async def trace_order(call: Call) -> web.Response:
@@ -110,14 +108,28 @@ class _ChangeOrder(Protocol):
     def __call__(self, order_id: str, *, who: str) -> Awaitable[OrderRecord]: ...
 
 
-async def _change(call: Call, change: _ChangeOrder) -> web.Response:
+_WHICH_CAN_BE = {
+    "cancelled": "an order that is queued, waiting or held, and of which nothing can have been delivered,",
+    "reconciled": "an order that is in doubt or held",
+    "resolved": "a held order",
+}
+
+
+async def _change(call: Call, change: _ChangeOrder, asked: str) -> web.Response:
     try:
         record = await change(call.id, who=call.who)
     except NoSuchOrder:
         raise not_found("order") from None
     except IllegalChange as error:
-        raise Problem("illegal-change", str(error), state=error.state.value) from None
+        raise Problem("illegal-change", _why_not(error, asked), state=error.state.value) from None
     return answer(OrderLine.of(record))
+
+
+def _why_not(error: IllegalChange, asked: str) -> str:
+    state = error.state.value.replace("_", " ")
+    if (error.state, error.change) in TRANSITIONS:
+        return f"the order is {state}, but may have been delivered: it can no longer be {asked}"
+    return f"the order is {state}; only {_WHICH_CAN_BE[asked]} can be {asked}"
 
 
 async def _known(call: Call, order_id: str) -> OrderView:

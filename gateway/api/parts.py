@@ -58,3 +58,5 @@ class ApiParts:
     """Where webhooks may point."""
     order_trace: Callable[[str], Sequence[Mapping[str, Any]] | None] | None = None
     """What went over the wire for an order, oldest first, or None where that is not kept; no such door = nothing is."""
+    link_limit: Callable[[str], int | None] | None = None
+    """How many associations at a time hold on a link that was given no number; no such door = nobody says."""

@@ -52,7 +52,14 @@ PROBLEMS: Mapping[str, ProblemKind] = {row.word: row for row in _ROWS}
 FieldErrors: TypeAlias = Sequence[tuple[str, str]]
 """Field and message. A field is written as a path: ``tokens[1].amount``; empty = the body as a whole."""
 
-encode = json.JSONEncoder(separators=(",", ":")).encode
+JSON_CHARSET = "; charset=utf-8"
+"""Said with each media type of JSON: there are clients that guess otherwise."""
+_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+
+
+def encode(value: object) -> bytes:
+    """JSON in UTF-8. Half a surrogate pair, which a path of a file may hold, becomes a question mark."""
+    return _encode(value).encode(errors="replace")
 
 
 class Problem(Exception):
@@ -85,10 +92,9 @@ class Problem(Exception):
 
     def response(self) -> web.Response:
         return web.Response(
-            body=encode(self.members()).encode(),
+            body=encode(self.members()),
             status=self.kind.status,
-            content_type=PROBLEM_TYPE,
-            headers=self.headers,
+            headers={"Content-Type": PROBLEM_TYPE + JSON_CHARSET, **self.headers},
         )
 
 
@@ -107,7 +113,3 @@ def not_found(what: str) -> Problem:
 
 def unavailable(detail: str, *, retry_after_seconds: int = 5) -> Problem:
     return Problem("unavailable", detail, headers={"Retry-After": str(retry_after_seconds)})
-
-
-class MeterUnreached(Exception):
-    """The meter could not be reached, or not be read; the message says why, without secrets."""

@@ -7,7 +7,7 @@ from typing import Annotated, Any, TypeVar
 from aiohttp import web
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from gateway.api.fields import ORDER_ID
+from gateway.api.fields import ORDER_ID, REASON
 from gateway.api.problems import Problem
 from gateway.api.wrong_fields import field_errors
 from gateway.meter_body import LINK_ID, METER_ID
@@ -38,7 +38,7 @@ class NoQuery(_Query):
 class OrdersQuery(_Query):
     state: States | None = Field(default=None, description="one state or several, with commas between them")
     meter: str | None = Field(default=None, pattern=METER_ID)
-    reason: str | None = Field(default=None, pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")
+    reason: str | None = Field(default=None, pattern=REASON)
     limit: Limit
     cursor: Number | None = Field(default=None, description="next_cursor of the page before")
 

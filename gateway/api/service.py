@@ -9,6 +9,7 @@ from aiohttp import web
 
 from gateway.api.bodies import JSON_TYPE
 from gateway.api.call import Call, told
+from gateway.api.problems import JSON_CHARSET
 
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -26,7 +27,7 @@ async def metrics(call: Call) -> web.Response:
 
 
 async def openapi(call: Call) -> web.Response:
-    return web.Response(body=call.api.document, content_type=JSON_TYPE)
+    return web.Response(body=call.api.document, headers={"Content-Type": JSON_TYPE + JSON_CHARSET})
 
 
 def _told(report: Mapping[str, Any]) -> web.Response:

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Annotated, Self
 
 from aiohttp import web
-from pydantic import Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr, WithJsonSchema
 
 from cosem_objects.errors import SettingError
 from gateway.api.call import Call, answer, nothing
@@ -16,10 +16,41 @@ from gateway.api.problems import invalid, not_found
 from gateway.api.queries import DeadQuery
 from gateway.api.views import EventView
 from gateway.store.records import WebhookDelivery, WebhookRecord
+from gateway.webhooks.message import SECRET_LENGTHS, SECRETS_MAX, secrets_of
 from gateway.webhooks.target import URL_LENGTH_MAX, check_url
 
-SECRET_LENGTH_MIN = 16
-EVENT_NAME = r"^(order|meter)\.[a-z_]{1,40}$"
+SECRET_LENGTH_MIN = SECRET_LENGTHS[0]
+SECRETS_LENGTH_MAX = SECRETS_MAX * SECRET_LENGTHS[-1] + SECRETS_MAX - 1
+"""Of all of them, with blanks between them."""
+EVENT_NAMES = (
+    "order.created",
+    "order.sending",
+    "order.pending",
+    "order.in_doubt",
+    "order.reconciling",
+    "order.postponed",
+    "order.token_accepted",
+    "order.accepted",
+    "order.rejected",
+    "order.expired",
+    "order.cancelled",
+    "order.held",
+    "order.resolved",
+    "order.retried",
+    "order.reconcile_requested",
+    "order.restored",
+    "meter.reached",
+)
+"""All that a timeline may hold."""
+
+
+def _event_name(name: str) -> str:
+    if name not in EVENT_NAMES:
+        raise ValueError(f"there is no such event; known are {', '.join(EVENT_NAMES)}")
+    return name
+
+
+EventName = Annotated[str, AfterValidator(_event_name), WithJsonSchema({"type": "string", "enum": list(EVENT_NAMES)})]
 
 
 class WebhookBody(Body):
@@ -29,10 +60,10 @@ class WebhookBody(Body):
     secret: SecretStr | None = Field(
         default=None,
         min_length=SECRET_LENGTH_MIN,
-        max_length=200,
-        description="what the signature is made with; not given = it stays as it was",
+        max_length=SECRETS_LENGTH_MAX,
+        description="what the signature is made with, or two with a blank between them; not given = as it was",
     )
-    events: tuple[Annotated[str, Field(pattern=EVENT_NAME)], ...] = Field(
+    events: tuple[EventName, ...] = Field(
         default=(), max_length=50, description="names of events; empty = those that end or hold an order"
     )
     active: bool = True
@@ -108,8 +139,11 @@ async def put_webhook(call: Call) -> web.Response:
     body = await call.body(WebhookBody)
     try:
         check_url(body.url, call.api.parts.webhook_targets)
+        if body.secret is not None:
+            secrets_of(body.secret.get_secret_value())
     except SettingError as error:
-        raise invalid([("url", str(error).removeprefix("url: "))]) from None
+        field, _, words = str(error).partition(": ")
+        raise invalid([(field, words)]) from None
     async with call.api.changing:
         before = await call.store.webhooks.get(call.id)
         secret = body.secret.get_secret_value() if body.secret else before and before.secret

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from pathlib import Path
 
@@ -15,6 +15,9 @@ from gateway.orders import TOKENS_MAX, Amount, Order, OrderedToken, OrderKind, O
 
 STANDARD_INPUT = "-"
 _LINE_MAX = 200
+_DIGITS = 20
+_TOKEN = re.compile(rf"\d{{{_DIGITS}}}", re.ASCII)
+_GROUP = re.compile(rf"\d{{1,{_DIGITS - 1}}}", re.ASCII)
 _AMOUNT = re.compile(r"-?\d{1,15}(\.\d{1,9})?", re.ASCII)
 _UNITS = {"kwh": "kWh", "m3": "m3", "min": "min"}
 
@@ -22,15 +25,45 @@ _UNITS = {"kwh": "kWh", "m3": "m3", "min": "min"}
 def tokens_from(args: argparse.Namespace) -> list[Token]:
     """Those on the command line, and those of a file behind them. Raises ``SettingError``, ``TokenFormatError``."""
     tokens: list[Token] = []
+    texts = _joined(args.tokens)
+    _check_sequence(args.meter, texts, args.token_file)
     if args.tokens.count(STANDARD_INPUT) + (args.token_file == STANDARD_INPUT) > 1:
         raise SettingError("token: standard input can be read once")
-    for text in args.tokens:
+    for text in texts:
         tokens += tokens_in("token", text) if text == STANDARD_INPUT else [Token.parse(text)]
     if args.token_file is not None:
         tokens += tokens_in("token-file", args.token_file)
     if not 1 <= len(tokens) <= TOKENS_MAX:
         raise SettingError(f"token: expected 1 to {TOKENS_MAX} tokens, as arguments, in a --token-file, or - for input")
     return tokens
+
+
+def _joined(texts: Sequence[str]) -> list[str]:
+    """A token whose groups were not put in quotes is taken for the one that it is. Raises ``TokenFormatError``."""
+    if len(texts) < 2 or not all(_GROUP.fullmatch(text) for text in texts):
+        return list(texts)
+    if len(digits := "".join(texts)) == _DIGITS:
+        return [digits]
+    if len(texts) % 5 == 0 and all(len(text) == 4 for text in texts):
+        return ["".join(texts[start : start + 5]) for start in range(0, len(texts), 5)]
+    raise TokenFormatError(
+        f"token: {len(digits)} digits in {len(texts)} groups, expected {_DIGITS}; a token with blanks in it stands in "
+        "quotes: 'NNNN NNNN NNNN NNNN NNNN'"
+    )
+
+
+def _check_sequence(meter: str, texts: Sequence[str], token_file: str | None) -> None:
+    """A meter's id may have 20 digits, too: what is no token either way is not guessed at. Raises ``SettingError``."""
+    if _is_token(meter) and token_file is None and not any(map(_is_token_or_input, texts)):
+        raise SettingError("METER comes first, and then its tokens: stsgate push METER TOKEN")
+
+
+def _is_token_or_input(text: str) -> bool:
+    return text == STANDARD_INPUT or _is_token(text)
+
+
+def _is_token(text: str) -> bool:
+    return bool(_TOKEN.fullmatch(text.replace(" ", "").replace("-", "")))
 
 
 def check_tokens(meter: str, tokens: Iterable[Token], kind: str | None) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import ssl
 from collections.abc import Mapping
 from typing import Any
 
@@ -35,6 +36,7 @@ class ServiceRefused(Exception):
         *,
         word: str = "",
         retry_after_seconds: float | None = None,
+        error_id: str = "",
     ) -> None:
         self.status = status
         self.title = title
@@ -45,6 +47,7 @@ class ServiceRefused(Exception):
         """The problem's type."""
         self.retry_after_seconds = retry_after_seconds
         more = [f"{name}: {message}" for name, message in self.fields.items() if message not in detail]
+        more += [f"error_id {error_id}"] if error_id else []
         super().__init__(f"{'; '.join([detail or title, *more])} ({status})")
 
     @property
@@ -102,6 +105,7 @@ def refusal_in(answer: aiohttp.ClientResponse, octets: bytes) -> ServiceRefused:
         _fields(problem.get("errors")),
         word=str(problem.get("type") or ""),
         retry_after_seconds=float(wait) if wait.isascii() and wait.isdigit() and len(wait) < 6 else None,
+        error_id=str(problem.get("error_id") or ""),
     )
 
 
@@ -111,11 +115,24 @@ def _fields(errors: Any) -> dict[str, str]:
     return {str(one.get("field")): str(one.get("message")) for one in errors if isinstance(one, dict)}
 
 
+def _reason(error: OSError) -> str:
+    """An ``SSLError``'s number is no ``errno``."""
+    return str(getattr(error, "reason", None) or error)
+
+
+def _is_without_tls(error: OSError) -> bool:
+    return isinstance(error, ssl.SSLError) and error.reason in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST")
+
+
 def words_of(error: Exception) -> str:
     """What happened, without the address."""
     match error:
         case aiohttp.ClientConnectorCertificateError():
             return f"its certificate is not trusted ({error.certificate_error}); --ca-file names who is"
+        case aiohttp.ClientConnectorSSLError() if _is_without_tls(error.os_error):
+            return "what answers there is no TLS: is it http instead of https?"
+        case aiohttp.ClientConnectorSSLError():
+            return f"TLS could not be agreed upon: {_reason(error.os_error)}"
         case aiohttp.ClientConnectorError():
             number = error.os_error.errno
             return f"cannot be reached: {os.strerror(number) if number and number > 0 else error.os_error}"

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from itertools import groupby
 from pathlib import Path
 
 import pytest
 
-from gateway.store.sqlite.database import BATCH_MAX, Bell, Database, WriteConnection
+from gateway.store.sqlite.database import BATCH_MAX, SLICE_MAX, Bell, Database, WriteConnection
 from gateway.store.store import LaneLost, StoreError
 from tests.contract.stores import KINDS, Clock, a_vault
 
@@ -84,6 +85,28 @@ async def test_many_works_share_a_commit_and_none_waits_for_ever(tmp_path: Path)
         assert results == keys
         assert (database.works, database.batches) == (count, 3)
         assert await notes(database) == keys
+
+
+async def test_between_large_works_others_have_their_turn(tmp_path: Path) -> None:
+    seen: list[str] = []
+
+    def work(name: str) -> Callable[[WriteConnection], None]:
+        return lambda _connection: seen.append(name)
+
+    async def others(done: asyncio.Event) -> None:
+        while not done.is_set():
+            seen.append("others")
+            await asyncio.sleep(0)
+
+    async with opened(tmp_path, "sqlite") as database:
+        done = asyncio.Event()
+        beside = asyncio.create_task(others(done))
+        sizes = {"a": SLICE_MAX, "b": SLICE_MAX - 1, "c": 1, "d": 5 * SLICE_MAX, "e": 1}
+        await asyncio.gather(*(database.write(work(name), size=size) for name, size in sizes.items()))
+        done.set()
+        await beside
+    turns = [name for name, _ in groupby("".join("." if name == "others" else name for name in seen).strip("."))]
+    assert "".join(turns) == "a.bc.d.e"
 
 
 async def test_inline_each_work_is_a_commit(tmp_path: Path) -> None:

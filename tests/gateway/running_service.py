@@ -38,7 +38,7 @@ TOKENS = [encode_credit(CONFIG.decoder_key, CONFIG.unit.kind, 256, 6_000_000 + n
 OTHER_KEY = encode_credit(lab_config(1).decoder_key, CONFIG.unit.kind, 256, 6_000_000, 5)
 """Made for another meter."""
 EK, AK, PASSWORD = "000102030405060708090A0B0C0D0E0F", "D0D1D2D3D4D5D6D7D8D9DADBDCDDDEDF", "a secret word"
-SIGNING_SECRET = "what webhooks are signed with"
+SIGNING_SECRET = "what_webhooks_are_signed_with"
 SECRETS = [*(token.digits for token in (*TOKENS, OTHER_KEY)), EK, AK, PASSWORD, SIGNING_SECRET]
 
 

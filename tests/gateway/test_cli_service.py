@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import stat
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -86,6 +88,51 @@ async def test_an_order_is_shown_with_its_story(stsgate: Stsgate, tmp_path: Path
     assert f"{TOKENS[0].masked} credited yes, status 3, balance 0.0 -> 25.6 kWh" in lines
     assert lines[-4:] == pushed.out.splitlines()[1:5]
     one_line(nobody, "there is no order with this id (404)")
+
+
+async def test_an_order_that_was_never_tried_is_not_called_unknown(stsgate: Stsgate, tmp_path: Path) -> None:
+    async with running(tmp_path, with_engine=False) as service:
+        stsgate.speaks_to(service)
+        await stsgate.beside("meters", "put", "M-1", "--endpoint", ENDPOINT)
+        await stsgate.beside("push", "M-1", TOKENS[0].digits, "--id", "A-1")
+        said = await stsgate.beside("orders", "show", "A-1")
+    assert f"{TOKENS[0].masked} not tried" in said.out.splitlines()
+    assert "unknown" not in said.out
+
+
+async def test_times_are_shown_in_one_way(stsgate: Stsgate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the texts of a story say theirs, whatever the zone of this machine is."""
+    (tmp_path / "secret").write_text(SIGNING_SECRET)
+    monkeypatch.setenv("TZ", "Africa/Johannesburg")
+    time.tzset()
+    try:
+        async with running(tmp_path, with_engine=False) as service:
+            stsgate.speaks_to(service)
+            put = await stsgate.beside("meters", "put", "M-1", "--endpoint", ENDPOINT)
+            late = ["--not-before", "2030-01-01T02:00"]
+            await stsgate.beside("push", "M-1", TOKENS[0].digits, "--id", "A-1", *late)
+            said = [
+                put,
+                await stsgate.beside("meters", "show", "M-1"),
+                await stsgate.beside("orders"),
+                await stsgate.beside("orders", "show", "A-1"),
+                await stsgate.beside("api-keys"),
+                await stsgate.beside("api-keys", "make", "me", "--scope", "read", "--expires-at", "2030-01-01T02:00"),
+                await stsgate.beside("webhooks", "put", "a", "--url", "http://127.0.0.1:1/", *secret_of(tmp_path)),
+            ]
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    times = [re.findall(r"\d{4}-\d\d-\d\d.\d\d:\d\d\S*(?: UTC)?", one.out) for one in said]
+    assert all(times)
+    for moment in {moment for some in times for moment in some}:
+        assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC", moment), moment
+    assert "2030-01-01 00:00:00 UTC" in times[3]
+    assert "2030-01-01 00:00:00 UTC" in times[5]
+
+
+def secret_of(folder: Path) -> list[str]:
+    return ["--secret-file", str(folder / "secret")]
 
 
 async def test_people_decide_about_orders(stsgate: Stsgate, tmp_path: Path) -> None:
@@ -302,7 +349,10 @@ async def test_orders_come_from_a_file_and_the_same_file_again_does_no_harm(stsg
         listed = await stsgate.beside("orders", "--json")
     assert said.code == again.code == 1
     assert [line.split() for line in said.out.splitlines()] == [["taken", "2"], ["known", "0"], ["refused", "3"]]
-    assert {line.partition(":")[0].partition(",")[0] for line in said.err.splitlines()} >= {"row 3", "row 5 (A-1)"}
+    assert {line.partition(":")[0].partition(",")[0] for line in said.err.splitlines()} >= {
+        "row 3 (A-9)",
+        "row 5 (A-1)",
+    }
     told = [json.loads(line) for line in report.read_text().splitlines()]
     assert {one["row"] for one in told} == {3, 5, 9}
     assert [one["status"] for one in again.objects] == [200, 422, 422, 200, 422]
@@ -322,6 +372,37 @@ async def test_orders_come_from_a_csv_whose_rows_are_counted_as_a_spreadsheet_do
     assert said.code == 1
     assert {line.partition(":")[0].split(",")[0].split(" (")[0] for line in said.err.splitlines()} == {"row 3"}
     assert taken["tokens"][0]["amount"] == {"value": "25.6", "unit": "kWh"}
+
+
+def test_a_report_on_a_full_disk_does_not_end_an_import(stsgate: Stsgate, tmp_path: Path) -> None:
+    stsgate.set("STSGATE_API_KEY", "stsgate_some_key")
+    path = tmp_path / "orders"
+    path.write_text("{}\n{}\n")
+    problem = {"title": "Wrong", "detail": "no"}
+    rows = "".join(json.dumps({"row": row, "id": None, "status": 422, "problem": problem}) + "\n" for row in (1, 2))
+    with answering(Answers, answer=rows.encode()) as url:
+        said = stsgate("orders", "import", str(path), "--server", url, "--report", "/dev/full")
+    assert said.code == 1
+    assert ["refused", "2"] in [line.split() for line in said.out.splitlines()]
+    assert said.err.splitlines() == [
+        "row 1: no",
+        "report: it cannot be written (No space left on device)",
+        "row 2: no",
+    ]
+
+
+async def test_a_first_line_that_the_service_does_not_know_is_not_advised_to_be_sent_again(
+    stsgate: Stsgate, tmp_path: Path
+) -> None:
+    """Somebody else's service may know other columns than this command."""
+    stsgate.set("STSGATE_API_KEY", "stsgate_some_key")
+    path = written(tmp_path / "orders.csv", ["A-1", "M-1", "x"], ["A-2", "M-1", "x"], head=["id", "meter", "tokens"])
+    errors = [{"field": "header", "message": "there is no column tokens"}]
+    answer = {"row": 0, "id": None, "status": 422, "problem": {"title": "Wrong", "errors": errors}}
+    with answering(Answers, answer=f"{json.dumps(answer)}\n".encode()) as url:
+        said = await stsgate.beside("orders", "import", path, "--server", url)
+    assert said.code == 2
+    assert said.err.splitlines() == ["row 1: there is no column tokens", "stsgate orders: nothing was taken"]
 
 
 async def test_more_rows_than_fit_into_memory_pieces_are_all_reported(stsgate: Stsgate, tmp_path: Path) -> None:

@@ -41,6 +41,9 @@ FILES: dict[str, bytes] = {
     "quotes.csv": b'id,endpoint\n"M-1,tcp://10.0.0.1:4059\n',
     "nobody.csv": b"id,endpoint\n\n,\n",
     "blank": b" \n\n",
+    "semicolons.csv": b"id;meter;tokens\n",
+    "misspelt-orders.csv": b"id,meter,token\n",
+    "headless-orders.csv": f"A-1,M-1,{ONE}\n".encode(),
     "no-id-of-links.csv": b"concurrency\n1\n",
     "misspelt-links.csv": b"id,rate_per_secnd\n",
     "headless-links.csv": f"{EK},1,0.5\n".encode(),
@@ -107,6 +110,13 @@ WRONG: list[tuple[str, list[str]]] = [
     ("21", ["push", "M-1", ONE + "0"]),
     ("66 bits", ["push", "M-1", "99999999999999999999"]),
     ("other characters", ["push", "M-1", ONE[:-1] + "x"]),
+    ("METER comes first", ["push", ONE, "M-1"]),
+    ("METER comes first", ["push", f"{ONE[:4]} {ONE[4:]}", "M-1"]),
+    ("METER comes first", ["push", ONE]),
+    ("in quotes", ["push", "M-1", ONE[:4], ONE[4:8], ONE[8:12], ONE[12:16]]),
+    ("in quotes", ["push", "M-1", ONE[:4], ONE[4:8], ONE[8:12], ONE[12:16], ONE[16:], "1"]),
+    ("class 3", ["push", "M-1", *(CLASS_3.digits[start : start + 4] for start in range(0, 20, 4))]),
+    ("twice", ["push", "M-1", *(ONE[start : start + 4] for start in range(0, 20, 4)) , *(ONE[start : start + 4] for start in range(0, 20, 4))]),
     ("class 3", ["push", "M-1", CLASS_3.digits]),
     ("twice", ["push", "M-1", ONE, f"{ONE[:4]} {ONE[4:]}"]),
     ("twice", ["push", "M-1", ONE, "--token-file", "FILES/same-token"]),
@@ -133,6 +143,9 @@ WRONG: list[tuple[str, list[str]]] = [
         for text in ("", "soon", "2026-13-01", "2026-11-21T25:00", "20261121", "2026-W47", "0001-01-01T00:00+14:00")
     ),
     ("not later", ["push", "M-1", ONE, "--not-before", "2027-01-02", "--expires-at", "2027-01-01"]),
+    ("2026-11-21T22:00+02:00 or 2026-11-21T20:00Z", ["push", "M-1", ONE, "--not-before", "tonight"]),
+    ("(choose from 'credit', 'operator', 'campaign')", ["push", "M-1", ONE, "--priority", "first"]),
+    ("(choose from 'credit', 'key_change', 'management', 'test')", ["push", "M-1", ONE, "--kind", "money"]),
     # orders
     ("state", ["orders", "--state", "lost"]),
     ("state", ["orders", "list", "--state", "held,"]),
@@ -142,7 +155,12 @@ WRONG: list[tuple[str, list[str]]] = [
     ("note", [*RESOLVE, "yes", "--note", " "]),
     ("note", [*RESOLVE, "yes", "--note", "x" * 1001]),
     ("invalid choice", [*RESOLVE, "perhaps", "--note", "x"]),
+    ("(choose from 'yes', 'no', 'retry')", [*RESOLVE, "perhaps", "--note", "x"]),
     ("file", ["orders", "import", "FILES/nowhere"]),
+    ("is a directory", ["orders", "import", "FILES"]),
+    ("row 1: its columns have semicolons", ["orders", "import", "FILES/semicolons.csv"]),
+    ("row 1: ", ["orders", "import", "FILES/misspelt-orders.csv"]),
+    ("nothing was sent", ["orders", "import", "FILES/headless-orders.csv"]),
     ("report", ["orders", "import", "FILES/blank", "--report", "FILES/nowhere/report"]),
     ("nothing in it", ["orders", "import", "FILES/empty"]),
     ("nothing in it", ["orders", "import", "FILES/blank"]),
@@ -198,6 +216,7 @@ WRONG: list[tuple[str, list[str]]] = [
     ("limit", ["links", "--limit", "3", "export"]),
     ("scope", ["api-keys", "make", "me"]),
     ("invalid choice", ["api-keys", "make", "me", "--scope", "everything"]),
+    ("(choose from 'read', 'orders', 'operate', 'admin')", ["api-keys", "make", "me", "--scope", "everything"]),
     ("expires-at", ["api-keys", "make", "me", "--scope", "read", "--expires-at", "never"]),
     ("key-file", ["api-keys", "make", "me", "--scope", "read", "--key-file", "FILES/empty"]),
     ("key-file", ["api-keys", "rotate", "a", "--key-file", "FILES/nowhere/key"]),
@@ -264,6 +283,26 @@ def test_standard_input_may_be_closed(stsgate: Stsgate, monkeypatch: pytest.Monk
 def test_standard_input_holds_tokens(stsgate: Stsgate, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", io.StringIO(f"{ONE}\n{TWO[:-1]}\n"))
     one_line(stsgate("push", "M-1", "-"), "token: line 2: ", "19")
+
+
+HELPED: list[tuple[list[str], str, str]] = [
+    # the command | what its help says | what it does not say
+    (["api-keys", "make"], "{read,orders,operate,admin}", "Scope"),
+    (["orders", "resolve"], "compulsory: why", "ResolveCredited"),
+    (["push"], "{credit,operator,campaign}", "Priority"),
+    (["meters", "put"], "--profile NAME ", "FILE"),
+]
+
+
+@pytest.mark.parametrize(("command", "words", "other"), HELPED, ids=[" ".join(row[0]) for row in HELPED])
+def test_help_says_what_can_be_given_in_plain_words(
+    stsgate: Stsgate, command: list[str], words: str, other: str
+) -> None:
+    said = stsgate(*command, "--help")
+    text = " ".join(said.out.split())
+    assert said.code == 0
+    assert words in text
+    assert other not in text
 
 
 # Who asks.

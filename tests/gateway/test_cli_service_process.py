@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
+from gateway.store.records import OrderFilter
 from tests.gateway.running_service import TIMEOUT_SECONDS, TOKENS, RunningService, running
 from tests.transports.wires import free_port
 
@@ -24,14 +25,14 @@ ROOT = Path(__file__).parents[2]
 
 
 @asynccontextmanager
-async def stsgate(service: RunningService, *arguments: str) -> AsyncIterator[Process]:
+async def stsgate(service: RunningService, *arguments: str, stdout: int = PIPE) -> AsyncIterator[Process]:
     environment = {**os.environ, "STSGATE_SERVER": service.url, "STSGATE_API_KEY": service.key.text}
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "gateway", *arguments),
         cwd=ROOT,
         env=environment,
         stdin=PIPE,
-        stdout=PIPE,
+        stdout=stdout,
         stderr=PIPE,
     )
     try:
@@ -85,6 +86,27 @@ async def test_a_reader_that_has_seen_enough_is_no_error(tmp_path: Path, command
             assert process.stderr is not None
             err = await process.stderr.read()
     assert (process.returncode, err) == (0, b"")
+
+
+FULL = [
+    (["orders"], 3, "stsgate orders: standard output cannot be written (No space left on device)"),
+    (
+        ["push", "M-1", ONE.digits],
+        2,
+        "stsgate push: standard output cannot be written (No space left on device); nothing was sent",
+    ),
+]
+
+
+@pytest.mark.parametrize(("command", "code", "line"), FULL, ids=[row[0][0] for row in FULL])
+async def test_a_full_disk_is_said_in_one_line(tmp_path: Path, command: list[str], code: int, line: str) -> None:
+    async with running(tmp_path, with_engine=False) as service:
+        await entered(service)
+        with Path("/dev/full").open("w") as full:  # noqa: ASYNC230 - a file without a disk
+            async with stsgate(service, *command, stdout=full.fileno()) as process:
+                _, err = await process.communicate()
+        assert not await service.store.orders.list(OrderFilter(), limit=1)
+    assert (process.returncode, err.decode().splitlines()) == (code, [line])
 
 
 async def test_an_import_does_not_wait_for_more_rows_when_the_service_has_ended_it(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from tests.transports.wires import free_port
 
 ONE, TWO, THREE = TOKENS[:3]
 METER = "M-1"
-MOMENT = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d  ")
+MOMENT = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC  ")
 
 
 @pytest.fixture
@@ -127,6 +127,21 @@ async def test_a_held_order_ends_with_3_and_its_whole_story_is_told_again(stsgat
     assert again.out.splitlines()[-1].startswith("order A-1: rejected")
 
 
+async def test_the_groups_of_a_token_need_no_quotes(stsgate: Stsgate, tmp_path: Path) -> None:
+    groups = [token.digits[start : start + 4] for token in (ONE, TWO) for start in range(0, 20, 4)]
+    async with ready(stsgate, tmp_path, with_engine=False):
+        one = await stsgate.beside("push", METER, *groups[:5], "--id", "A-1")
+        both = await stsgate.beside("push", METER, *groups, "--id", "A-2")
+        uneven = await stsgate.beside("push", METER, THREE.digits[:7], THREE.digits[7:], "--id", "A-3")
+        orders = (await stsgate.beside("orders", "--json")).objects
+    assert (one.code, uneven.code) == (0, 0)
+    assert "A-1" in both.err  # the first token is under way already
+    assert {order["id"]: [token["token"] for token in order["tokens"]] for order in orders} == {
+        "A-1": [ONE.masked],
+        "A-3": [THREE.masked],
+    }
+
+
 # Bad days.
 
 
@@ -150,7 +165,7 @@ async def test_a_stream_that_is_cut_is_taken_up_again(stsgate: Stsgate, tmp_path
     assert said.code == 0
     assert len(story(said)) == 4
     assert [line.partition("; ")[2] for line in said.err.splitlines()] == [
-        "asking again, the order goes on meanwhile"
+        "asking again; the order is safe in the service"
     ] * 2
 
 

@@ -101,6 +101,14 @@ async def test_a_refusal_names_all_fields_in_one_line() -> None:
     assert not refused.may_pass
 
 
+async def test_an_error_inside_of_the_service_is_told_with_what_finds_it_in_the_log() -> None:
+    handler, _ = answering(problem(500, detail="the log says more under this error_id", error_id="0a1b2c3d4e5f"))
+    async with client_of(handler) as client:
+        with pytest.raises(ServiceRefused) as caught:
+            await client.get("orders")
+    assert str(caught.value) == "the log says more under this error_id; error_id 0a1b2c3d4e5f (500)"
+
+
 STRANGERS: list[tuple[str, Callable[[], web.Response], str]] = [
     ("a page", lambda: web.Response(text="<html>hello</html>", content_type="text/html"), "not stsgate"),
     ("a list", lambda: web.json_response([1]), "not stsgate"),
@@ -155,6 +163,17 @@ async def test_nothing_has_left_for_a_service_that_is_not_there() -> None:
         with pytest.raises(ServiceUnreachable, match=f"{url}: cannot be reached: Connection refused") as caught:
             await client.get("orders")
         assert not caught.value.has_left
+
+
+async def test_an_answer_without_tls_is_said_and_nothing_has_left() -> None:
+    handler, asked = answering()
+    async with served(handler) as url:
+        address = ServiceAddress(url=url.replace("http:", "https:"), api_key=KEY)
+        async with ServiceClient(address, patience=QUICK) as client:
+            with pytest.raises(ServiceUnreachable, match="no TLS: is it http instead of https") as caught:
+                await client.get("orders")
+    assert not caught.value.has_left
+    assert not asked
 
 
 # Patience.

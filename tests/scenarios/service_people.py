@@ -8,7 +8,7 @@ from dataclasses import replace
 from random import Random
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from gateway.dispatcher import MeterBusy
+from gateway.dispatcher import MeterBusy, MeterUnreached
 from gateway.orders import IllegalChange, Order, OrderState
 from gateway.store.records import (
     Added,

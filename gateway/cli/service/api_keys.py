@@ -15,18 +15,19 @@ from gateway.api_keys import Scope
 from gateway.cli.parser import whole_number
 from gateway.cli.service.group import Group, add_id
 from gateway.cli.service.listing import show_answer, show_items
-from gateway.cli.service.moments import local_time, moment_from
+from gateway.cli.service.moments import moment_from, shown_time
 from gateway.client.answers import Json, listed
 from gateway.client.service_client import ServiceClient
 
 ID_HELP = "the key's id, as stsgate api-keys shows it"
+SCOPE_HELP = "what it may do; may be repeated, at least one is needed"
 
 
 def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     group = Group(commands, "api-keys", summary="who may ask the service", list_work=_list)
     make = group.add("make", "make an API key; it is shown once, now", work=_make, check=_check)
     make.add_argument("name", metavar="NAME", help="whose it is; the audit shows it")
-    make.add_argument("--scope", action="append", choices=tuple(Scope), help="what it may do; may be repeated")
+    make.add_argument("--scope", action="append", choices=[scope.value for scope in Scope], help=SCOPE_HELP)
     make.add_argument("--expires-at", metavar="TIME", help="such as 2027-11-21T00:00 (default: never)")
     rotate = group.add("rotate", "replace an API key; the old one ends after a while", work=_rotate)
     add_id(rotate, ID_HELP)
@@ -48,7 +49,7 @@ async def _list(args: argparse.Namespace, client: ServiceClient) -> int:
 
 def _row(key: Json) -> tuple[object, ...]:
     times = ("created_at", "last_used_at", "expires_at", "revoked_at")
-    return (key.get("id"), key.get("name"), key.get("scopes"), *(local_time(key.get(name)) for name in times))
+    return (key.get("id"), key.get("name"), key.get("scopes"), *(shown_time(key.get(name)) for name in times))
 
 
 def _check(args: argparse.Namespace) -> None:

@@ -15,6 +15,7 @@ from functools import partial
 
 from cosem_objects.errors import SettingError
 from gateway.cli.service.options import add_service_options, service_from
+from gateway.cli.service.tables import OutputFailed
 from gateway.client.answers import ServiceRefused, ServiceUnreachable
 from gateway.client.service_client import DEFAULT_TIMEOUT_SECONDS, ServiceAddress, ServiceClient
 from gateway.shown import printable
@@ -131,7 +132,8 @@ def run(
 
 
 def run_at(address: ServiceAddress, args: argparse.Namespace, work: Work) -> int:
-    """The door: what the service refuses is said in one line, and gets its exit code."""
+    """The door: what the service refuses is said in one line, and gets its exit code. An answer that cannot be shown
+    leaves the caller as ignorant as one that was lost."""
 
     async def main() -> int:
         async with ServiceClient(address) as client:
@@ -142,7 +144,7 @@ def run_at(address: ServiceAddress, args: argparse.Namespace, work: Work) -> int
     except ServiceRefused as error:
         complain(args, error)
         return OPEN if error.may_pass else REFUSED
-    except ServiceUnreachable as error:
+    except (ServiceUnreachable, OutputFailed) as error:
         complain(args, error)
         return OPEN
 

@@ -10,6 +10,7 @@ from contextlib import aclosing
 from typing import Any
 
 from gateway.cli.parser import whole_number
+from gateway.cli.service.moments import with_shown_times
 from gateway.cli.service.tables import facts, say, show, table, terminal_width
 from gateway.client.answers import Json
 from gateway.client.service_client import ServiceClient
@@ -64,7 +65,7 @@ def show_answer(args: argparse.Namespace, answer: Mapping[str, Any], done: str =
     if args.json:
         say(as_line(answer), sys.stdout)
     elif answer:
-        show(facts(answer))
+        show(facts(with_shown_times(answer)))
     else:
         say(done, sys.stdout)
     return 0

@@ -9,7 +9,7 @@ from gateway.cli.meter_options import add_meter_options, secret_from
 from gateway.cli.service.group import LIST_DEST, OPEN, Group, add_id, complain
 from gateway.cli.service.listing import add_limit_option, show_answer, show_pages
 from gateway.cli.service.meter_columns import COLUMNS, METERS, NUMBERS, body_from, cells_of
-from gateway.cli.service.moments import local_time
+from gateway.cli.service.moments import shown_time
 from gateway.cli.service.sheet_commands import add_sheet_commands
 from gateway.cli.service.sheets import WrongColumns, whole_number_in
 from gateway.client.answers import Json
@@ -53,6 +53,9 @@ def _add_put(group: Group) -> None:
     parser = group.add("put", "enter a meter, or describe it anew", work=_put, check=_check_put)
     add_id(parser, ID_HELP)
     add_meter_options(parser)
+    for action in parser._actions:  # noqa: SLF001 - a file of this machine is none of the service's
+        if action.dest == "profile":
+            action.metavar, action.help = "NAME", "a name that the service knows: one of config/meter_profiles"
     more = parser.add_argument_group("more of it; a secret that is not given stays as it was, an empty one is removed")
     more.add_argument("--link", metavar="ID", help="what it shares with other meters (default: its host and port)")
     more.add_argument(
@@ -86,7 +89,7 @@ async def _list(args: argparse.Namespace, client: ServiceClient) -> int:
 def _row(meter: Json) -> tuple[object, ...]:
     mechanism = cells_of(meter)["security"]
     names = ("id", "endpoint", "link", "profile")
-    return (*(meter.get(name) for name in names), mechanism, local_time(meter.get("last_seen_at")))
+    return (*(meter.get(name) for name in names), mechanism, shown_time(meter.get("last_seen_at")))
 
 
 async def _show(args: argparse.Namespace, client: ServiceClient) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,14 +21,28 @@ def moment_from(name: str, text: str | None) -> datetime | None:
         return datetime.fromisoformat(text if _TIME.fullmatch(text) else "").astimezone(UTC)
     except (ValueError, OverflowError):
         raise SettingError(
-            f"{name} {text[:40]!r}: expected a time such as 2026-11-21T22:00 or …+02:00 behind"
+            f"{name} {text[:40]!r}: expected a time such as 2026-11-21T22:00, which is in this machine's zone, "
+            "2026-11-21T22:00+02:00 or 2026-11-21T20:00Z"
         ) from None
 
 
-def local_time(text: Any) -> str:
-    """A time of the API in the zone of this machine; seconds are enough."""
+def shown_time(text: Any) -> str:
+    """A time of the API as its story's texts say theirs: in UTC, in seconds. A meter's clock may have no zone."""
     try:
-        moment = datetime.fromisoformat(str(text)).astimezone()
+        moment = datetime.fromisoformat(str(text))
+        if moment.tzinfo is None:
+            return f"{moment:%Y-%m-%d %H:%M:%S}"
+        return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
     except (ValueError, OverflowError):
         return cell(text)
-    return f"{moment:%Y-%m-%d %H:%M:%S}"
+
+
+def with_shown_times(value: Any) -> Any:
+    """An answer of the API, with its times as they are shown."""
+    if isinstance(value, Mapping):
+        return {name: shown_time(one) if _is_time(name) else with_shown_times(one) for name, one in value.items()}
+    return [with_shown_times(one) for one in value] if isinstance(value, list) else value
+
+
+def _is_time(name: str) -> bool:
+    return name.endswith("_at") or name in ("not_before", "token_time")

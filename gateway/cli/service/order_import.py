@@ -12,8 +12,9 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing, contextmanager
 
 from cosem_objects.errors import SettingError
-from gateway.api.batch_rows import CSV_COLUMNS, CSV_TYPE, NDJSON_TYPE
-from gateway.cli.service.group import IMPORT_EXIT_CODES, OPEN, SOME_FAILED, Group, complain
+from gateway.api.batch_rows import CSV_COLUMNS, CSV_TYPE, HEADER, LINE_OCTETS_MAX, NDJSON_TYPE, csv_rows
+from gateway.api.problems import Problem
+from gateway.cli.service.group import IMPORT_EXIT_CODES, OPEN, REFUSED, SOME_FAILED, Group, complain
 from gateway.cli.service.listing import as_line, show_answer
 from gateway.cli.service.row_report import RowReport, add_report_option
 from gateway.cli.service.tables import say
@@ -23,6 +24,8 @@ from gateway.client.service_client import ServiceClient
 STANDARD_INPUT = "-"
 _PIECE = 64 * 1024
 _DONE = {202: "taken", 200: "known"}
+_HEAD_ROW = 0
+"""What the service calls a CSV's line of names, where it cannot use it."""
 
 
 def add_to(group: Group) -> None:
@@ -53,6 +56,7 @@ def _opened(path: str) -> Iterator[int]:
     if path == STANDARD_INPUT:
         if sys.stdin is None:
             raise SettingError("file: standard input is closed")
+        _check_kind("standard input", sys.stdin.fileno())
         yield sys.stdin.fileno()
         return
     try:
@@ -60,9 +64,16 @@ def _opened(path: str) -> Iterator[int]:
     except OSError as error:
         raise SettingError(f"file: {path} cannot be read ({error.strerror})") from None
     try:
+        _check_kind(path, descriptor)
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+def _check_kind(path: str, descriptor: int) -> None:
+    """Raises ``SettingError``."""
+    if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+        raise SettingError(f"file: {path} is a directory, and no file")
 
 
 class _Rows:
@@ -78,13 +89,25 @@ class _Rows:
         self.is_read = False
 
     async def is_csv(self) -> bool:
-        """An object begins with a brace, and the names of columns do not. Raises ``SettingError``."""
+        """An object begins with a brace, and the names of columns do not; the service would read no row behind a first
+        line that does not name them. Raises ``SettingError``."""
         while not (begun := self._first.lstrip()):
-            piece = await self._piece()
-            if not piece:
+            if not await self._read_on():
                 raise SettingError("file: there is nothing in it")
-            self._first = piece
-        return not begun.startswith(b"{")
+        if begun.startswith(b"{"):
+            return False
+        while b"\n" not in self._first and len(self._first) <= LINE_OCTETS_MAX and await self._read_on():
+            pass
+        try:
+            csv_rows()(self._first.partition(b"\n")[0])
+        except Problem as problem:
+            raise SettingError(f"file: row 1: {problem.detail.removeprefix(f'{HEADER}: ')}; nothing was sent") from None
+        return True
+
+    async def _read_on(self) -> bool:
+        piece = await self._piece()
+        self._first += piece
+        return bool(piece)
 
     async def pieces(self) -> AsyncIterator[bytes]:
         piece = self._first
@@ -105,7 +128,10 @@ class _Rows:
     async def _piece(self) -> bytes:
         if self._is_slow:
             await _readable(self._descriptor)
-        return os.read(self._descriptor, _PIECE)
+        try:
+            return os.read(self._descriptor, _PIECE)
+        except OSError as error:
+            raise SettingError(f"file: it cannot be read ({error.strerror})") from None
 
 
 async def _readable(descriptor: int) -> None:
@@ -131,6 +157,10 @@ async def _import(args: argparse.Namespace, client: ServiceClient) -> int:
                 async for answer in answers:
                     if args.json:
                         say(as_line(answer), sys.stdout)
+                    if head and answer.get("row") == _HEAD_ROW:
+                        _tell(answer, report, head)
+                        complain(args, "nothing was taken")
+                        return REFUSED
                     told[_tell(answer, report, head)] += 1
         except ServiceUnreachable as error:
             complain(args, f"{error}, {_again(told.total() + head)}")
@@ -149,7 +179,8 @@ def _tell(answer: Json, report: RowReport, head: int) -> str:
         return _DONE[answer["status"]]
     problem = answer.get("problem") or {}
     errors = problem.get("errors") or [{"message": problem.get("detail")}]
-    told = [(str(error.get("field") or ""), str(error.get("message"))) for error in errors]
+    fields = ("" if error.get("field") == HEADER else str(error.get("field") or "") for error in errors)
+    told = [(field, str(error.get("message"))) for field, error in zip(fields, errors, strict=True)]
     report.add(int(answer.get("row", 0)) + head, str(answer.get("id") or ""), told)
     return "refused"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from gateway.cli.service.moments import local_time
+from gateway.cli.service.moments import shown_time, with_shown_times
 from gateway.cli.service.tables import cell, facts
 from gateway.orders import OrderState
 
@@ -14,7 +14,7 @@ def event_line(event: Mapping[str, Any]) -> str:
     """One line of an order's story."""
     details = event.get("details")
     text = details.get("text") if isinstance(details, Mapping) else None
-    return f"{local_time(event.get('at'))}  {cell(text or event.get('name'))}"
+    return f"{shown_time(event.get('at'))}  {cell(text or event.get('name'))}"
 
 
 def ending(order: Mapping[str, Any]) -> str:
@@ -26,7 +26,7 @@ def ending(order: Mapping[str, Any]) -> str:
 
 def token_words(token: Mapping[str, Any]) -> str:
     """What became of one token, and what proves it."""
-    words = [f"{cell(token.get('token'))} credited {cell(token.get('credited') or 'unknown')}"]
+    words = [f"{cell(token.get('token'))} {_credited_words(token)}"]
     if token.get("status_code") is not None:
         words.append(f"status {cell(token['status_code'])}")
     if token.get("evidence"):
@@ -41,12 +41,10 @@ def token_words(token: Mapping[str, Any]) -> str:
 def token_facts(token: Mapping[str, Any]) -> Iterator[str]:
     """The line of ``token_words``, and below it all else that is known of the token."""
     yield token_words(token)
-    details, amount = dict(token.get("details") or {}), token.get("amount") or {}
+    details, amount = with_shown_times(token.get("details") or {}), token.get("amount") or {}
     for name in ("balance_before", "balance_after"):
         if name in details:
             details[name] = _in_unit(details[name], details)
-    if "token_time" in details:
-        details["token_time"] = local_time(details["token_time"])
     details.pop("unit", None)
     known = {
         "kind": token.get("kind"),
@@ -65,6 +63,12 @@ def what_next(order: Mapping[str, Any]) -> Iterator[str]:
         order_id = cell(order.get("id"))
         yield f"a person decides: stsgate orders resolve {order_id} --credited yes|no|retry --note TEXT"
         yield f"the meter once more: stsgate orders reconcile {order_id}"
+
+
+def _credited_words(token: Mapping[str, Any]) -> str:
+    """What was never tried is not unknown: it cannot have been credited."""
+    credited = token.get("credited")
+    return "not tried" if credited is None and token.get("tries") == 0 else f"credited {cell(credited or 'unknown')}"
 
 
 def _in_unit(value: Any, named: Mapping[str, Any]) -> str:

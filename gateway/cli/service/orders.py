@@ -10,7 +10,7 @@ from cosem_objects.errors import SettingError
 from gateway.cli.service import order_import
 from gateway.cli.service.group import LIST_DEST, Group, add_id
 from gateway.cli.service.listing import add_limit_option, as_line, show_pages
-from gateway.cli.service.moments import local_time
+from gateway.cli.service.moments import shown_time, with_shown_times
 from gateway.cli.service.order_words import event_line, token_facts, what_next
 from gateway.cli.service.tables import facts, say, show
 from gateway.client.answers import Json
@@ -42,11 +42,11 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     resolve.add_argument(
         "--credited",
         required=True,
-        choices=tuple(ResolveCredited),
+        choices=[answer.value for answer in ResolveCredited],
         help="yes or no: whether the meter credited the order's first open token; retry: send again what cannot have "
         "arrived, and read again what may have",
     )
-    resolve.add_argument("--note", required=True, metavar="TEXT", help="why; it stays in the order's story")
+    resolve.add_argument("--note", required=True, metavar="TEXT", help="compulsory: why; it stays in the order's story")
     order_import.add_to(group)
 
 
@@ -81,7 +81,7 @@ def _row(order: Json) -> tuple[object, ...]:
         *(order.get(name) for name in ("id", "meter", "state", "reason")),
         [token.get("token") for token in tokens],
         credited,
-        local_time(order.get("changed_at")),
+        shown_time(order.get("changed_at")),
     )
 
 
@@ -99,9 +99,8 @@ def _show_order(args: argparse.Namespace, order: Json) -> int:
 
 def _screen(order: Json) -> Iterator[str]:
     """What it is, what became of its tokens, what happened."""
-    times = {name: local_time(value) for name, value in order.items() if name.endswith(("_at", "_before")) and value}
-    rest = {name: value for name, value in order.items() if value not in (None, {}, [])}
-    yield from facts({name: value for name, value in (rest | times).items() if name not in ("tokens", "timeline")})
+    known = {name: value for name, value in order.items() if value not in (None, {}, [])}
+    yield from facts(with_shown_times({name: known[name] for name in known if name not in ("tokens", "timeline")}))
     for token in order.get("tokens", ()):
         yield ""
         yield from token_facts(token)

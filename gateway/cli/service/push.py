@@ -13,12 +13,12 @@ from functools import partial
 from typing import Any, TextIO
 
 from cosem_objects.errors import SettingError
-from gateway.cli.service.group import OPEN, complain, run_at
+from gateway.cli.service.group import OPEN, REFUSED, complain, run_at
 from gateway.cli.service.listing import as_line
 from gateway.cli.service.moments import moment_from
 from gateway.cli.service.options import add_service_options, seconds_from, service_from
 from gateway.cli.service.order_words import ending, event_line
-from gateway.cli.service.tables import cell, say
+from gateway.cli.service.tables import OutputFailed, cell, say
 from gateway.cli.token_options import amount_from, check_tokens, tokens_from
 from gateway.client.answers import Json, ServiceRefused, ServiceUnreachable
 from gateway.client.service_client import DEFAULT_TIMEOUT_SECONDS, ServiceClient
@@ -56,9 +56,15 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     what.add_argument("--token-file", metavar="PATH", help="tokens from a file, one on each line; - is standard input")
     what.add_argument("--amount", metavar="NUMBER", help="what the token is worth; its unit is checked with the meter")
     what.add_argument("--unit", metavar="UNIT", help="kWh, m3, min or an ISO currency code; goes with --amount")
-    what.add_argument("--kind", choices=tuple(OrderKind), help="what the tokens are for (default: as their class says)")
+    what.add_argument(
+        "--kind",
+        choices=[kind.value for kind in OrderKind],
+        help="what the tokens are for (default: as their class says)",
+    )
     what.add_argument("--id", metavar="ID", help="the order's id (default: a new one, which is printed first)")
-    what.add_argument("--priority", choices=tuple(Priority), help="who goes first (default: credit)")
+    what.add_argument(
+        "--priority", choices=[priority.value for priority in Priority], help="who goes first (default: credit)"
+    )
     what.add_argument(
         "--not-before", metavar="TIME", help="2026-11-21T22:00, in this machine's time zone; with Z or +02:00 in that"
     )
@@ -107,9 +113,26 @@ class _Known:
     may_have_arrived: bool = False
     is_taken: bool = False
 
+    def words(self, order_id: str) -> str:
+        if self.is_taken:
+            return _goes_on(order_id)
+        return _ask_again(order_id) if self.may_have_arrived else "nothing was sent"
+
 
 async def _push(args: argparse.Namespace, client: ServiceClient, *, order: Json, seconds: float) -> int:
-    story, known, order_id = sys.stderr if args.json else sys.stdout, _Known(), order["id"]
+    """Where nothing can be printed any more, what is known of the order is said on standard error."""
+    known = _Known()
+    try:
+        return await _hand_in_and_tell(args, client, order, seconds, known)
+    except OutputFailed as error:
+        complain(args, f"{error}; {known.words(order['id'])}")
+        return OPEN if known.is_taken or known.may_have_arrived else REFUSED
+
+
+async def _hand_in_and_tell(
+    args: argparse.Namespace, client: ServiceClient, order: Json, seconds: float, known: _Known
+) -> int:
+    story, order_id = sys.stderr if args.json else sys.stdout, order["id"]
     say(f"order {cell(order_id)}", story)
     try:
         async with asyncio.timeout(seconds):
@@ -124,7 +147,7 @@ async def _push(args: argparse.Namespace, client: ServiceClient, *, order: Json,
     except (ServiceUnreachable, ServiceRefused) as error:
         if not (known.is_taken or known.may_have_arrived):
             raise
-        complain(args, f"{error}; {_goes_on(order_id) if known.is_taken else _ask_again(order_id)}")
+        complain(args, f"{error}; {known.words(order_id)}")
         return OPEN
     except asyncio.CancelledError:
         complain(args, _goes_on(order_id) if known.is_taken else _ask_again(order_id))
@@ -155,7 +178,7 @@ async def _watch(args: argparse.Namespace, client: ServiceClient, order_id: str,
     """The order as it ended, or was held; its events are told as they come."""
 
     def broken(reason: str) -> None:
-        complain(args, f"{reason}; asking again, the order goes on meanwhile")
+        complain(args, f"{reason}; asking again; the order is safe in the service")
 
     async with aclosing(client.events(order=order_id, on_break=broken)) as events:
         async for event in events:

@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TextIO
@@ -29,6 +30,7 @@ class RowReport:
         """Raises ``SettingError``."""
         self.failed = 0
         self._told = 0
+        self._is_broken = False
         self._file: TextIO | None = None
         if path is not None:
             try:
@@ -45,7 +47,9 @@ class RowReport:
         if self._told > TOLD_MAX:
             print(f"and {self._told - TOLD_MAX} more mistakes", file=sys.stderr)
         if self._file is not None:
-            self._file.close()
+            self._write("")
+            with suppress(OSError):
+                self._file.close()
 
     def add(self, row: int, row_id: str, errors: Iterable[tuple[str, str]]) -> None:
         """One row that failed; each mistake with its column, or an empty name."""
@@ -57,4 +61,15 @@ class RowReport:
                 print(printable(f"{place}: {message}"), file=sys.stderr)
             if self._file is not None:
                 mistake = {"row": row, "id": row_id or None, "column": column or None, "message": message}
-                self._file.write(f"{json.dumps(mistake)}\n")
+                self._write(f"{json.dumps(mistake)}\n")
+
+    def _write(self, line: str) -> None:
+        """A report that cannot be written must not end what it is about."""
+        assert self._file is not None, "there is no report"
+        try:
+            self._file.write(line)
+            self._file.flush()
+        except OSError as error:
+            if not self._is_broken:
+                print(f"report: it cannot be written ({error.strerror})", file=sys.stderr)
+            self._is_broken = True

@@ -14,12 +14,21 @@ _NARROWEST = 8
 """A column is not cut shorter."""
 
 
+class OutputFailed(Exception):
+    """What was to be shown cannot be written, such as on a full disk."""
+
+
 def say(line: str, out: TextIO) -> None:
-    """Print a line now; that nobody reads it any more (``head`` has seen enough) is no error."""
+    """Print a line now; that nobody reads it any more (``head`` has seen enough) is no error. Raises
+    ``OutputFailed``."""
     try:
         print(line, file=out, flush=True)
-    except BrokenPipeError:
+    except OSError as error:
+        # What is still in the buffer would fail once more at the end of the process.
         os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())
+        if not isinstance(error, BrokenPipeError):
+            name = "error" if out is sys.stderr else "output"
+            raise OutputFailed(f"standard {name} cannot be written ({error.strerror})") from None
 
 
 def show(lines: Iterable[str]) -> None:

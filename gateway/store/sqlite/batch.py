@@ -47,6 +47,8 @@ class Work:
 
     function: Callable[[WriteConnection], Any]
     answer: asyncio.Future[Any] | None = None
+    size: int = 1
+    """How much it does: as much as so many small works."""
     result: Any = None
     error: BaseException | None = None
 
@@ -80,6 +82,14 @@ class Batch:
                 self._writer.execute("PRAGMA busy_timeout = 0")
         self._writer.bells, self._writer.told_names, self._writer.counts = self.bells, None, Counter()
         return True
+
+    def slice_end(self, start: int, size: int) -> int:
+        """Where a slice of this size ends; one work is the least."""
+        for stop in range(start, len(self.works)):
+            size -= self.works[stop].size
+            if size <= 0:
+                return stop + 1
+        return len(self.works)
 
     def run(self, start: int, stop: int) -> bool:
         """Some of the works. Savepoints cost as much as a write, and hardly any work raises once it has written: so it

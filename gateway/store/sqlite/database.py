@@ -27,7 +27,7 @@ from gateway.store.store import StoreError
 BATCH_MAX = 500
 """Works in one commit."""
 SLICE_MAX = 32
-"""Works that run before the event loop has its turn again: one or two milliseconds."""
+"""Small works that run before the event loop has its turn again: one or two milliseconds."""
 WAITING_MAX = 10_000
 """Works that wait for the next transaction; who comes later waits before the door."""
 _READ_BUSY_SECONDS = 30.0
@@ -119,9 +119,10 @@ class Database:
         """``ring`` is called on the event loop after each commit that rings this bell."""
         self._rings.append((bell, ring))
 
-    async def write(self, function: Callable[[WriteConnection], T]) -> T:
+    async def write(self, function: Callable[[WriteConnection], T], *, size: int = 1) -> T:
         """Run it in a transaction; its result once that is on disk. What it raises rolls back its own changes alone.
-        It may be run again from its start, when another one of its batch has failed.
+        It may be run again from its start, when another one of its batch has failed. ``size``: it does as much as so
+        many small ones, all before the event loop has its turn again.
 
         Raises ``StoreError`` when nothing was written, or, after a failed commit, when that is not known. A caller who
         is cancelled while waiting does not stop it.
@@ -135,7 +136,7 @@ class Database:
             self._open_writer()
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[T] = loop.create_future()
-        self._waiting.append(Work(function, answer))
+        self._waiting.append(Work(function, answer, size))
         if self._idle.is_set():
             self._idle.clear()
             loop.call_soon(self._begin_batch)
@@ -175,7 +176,7 @@ class Database:
 
     def _go_on(self, batch: Batch, start: int) -> None:
         """The next slice; after the last, the commit."""
-        stop = start + SLICE_MAX
+        stop = batch.slice_end(start, SLICE_MAX)
         if batch.is_over:
             self._hand_back(batch)
         elif batch.run(start, stop) and stop < len(batch.works):

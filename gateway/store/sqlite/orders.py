@@ -39,7 +39,7 @@ class SqliteOrders(Orders):
             intake = Intake(connection, vault, now, who)
             return [intake.take(order, body) for order, body in orders]
 
-        return await self._database.write(write)
+        return await self._database.write(write, size=len(orders))
 
     async def get(self, order_id: str) -> OrderRecord | None:
         return await self._database.read(lambda connection: order_by_id(connection, order_id))

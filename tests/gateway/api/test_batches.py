@@ -61,10 +61,10 @@ async def test_every_row_has_its_line(api: Service) -> None:
         (2, "A-0", 200),
         (3, "B-0", 409),
         (4, None, 400),
-        (6, None, 422),
+        (6, "A-2", 422),
         (7, "A-3", 422),
         (8, "A-4", 409),
-        (9, None, 422),
+        (9, "A-5", 422),
         (10, "A-6", 202),
     ]
     assert all(("problem" in line) == (line["status"] >= 400) for line in lines)
@@ -85,14 +85,14 @@ async def test_a_batch_as_csv(api: Service) -> None:
         f"A-7,M-1,{credit(7)},,,,,",
     ]
     lines = _lines(await _batch(api, "\r\n".join(rows).encode(), CSV))
-    assert [(line["row"], line["status"]) for line in lines] == [
-        (1, 202),
-        (2, 202),
-        (3, 422),
-        (4, 422),
-        (5, 400),
-        (6, 400),
-        (8, 202),
+    assert [(line["row"], line["id"], line["status"]) for line in lines] == [
+        (1, "A-1", 202),
+        (2, "A-2", 202),
+        (3, "A-3", 422),
+        (4, "A-4", 422),
+        (5, "A-5", 400),
+        (6, None, 400),
+        (8, "A-7", 202),
     ]
     assert [error["field"] for error in lines[3]["problem"]["errors"]] == ["amount.unit"]
     shown = (await api.ask("GET", "/v1/orders/A-1")).json["tokens"][0]
@@ -100,14 +100,57 @@ async def test_a_batch_as_csv(api: Service) -> None:
     assert len((await api.ask("GET", "/v1/orders/A-2")).json["tokens"]) == 2
 
 
-@pytest.mark.parametrize(
-    "head", ["", "id,meter", "id,meter,tokens,tokens", "id,meter,tokens,colour", '"id,meter', "\x00"]
-)
-async def test_a_csv_without_its_columns_is_refused_as_a_whole(api: Service, head: str) -> None:
+_COLUMNS = "id, meter, tokens and, as needed, kind, amount, unit, priority, not_before, expires_at"
+_HEADS = [
+    ("", f"the first line of a CSV names its columns: {_COLUMNS}"),
+    (f"A-1,M-1,{credit(1)}", f"the first line of a CSV names its columns: {_COLUMNS}"),
+    ("id,meter", f"tokens is missing; expected are {_COLUMNS}"),
+    ("id,meter,tokens,tokens", f"tokens stands there twice; expected are {_COLUMNS}"),
+    ("id,meter,tokens,colour", f"there is no column colour; expected are {_COLUMNS}"),
+    (f"id,meter,tokens,{credit(1)}", f"there is no column of this name (not shown); expected are {_COLUMNS}"),
+    ("id,meter,token", f"there is no column token; did you mean tokens?; tokens is missing; expected are {_COLUMNS}"),
+    ("id;meter;tokens", "its columns have semicolons between them; commas are expected"),
+    ("id\tmeter\ttokens\tcolour", "its columns have tabs between them; commas are expected"),
+    ('"id,meter', f"the first line of a CSV names its columns: {_COLUMNS}"),
+    ("\x00", f"the first line of a CSV names its columns: {_COLUMNS}"),
+]
+
+
+@pytest.mark.parametrize(("head", "words"), _HEADS)
+async def test_a_csv_without_its_columns_is_refused_as_a_whole(api: Service, head: str, words: str) -> None:
     body = f"{head}\nA-1,M-1,{credit(1)}\n"
-    lines = _lines(await _batch(api, body.encode(), CSV))
-    assert [(line["row"], line["status"]) for line in lines] == [(1, 400)]
+    [line] = _lines(await _batch(api, body.encode(), CSV))
+    assert (line["row"], line["id"], line["status"]) == (0, None, 422)
+    assert line["problem"]["errors"] == [{"field": "header", "message": words}]
+    assert line["problem"]["detail"] == f"header: {words}"
     assert await _ids(api) == set()
+
+
+SHOWN_IDS: list[tuple[bytes, str | None]] = [
+    (b'{"id": "A-1", "colour": "red"}', "A-1"),
+    (b'{"meter": {"id": "inner"}, "id": "A-1"}', "A-1"),
+    (b'{"id": "A-1", "meter": "a", "meter": "b"}', "A-1"),
+    (b'{"id": "A-1", "id": "A-2"}', None),
+    (b'{"id": "a b"}', None),
+    (b'{"id": 7}', None),
+    (b'{"id": "57696296645984418885", "tokens": ["57696296645984418885"]}', None),
+    (b'{"id": "A-1"', None),
+    (b'["id", "A-1"]', None),
+    (b'[["id", "A-1"]]', None),
+    (b'{"id": "A-1", "meter": "\xff"}', None),
+    (b'{"id": "A-1", "meter": ' + b"[" * 30_000, None),
+    (b'{"id": "A-1", "meter": ' + b"9" * 5_000 + b"}", None),
+]
+
+
+@pytest.mark.parametrize(("row", "shown"), SHOWN_IDS)
+async def test_a_row_that_is_refused_keeps_its_id_where_it_can_be_read(
+    api: Service, row: bytes, shown: str | None
+) -> None:
+    [line] = _lines(await _batch(api, row))
+    assert line["status"] in (400, 422)
+    assert line["id"] == shown
+    assert b"5769629" not in json.dumps(line).encode()
 
 
 async def test_a_csv_in_another_code_is_refused_row_by_row(api: Service) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 from gateway.api.problems import PROBLEMS
 from gateway.api.routes import all_routes
+from gateway.api.webhooks import EVENT_NAMES
 from gateway.api_keys import ApiKey, Scope
 from gateway.store.records import ApiKeyRecord
 from tests.gateway.api.service import Service, service
@@ -62,6 +63,20 @@ def test_every_route_has_an_example() -> None:
     assert shown == {(route.method, route.path) for route in all_routes(metrics_open=False)}
 
 
+def test_the_lines_for_curl_call_routes_that_there_are() -> None:
+    [block] = re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)
+    called = [line for line in block.splitlines() if line.startswith("curl ")]
+    assert len(called) == 8
+    for line in called:
+        [path] = re.findall(r"\$STSGATE(/[^ ?\"]+)", line)
+        given = re.search(r" -X ([A-Z]+)", line)
+        method = given[1] if given else "POST" if " --data" in line else "GET"
+        patterns = [
+            route.path.replace("{id}", "[^/]+") for route in all_routes(metrics_open=False) if route.method == method
+        ]
+        assert any(re.fullmatch(pattern, path) for pattern in patterns), line
+
+
 def _rows(heading: str) -> list[list[str]]:
     section = PAGE.split(f"\n## {heading}\n")[1].split("\n## ")[0]
     lines = [line for line in section.splitlines() if line.startswith("| `")]
@@ -81,6 +96,7 @@ def test_the_table_of_events_is_that_of_the_timeline() -> None:
     listed = [row[0].strip("`") for row in _rows("Events")]
     told = re.findall(r'"((?:order|meter)\.[a-z_]+)"', (ROOT / "gateway" / "timeline.py").read_text(encoding="utf-8"))
     assert sorted(listed) == sorted(set(told))
+    assert sorted(EVENT_NAMES) == sorted(listed)
 
 
 def _agrees(expected: Any, given: Any) -> bool:

@@ -11,8 +11,7 @@ import pytest
 
 from cosem_objects.errors import SettingError
 from gateway.api.app import ApiLimits
-from gateway.api.problems import MeterUnreached
-from gateway.dispatcher import MeterBusy
+from gateway.dispatcher import MeterBusy, MeterUnreached
 from gateway.meter_body import MeterBody
 from tests.gateway.api.service import ENDPOINT, LINK, METER, Service, service
 from transports.endpoint import EndpointError
@@ -116,7 +115,7 @@ async def test_a_meter_that_is_seen_wakes_its_orders(api: Service) -> None:
 @pytest.mark.parametrize(
     ("error", "status", "kind"),
     [
-        (MeterBusy("busy"), 409, "meter-busy"),
+        (MeterBusy("link L-1 is paused"), 409, "meter-busy"),
         (MeterUnreached("no answer to the connection"), 502, "meter-unreached"),
         (LookupError("M-1"), 404, "not-found"),
         (SettingError("profile 'corr3ct-h0rse': no such file"), 422, "invalid"),
@@ -131,6 +130,8 @@ async def test_a_meter_that_cannot_be_read_says_why(tmp_path: Path, error: Excep
         answered = await api.ask("POST", f"/v1/meters/{METER}/readback")
         assert (answered.status, answered.problem["type"]) == (status, kind)
         assert b"corr3ct" not in answered.octets
+        if isinstance(error, MeterBusy | MeterUnreached):
+            assert answered.problem["detail"] == str(error)
 
 
 async def test_a_readback_has_its_own_limit(tmp_path: Path) -> None:
@@ -163,6 +164,17 @@ async def test_a_link_has_the_limits_that_were_put_until_they_are_removed(api: S
     assert (await api.ask("DELETE", path)).status == 204
     assert (await api.ask("DELETE", path)).status == 404
     assert (await api.ask("GET", path)).json == before
+
+
+async def test_a_link_shows_the_limit_that_is_in_force(tmp_path: Path) -> None:
+    defaults: dict[str, int | None] = {ENDPOINT: 8, "L-1": 8, "L-2": None}
+    async with service(tmp_path, link_limit=defaults.get) as api:
+        await api.ask("PUT", "/v1/links/L-1", json={"concurrency": 3})
+        await api.ask("PUT", "/v1/links/L-2", json={})
+        shown = {link["id"]: link for link in (await api.ask("GET", "/v1/links")).json["links"]}
+        in_force = {name: (link["concurrency"], link["concurrency_in_force"]) for name, link in shown.items()}
+        assert in_force == {"L-1": (3, 3), "L-2": (None, None), ENDPOINT: (None, 8)}
+        assert (await api.ask("GET", f"/v1/links/{LINK}")).json == shown[ENDPOINT]
 
 
 async def test_a_paused_link_keeps_its_limits(api: Service) -> None:
