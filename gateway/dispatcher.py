@@ -80,6 +80,8 @@ class Dispatcher:
         self._running: dict[asyncio.Task[None], LaneClaim] = {}
         self._by_meter: dict[str, asyncio.Task[None]] = {}
         self._campaigns = 0
+        self._first = 0
+        """Of the links, which one is asked first."""
         self._bell = asyncio.Event()
         self._ended = asyncio.Event()
         """Set each time that a lane ends; for who waits for a place."""
@@ -132,7 +134,7 @@ class Dispatcher:
     async def _claim(self, group: asyncio.TaskGroup) -> float:
         """Fill the free places; gives for how long there is nothing to do, if nobody rings."""
         now = self._now()
-        asked = [name for name in (None, *self.links.shared) if self._may_have_work(name, now)]
+        asked = [name for name in self._in_turn() if self._may_have_work(name, now)]
         for ranks, places in ((_ALL_RANKS, self._campaign_places), (_URGENT_RANKS, self._places)):
             async with self._claiming:
                 most = min(places, self._places)
@@ -146,6 +148,12 @@ class Dispatcher:
                     asked = [name for name in asked if self._may_have_work(name, now)]
         self.last_claim_at = now
         return self._seconds_to_next(now)
+
+    def _in_turn(self) -> list[str | None]:
+        """All links, each time with another one first: where places are few, none of them takes all."""
+        names = [None, *self.links.shared]
+        self._first = (self._first + 1) % len(names)
+        return names[self._first :] + names[: self._first]
 
     def _may_have_work(self, name: str | None, now: datetime) -> bool:
         if name not in self._next_due:

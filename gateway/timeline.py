@@ -11,6 +11,7 @@ from gateway.events import DoubtArisen, Judged, Reached, SendStarted, StatusRead
 from gateway.orders import Amount, Order, OrderState
 from gateway.shown import printable
 from gateway.store.records import NewEvent, Resolution
+from gateway.verdict import Outcome
 from gateway.verdict_words import account_words, verdict_line
 
 FINAL_OR_HELD = ("order.accepted", "order.rejected", "order.held", "order.expired", "order.cancelled")
@@ -125,6 +126,8 @@ def settled(
 ) -> NewEvent:
     """One try is over, and the order is in ``state`` by it."""
     text = verdict_line(judged, amount)
+    if state is OrderState.HELD and judged.verdict.outcome is not Outcome.HELD:
+        text = f"HELD after too many rounds, or too late; the last word on it: {text}"
     if due_at is not None:
         text += f"; {'reading' if state is OrderState.IN_DOUBT else 'trying'} again at {_words(due_at)}"
     verdict = judged.verdict

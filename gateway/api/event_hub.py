@@ -54,6 +54,8 @@ class EventHub:
         """All events behind this number, up to ``_last``, are kept."""
         self._last = 0
         self._readers = 0
+        self.joining = 0
+        """Readers that are about to be."""
         self.is_closed = False
 
     @property
@@ -66,7 +68,11 @@ class EventHub:
 
     async def join(self) -> int:
         """One reader more. The number of the last event there is."""
-        last = await self._events.last_number()
+        self.joining += 1
+        try:
+            last = await self._events.last_number()
+        finally:
+            self.joining -= 1
         if self._readers == 0:  # nothing was kept while nobody read
             self._kept.clear()
             self._numbers.clear()

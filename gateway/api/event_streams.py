@@ -27,7 +27,7 @@ async def stream_events(call: Call) -> web.StreamResponse:
     query = call.query(EventsQuery)
     hub = call.api.hub
     after = _resumed(call.request, query.after)
-    if hub.readers >= call.limits.event_streams_max:
+    if hub.readers + hub.joining >= call.limits.event_streams_max:
         raise Problem("too-many-requests", "too many streams of events are open", headers={"Retry-After": "10"})
     last = await hub.join()
     try:

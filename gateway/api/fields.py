@@ -52,6 +52,8 @@ class Answer(BaseModel):
 def looks_like_token(text: str) -> bool:
     """Whether 20 digits follow each other, blanks and hyphens apart, as they do in a token. A UUID is none: one in two
     thousand has so many digits by chance, but hardly one has no letter."""
+    if len(text) < 20:
+        return False
     without_uuids = _UUID.sub(lambda uuid: uuid[0] if uuid[0].replace("-", "").isdigit() else "_", text)
     return _TWENTY_DIGITS.search(without_uuids) is not None
 

@@ -19,7 +19,7 @@ class ApiLimits:
     batch_octets_max: int = 1 << 30
     batch_rows_max: int = 1_000_000
     """Rows of one bulk intake."""
-    batch_rows: int = 500
+    batch_rows: int = 100
     """Rows of a bulk intake that are committed at a time."""
     batches_max: int = 8
     """Bulk intakes at a time."""

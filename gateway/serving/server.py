@@ -177,6 +177,7 @@ class Server:
                 metrics_open=settings.metrics.open,
                 webhook_targets=webhook_targets(settings),
                 order_trace=self._service.traces.of if settings.trace.orders_kept else None,
+                link_limit=self._service.effective_concurrency,
             )
         )
         app.middlewares.insert(0, counting(self._metrics))

@@ -149,7 +149,7 @@ class ApiSection(Section):
         default=1_000_000, description="Rows of one bulk intake."
     )
     batch_rows: Annotated[int, Field(ge=1, le=10_000)] = Field(
-        default=500, description="Rows of a bulk intake that are committed at a time."
+        default=100, description="Rows of a bulk intake that are committed at a time."
     )
     batches_max: Annotated[int, Field(ge=1, le=1000)] = Field(default=8, description="Bulk intakes at a time.")
     requests_per_second: Annotated[float, Field(gt=0, le=1_000_000)] = Field(

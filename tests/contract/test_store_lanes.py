@@ -6,10 +6,11 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from gateway.events import Judged
 from gateway.orders import Change, IllegalChange, OrderState, Priority
-from gateway.store.records import LaneClaim, LinkRecord, NextHead, Quota
+from gateway.store.records import LaneClaim, LinkRecord, NextHead, Quota, Step
 from gateway.store.store import LaneLost, Store
-from gateway.verdict import Credited, Outcome
+from gateway.verdict import Credited, Outcome, Verdict
 from tests.contract.stores import (
     ACCOUNT,
     BEFORE,
@@ -350,6 +351,7 @@ async def test_what_was_begun_waits_for_a_doubt_beside_it_and_is_not_offered_aga
     await put_meters(store, "m1")
     await add(store, an_order("doubt"), an_order("begun", tokens=[credit(1 << 40), credit(2 << 40)]))
     claim, work = await claim_one(store)
+    await send(store, claim, work)
     work = await step(store, claim, work, C.HOLD) or work
     assert work.id == "begun"
     await send(store, claim, work)
@@ -554,7 +556,7 @@ async def test_a_start_finds_in_doubt_what_a_stop_cut_off(place: Place) -> None:
         assert await orders_claimed(store) == ["o4", "o1", "o2", "o3"]
 
 
-async def test_after_a_restore_everything_open_may_have_happened(place: Place) -> None:
+async def test_after_a_restore_everything_open_whose_time_had_come_may_have_happened(place: Place) -> None:
     async with place.opened() as store:
         await put_meters(store, "m1", "m2", "m3", "m4", "m5")
         await add(store, an_order("queued"), an_order("later", "m2", not_before=place.clock.later(3600)))
@@ -573,13 +575,17 @@ async def test_after_a_restore_everything_open_may_have_happened(place: Place) -
             lambda connection: connection.execute("INSERT INTO setting (key, value) VALUES ('restored', '0')")
         )
         place.clock.move(5)
-        assert await store.lanes.recover() == 3
-        for order_id in ("queued", "later", "sending"):
+        assert await store.lanes.recover() == 2
+        later = await record_of(store, "later")
+        assert (later.state, later.maybe_delivered, later.tokens[0].tries) == (S.WAITING, False, 0), (
+            "not before its time"
+        )
+        for order_id in ("queued", "sending"):
             record = await record_of(store, order_id)
             assert (record.state, record.reason, record.maybe_delivered) == (S.IN_DOUBT, "restored", True)
             assert [token.tries for token in record.tokens] == [1]
             assert (await store.orders.timeline(order_id))[-1].name == "order.restored"
-        assert (await record_of(store, "later")).due_at == place.clock.later(3595)
+        assert later.due_at == place.clock.later(3595)
         held = await record_of(store, "held")
         assert (held.state, held.maybe_delivered, held.tokens[0].tries) == (S.HELD, True, 1)
         with pytest.raises(IllegalChange):
@@ -631,3 +637,72 @@ async def test_times_keep_their_microseconds(place: Place, store: Store) -> None
     await add(store, an_order("o1", not_before=moment))
     assert (await record_of(store, "o1")).due_at == moment
     assert await next_due(store) == moment
+
+
+# What is said of a token is true at every moment.
+
+
+async def test_what_was_said_of_a_token_that_was_not_reached_is_not_said_any_more_once_it_is_sent(
+    place: Place, store: Store
+) -> None:
+    await put_meters(store, "m1")
+    await add(store, an_order("o1"))
+    claim, work = await claim_one(store)
+    unreached = Judged(work.tokens[0].token, Verdict(Outcome.UNREACHED, Credited.NO, "offline", "1"))
+    due_at = place.clock.later(60)
+    step_back = Step(change=C.POSTPONE, outcomes=((0, unreached),), reason="offline", due_at=due_at)
+    await store.lanes.step(claim, work.number, step_back, NextHead.LEAVE)
+    assert (await record_of(store, "o1")).tokens[0].credited is Credited.NO
+    place.clock.move(60)
+    claim, work = await claim_one(store)
+    await send(store, claim, work)
+    (token,) = (await record_of(store, "o1")).tokens
+    assert (token.verdict, token.credited, token.reason) == (None, Credited.UNKNOWN, None)
+
+
+async def test_what_a_meter_showed_before_a_held_token_proves_nothing_after_the_next_one(store: Store) -> None:
+    await put_meters(store, "m1")
+    await add(store, an_order("o1"), an_order("o2"))
+    claim, work = await claim_one(store)
+    await send(store, claim, work)
+    following = await step(store, claim, work, C.HOLD)
+    assert following is not None
+    await send(store, claim, following)
+    await step(store, claim, following, C.ACCEPT)
+    await store.orders.reconcile("o1", who="ann")
+    _, again = await claim_one(store)
+    assert (again.id, again.tokens[0].tries, again.tokens[0].before) == ("o1", 1, None)
+
+
+async def test_what_a_meter_showed_proves_nothing_of_the_one_that_took_its_place(place: Place, store: Store) -> None:
+    await put_meters(store, "m1")
+    await add(store, an_order("o1"))
+    claim, work = await claim_one(store)
+    await send(store, claim, work)
+    await step(store, claim, work, C.DOUBT, NextHead.LEAVE, due_at=place.clock.later(0))
+    await put_meters(store, "m1")
+    _, again = await claim_one(store)
+    assert (again.tokens[0].tries, again.tokens[0].before) == (1, None)
+
+
+async def test_a_held_order_that_was_never_sent_is_tried_when_somebody_wants_it_read_again(store: Store) -> None:
+    await put_meters(store, "m1")
+    await add(store, an_order("o1"))
+    claim, work = await claim_one(store)
+    assert await step(store, claim, work, C.HOLD) is None
+    assert (await store.orders.reconcile("o1", who="ann")).state is S.QUEUED
+    claim, work = await claim_one(store)
+    await send(store, claim, work)
+
+
+async def test_one_damaged_token_holds_its_order_and_stops_no_other(store: Store) -> None:
+    await put_meters(store, "m1", "m2")
+    await add(store, an_order("o1"), an_order("o2", "m2"))
+    await store.database.write(
+        lambda connection: connection.execute(
+            "UPDATE token SET sealed = zeroblob(60) WHERE order_number = (SELECT number FROM orders WHERE id = 'o1')"
+        )
+    )
+    assert await orders_claimed(store) == ["o2"]
+    damaged = await record_of(store, "o1")
+    assert (damaged.state, damaged.reason) == (S.HELD, "internal-error")

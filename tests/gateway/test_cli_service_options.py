@@ -20,6 +20,7 @@ KEY = "stsgate_somebody_0123456789"
 CLASS_3 = Token.from_block(TokenClass.RESERVED, 0x0123456789ABCDEF)
 CLASS_2 = Token.from_block(TokenClass.METER_SPECIFIC_MANAGEMENT, 0x0123456789ABCDEF)
 ONE, TWO = TOKENS[0].digits, TOKENS[1].digits
+GROUPS = [ONE[start : start + 4] for start in range(0, 20, 4)]
 PUT = ["meters", "put", "M-1", "--endpoint", "tcp://10.0.0.1:4059"]
 RESOLVE = ["orders", "resolve", "A", "--credited"]
 
@@ -113,10 +114,10 @@ WRONG: list[tuple[str, list[str]]] = [
     ("METER comes first", ["push", ONE, "M-1"]),
     ("METER comes first", ["push", f"{ONE[:4]} {ONE[4:]}", "M-1"]),
     ("METER comes first", ["push", ONE]),
-    ("in quotes", ["push", "M-1", ONE[:4], ONE[4:8], ONE[8:12], ONE[12:16]]),
-    ("in quotes", ["push", "M-1", ONE[:4], ONE[4:8], ONE[8:12], ONE[12:16], ONE[16:], "1"]),
+    ("in quotes", ["push", "M-1", *GROUPS[:4]]),
+    ("in quotes", ["push", "M-1", *GROUPS, "1"]),
     ("class 3", ["push", "M-1", *(CLASS_3.digits[start : start + 4] for start in range(0, 20, 4))]),
-    ("twice", ["push", "M-1", *(ONE[start : start + 4] for start in range(0, 20, 4)) , *(ONE[start : start + 4] for start in range(0, 20, 4))]),
+    ("twice", ["push", "M-1", *GROUPS, *GROUPS]),
     ("class 3", ["push", "M-1", CLASS_3.digits]),
     ("twice", ["push", "M-1", ONE, f"{ONE[:4]} {ONE[4:]}"]),
     ("twice", ["push", "M-1", ONE, "--token-file", "FILES/same-token"]),
@@ -290,7 +291,7 @@ HELPED: list[tuple[list[str], str, str]] = [
     (["api-keys", "make"], "{read,orders,operate,admin}", "Scope"),
     (["orders", "resolve"], "compulsory: why", "ResolveCredited"),
     (["push"], "{credit,operator,campaign}", "Priority"),
-    (["meters", "put"], "--profile NAME ", "FILE"),
+    (["meters", "put"], "--profile NAME ", "NAME|FILE"),
 ]
 
 

@@ -188,5 +188,5 @@ async def read_back(town: Town, at: float, meter: str) -> None:
     try:
         await town.head_end.call(lambda _store: service.readback(meter))
         town.tell(f"  {meter} is read back")
-    except (Down, StoreError, MeterBusy) as error:
+    except (Down, StoreError, MeterBusy, MeterUnreached) as error:
         town.tell(f"  {meter} is not read back: {error!r}")

@@ -56,7 +56,6 @@ def _opened(path: str) -> Iterator[int]:
     if path == STANDARD_INPUT:
         if sys.stdin is None:
             raise SettingError("file: standard input is closed")
-        _check_kind("standard input", sys.stdin.fileno())
         yield sys.stdin.fileno()
         return
     try:
@@ -64,16 +63,11 @@ def _opened(path: str) -> Iterator[int]:
     except OSError as error:
         raise SettingError(f"file: {path} cannot be read ({error.strerror})") from None
     try:
-        _check_kind(path, descriptor)
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise SettingError(f"file: {path} is a directory, and no file")
         yield descriptor
     finally:
         os.close(descriptor)
-
-
-def _check_kind(path: str, descriptor: int) -> None:
-    """Raises ``SettingError``."""
-    if stat.S_ISDIR(os.fstat(descriptor).st_mode):
-        raise SettingError(f"file: {path} is a directory, and no file")
 
 
 class _Rows:
@@ -92,8 +86,8 @@ class _Rows:
         """An object begins with a brace, and the names of columns do not; the service would read no row behind a first
         line that does not name them. Raises ``SettingError``."""
         while not (begun := self._first.lstrip()):
-            if not await self._read_on():
-                raise SettingError("file: there is nothing in it")
+            if len(self._first) > LINE_OCTETS_MAX or not await self._read_on():
+                raise SettingError("file: there is nothing in it, or it begins with too many blanks")
         if begun.startswith(b"{"):
             return False
         while b"\n" not in self._first and len(self._first) <= LINE_OCTETS_MAX and await self._read_on():

@@ -28,7 +28,7 @@ from gateway.timeline import FINAL_OR_HELD
 DESCRIPTION = """\
 Hands tokens to the service, which delivers them to the meter. The order's id is printed first: after a lost answer the
 same command with the same --id asks again, and cannot deliver twice. With --watch, its story is told until it ends or
-is held; a service that is restarted meanwhile is waited for.
+is held, with times in UTC; a service that is restarted meanwhile is waited for.
 
 Exit code: 0 accepted, or without --watch: the service has it; 1 rejected, expired or cancelled; 3 held, in doubt, still
 open at the time-out, or the service cannot be reached; 2 wrong usage, or the service refused it."""

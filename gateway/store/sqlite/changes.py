@@ -117,7 +117,11 @@ def change_order(
     doubts = 0 if change in _BEGINS_ANEW else order.doubts + (change is Change.DOUBT)
     connection.execute(_UPDATE, (state.value, reason, int(mark), due, attempts, doubts, now, order.number))
     count_moved(connection.counts, (order.state, order.reason), (state, reason))
-    return order._replace(state=state, reason=reason, maybe_delivered=mark, attempts=attempts, doubts=doubts)
+    changed = order._replace(state=state, reason=reason, maybe_delivered=mark, attempts=attempts, doubts=doubts)
+    if change is Change.CONTINUE and first_was_tried(connection, order.number):
+        # After a restore any part may have been delivered: it is read back before it is sent.
+        return change_order(connection, changed, Change.RESTORE, now, reason="restored")
+    return changed
 
 
 def write_outcomes(
@@ -153,6 +157,16 @@ def write_word(connection: WriteConnection, number: int, resolution: Resolution,
 
 def _note(resolution: Resolution) -> str:
     return to_json({"detail": printable(resolution.note)})
+
+
+def first_was_tried(connection: sqlite3.Connection, number: int) -> bool:
+    """Whether the token that has its turn may have been delivered."""
+    row = connection.execute(
+        "SELECT tries FROM token LEFT JOIN outcome USING (order_number, position) "
+        "WHERE order_number = ? AND outcome.at IS NULL ORDER BY position LIMIT 1",
+        (number,),
+    ).fetchone()
+    return row is not None and row[0] > 0
 
 
 def open_positions(connection: sqlite3.Connection, number: int) -> list[int]:

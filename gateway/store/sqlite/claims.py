@@ -14,6 +14,7 @@ from gateway.store.sqlite.events import append
 from gateway.store.sqlite.lane_rows import head, refresh
 from gateway.store.sqlite.rows import order_work
 from gateway.store.sqlite.times import moment
+from gateway.vault import VaultError
 
 _OWNER = "service"
 """One process works on this file; who it is says the lock of its directory."""
@@ -71,8 +72,14 @@ class Claiming:
             if order is None:
                 refresh(self._connection, meter, self._now)
                 continue
+            try:
+                work = order_work(self._connection, self._vault, order, meter_id)
+            except VaultError as error:  # one damaged record must not stop all others
+                change_order(self._connection, order, Change.HOLD, self._now, reason="internal-error")
+                append(self._connection, order.number, self._now, timeline.held("internal-error", str(error)))
+                refresh(self._connection, meter, self._now)
+                continue
             take_lane(self._connection, meter)
-            work = order_work(self._connection, self._vault, order, meter_id)
             claims.append(LaneClaim(meter=meter_id, meter_version=version, link=link_name, fence=fence + 1, work=work))
         return claims
 

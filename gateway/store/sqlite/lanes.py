@@ -33,7 +33,18 @@ _SEND = """
         sent_position = ?2 WHERE number = ?3
 """
 _OTHER_DOUBT = "SELECT 1 FROM orders INDEXED BY orders_begun WHERE meter = ? AND state = 'in_doubt'"
-_TRIED = "UPDATE token SET tries = ?, before = ? WHERE order_number = ? AND position = ?"
+# What stood there after an earlier try, such as "not credited: out of reach", is no longer true.
+_TRIED = """
+    UPDATE token SET tries = ?, before = ?, verdict = NULL, credited = 'unknown', status_code = NULL, reason = NULL,
+        evidence = NULL, details = NULL
+    WHERE order_number = ? AND position = ?
+"""
+# The next token changes what the meter shows: what it showed before an older one that is held proves nothing any more.
+_OUTDATED = """
+    UPDATE token SET before = NULL
+    WHERE before IS NOT NULL AND order_number IN (
+        SELECT number FROM orders INDEXED BY orders_held_by_meter WHERE meter = ?1 AND state = 'held' AND number <> ?2)
+"""
 _EXPIRED = """
     SELECT number FROM orders
     WHERE closed_at IS NULL AND expires_at IS NOT NULL AND expires_at <= ? AND (state = 'queued' OR state = 'waiting')
@@ -84,6 +95,7 @@ class SqliteLanes(Lanes):
             before = seal_before(vault, started.before, started.account, row.id, position)
             connection.execute(_TRIED, (started.tries, before, order, position))
             connection.execute(_SEND, (now, position, order))
+            connection.execute(_OUTDATED, (row.meter, order))
             count_moved(connection.counts, (row.state, row.reason), (OrderState.SENDING, None))
             append_all(connection, order, now, events)
 
@@ -106,6 +118,8 @@ class SqliteLanes(Lanes):
                 outcomes=step.outcomes,
             )
             append_all(connection, order, now, step.events)
+            if then is NextHead.STAY and row.state is OrderState.IN_DOUBT:
+                row = change_order(connection, row, Change.RECONCILE, now, reason=row.reason)
             if then is NextHead.STAY and row.state not in _STANDS_STILL:
                 return order_work(connection, vault, row, claim.meter)
             following = None if then is NextHead.LEAVE else take_head(connection, row.meter, now)

@@ -24,6 +24,12 @@ _PUT = """
         created_at = iif(removed_at IS NULL, created_at, ?5), removed_at = NULL
     RETURNING number
 """
+# It may be another device now: what the old one showed before a try proves nothing about this one.
+_OUTDATED = """
+    UPDATE token SET before = NULL
+    WHERE before IS NOT NULL
+        AND order_number IN (SELECT number FROM orders INDEXED BY orders_open WHERE meter = ? AND closed_at IS NULL)
+"""
 _REACHABLE = """
     UPDATE orders INDEXED BY orders_open SET due_at = max(?1, ifnull(not_before, ?1))
     WHERE meter = ?2 AND closed_at IS NULL AND due_at > max(?1, ifnull(not_before, ?1))
@@ -102,6 +108,7 @@ def _put(connection: WriteConnection, vault: VaultLike, meter: MeterRecord, now:
     connection.execute(
         "INSERT INTO lane (meter) SELECT ?1 WHERE NOT EXISTS (SELECT 1 FROM lane WHERE meter = ?1)", (number,)
     )
+    connection.execute(_OUTDATED, (number,))
     settle_link(connection, meter.link, number)
     if known is not None and known[0] != meter.link:
         settle_link(connection, known[0], None)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from gateway import timeline
 from gateway.orders import Change, IllegalChange, Order, OrderState
+from gateway.shown import printable
 from gateway.store.records import (
     AddResult,
     Details,
@@ -17,7 +18,7 @@ from gateway.store.records import (
     ResolveCredited,
 )
 from gateway.store.sqlite.audit import audit_in
-from gateway.store.sqlite.changes import OrderRow, change_order, find_order, open_positions, write_word
+from gateway.store.sqlite.changes import OrderRow, change_order, find_order, first_was_tried, open_positions, write_word
 from gateway.store.sqlite.database import Database, WriteConnection
 from gateway.store.sqlite.events import append, events_of
 from gateway.store.sqlite.intake import Intake
@@ -65,7 +66,7 @@ class SqliteOrders(Orders):
 
     async def reconcile(self, order_id: str, *, who: str) -> OrderRecord:
         def change(connection: WriteConnection, order: OrderRow, now: int) -> Details:
-            change_order(connection, order, Change.READ_AGAIN, now, reason=order.reason)
+            change_order(connection, order, _again(connection, order), now, reason=order.reason)
             append(connection, order.number, now, timeline.reconcile_requested(who))
             wake(connection, order.meter, now, now)
             return {}
@@ -76,7 +77,7 @@ class SqliteOrders(Orders):
         def change(connection: WriteConnection, order: OrderRow, now: int) -> Details:
             _resolve(connection, order, resolution, who, now)
             wake(connection, order.meter, now, now)
-            return {"credited": resolution.credited.value, "note": resolution.note}
+            return {"credited": resolution.credited.value, "note": printable(resolution.note)}
 
         return await self._operate(order_id, who, "order.resolve", change)
 
@@ -108,12 +109,19 @@ def _record(connection: sqlite3.Connection, order_id: str) -> OrderRecord:
     return record
 
 
+def _again(connection: WriteConnection, order: OrderRow) -> Change:
+    """A held order, of which what has its turn was never sent, is tried: there is nothing to read back."""
+    if order.state is not OrderState.HELD or first_was_tried(connection, order.number):
+        return Change.READ_AGAIN
+    return Change.CONTINUE if order.maybe_delivered else Change.RETRY
+
+
 def _resolve(connection: WriteConnection, order: OrderRow, resolution: Resolution, who: str, now: int) -> None:
     """``yes`` and ``no`` are about the first token that is open; what follows it in the order then has its turn, or is
     not tried."""
     if resolution.credited is ResolveCredited.RETRY:
-        change = Change.READ_AGAIN if order.maybe_delivered else Change.RETRY
-        last = timeline.reconcile_requested(who) if order.maybe_delivered else timeline.order_retried(who)
+        change = _again(connection, order)
+        last = timeline.reconcile_requested(who) if change is Change.READ_AGAIN else timeline.order_retried(who)
     elif resolution.credited is ResolveCredited.NO:
         change, last = Change.REJECT, timeline.order_rejected_by(who)
     elif len(open_positions(connection, order.number)) > 1:
@@ -122,7 +130,7 @@ def _resolve(connection: WriteConnection, order: OrderRow, resolution: Resolutio
         change, last = Change.ACCEPT, timeline.order_accepted_by(who)
     if order.state is not OrderState.HELD:
         raise IllegalChange(order.state, change, maybe_delivered=order.maybe_delivered)
-    if change not in (Change.READ_AGAIN, Change.RETRY):
+    if resolution.credited is not ResolveCredited.RETRY:
         write_word(connection, order.number, resolution, now)
     reason = "operator" if change in (Change.ACCEPT, Change.REJECT) else None
     change_order(connection, order, change, now, reason=reason)

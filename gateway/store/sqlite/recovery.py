@@ -14,15 +14,19 @@ from gateway.store.sqlite.restored import restored_at
 _UNDER_WAY = "SELECT number FROM orders WHERE state = 'sending' OR state = 'pending' OR state = 'reconciling'"
 _FREE = "UPDATE lane SET owner = NULL, fence = fence + 1 WHERE owner IS NOT NULL RETURNING meter"
 # What was done since the backup is not known: each token without an outcome may have been sent, and settled, whatever
-# was known of it then.
-_MARK_TOKENS = """
-    UPDATE token SET tries = max(tries, 1), before = NULL, verdict = NULL, credited = NULL, status_code = NULL,
+# was known of it then. But what was not to be sent before a time that is still to come was not.
+_MAY_HAVE_HAPPENED = "closed_at IS NULL AND (maybe_delivered OR ifnull(not_before, 0) <= ?1)"
+_MARK_TOKENS = f"""
+    UPDATE token SET tries = max(tries, 1), before = NULL, verdict = NULL, credited = 'unknown', status_code = NULL,
         reason = NULL, evidence = NULL, details = NULL
-    WHERE order_number IN (SELECT number FROM orders WHERE closed_at IS NULL)
+    WHERE order_number IN (SELECT number FROM orders WHERE {_MAY_HAVE_HAPPENED})
         AND NOT EXISTS (SELECT 1 FROM outcome
             WHERE outcome.order_number = token.order_number AND outcome.position = token.position)
-"""
-_MARK_HELD = "UPDATE orders SET maybe_delivered = 1, changed_at = ? WHERE state = 'held' AND NOT maybe_delivered"
+"""  # noqa: S608 - constants of ours
+_MARK_HELD = f"""
+    UPDATE orders SET maybe_delivered = 1, changed_at = ?1
+    WHERE state = 'held' AND NOT maybe_delivered AND {_MAY_HAVE_HAPPENED}
+"""  # noqa: S608 - constants of ours
 # Numbers of events that were told since the backup are not used again: who heard of them would take the new ones for
 # repetitions.
 _BEGIN_EVENTS = """
@@ -30,14 +34,15 @@ _BEGIN_EVENTS = """
     WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = 'event')
 """
 _EVENTS_JUMP = 1_000_000_000
-_COUNT = """
-    SELECT state, ifnull(reason, ''), count(*) FROM orders WHERE closed_at IS NULL AND due_at IS NOT NULL GROUP BY 1, 2
-"""
-_RESTORE = """
+_COUNT = f"""
+    SELECT state, ifnull(reason, ''), count(*) FROM orders WHERE {_MAY_HAVE_HAPPENED} AND due_at IS NOT NULL
+    GROUP BY 1, 2
+"""  # noqa: S608 - constants of ours
+_RESTORE = f"""
     UPDATE orders SET state = 'in_doubt', reason = 'restored', maybe_delivered = 1, changed_at = ?1,
         due_at = max(?1, ifnull(not_before, ?1))
-    WHERE closed_at IS NULL AND due_at IS NOT NULL RETURNING number, meter
-"""
+    WHERE {_MAY_HAVE_HAPPENED} AND due_at IS NOT NULL RETURNING number, meter
+"""  # noqa: S608 - constants of ours
 
 
 def recover(connection: WriteConnection, now: int) -> int:
@@ -69,9 +74,9 @@ def _doubt(connection: WriteConnection, now: int) -> list[tuple[int, int]]:
 def _restore(connection: WriteConnection, now: int) -> list[tuple[int, int]]:
     connection.execute(_BEGIN_EVENTS)
     connection.execute("UPDATE sqlite_sequence SET seq = seq + ? WHERE name = 'event'", (_EVENTS_JUMP,))
-    connection.execute(_MARK_TOKENS)
+    connection.execute(_MARK_TOKENS, (now,))
     connection.execute(_MARK_HELD, (now,))
-    for state, reason, orders in connection.execute(_COUNT).fetchall():
+    for state, reason, orders in connection.execute(_COUNT, (now,)).fetchall():
         connection.counts[OrderState(state), reason] -= orders
     changed: list[tuple[int, int]] = connection.execute(_RESTORE, (now,)).fetchall()
     connection.counts[OrderState.IN_DOUBT, "restored"] += len(changed)

@@ -6,6 +6,7 @@ import json
 import sqlite3
 from collections.abc import Sequence
 from datetime import datetime
+from urllib.parse import urlsplit
 
 from gateway.store.records import EventRecord, WebhookDelivery, WebhookRecord
 from gateway.store.sqlite.audit import audit_in
@@ -48,7 +49,12 @@ class SqliteWebhooks(Webhooks):
 
         def write(connection: sqlite3.Connection) -> bool:
             is_new = _put(connection, self._database.vault, webhook, at)
-            shown = {"url": webhook.url, "events": list(webhook.events), "is_active": webhook.is_active}
+            # The rest of a URL may be the receiver's secret.
+            shown = {
+                "host": urlsplit(webhook.url).netloc,
+                "events": list(webhook.events),
+                "is_active": webhook.is_active,
+            }
             audit_in(connection, at, who, "webhook.put", webhook.id, {**shown, "is_new": is_new})
             return is_new
 

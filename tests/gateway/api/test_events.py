@@ -226,6 +226,23 @@ async def test_so_many_streams_and_no_more(tmp_path: Path) -> None:
         assert "Retry-After" in answered.headers
 
 
+async def test_streams_that_are_asked_for_at_once_are_counted_too(tmp_path: Path) -> None:
+    async with service(tmp_path, limits=ApiLimits(event_streams_max=5)) as api:
+        key = api.headers("read")["Authorization"]
+        request = f"GET /v1/events HTTP/1.1\r\nHost: h\r\nAuthorization: {key}\r\n\r\n".encode()
+
+        async def ask() -> tuple[int, asyncio.StreamWriter]:
+            reader, writer = await asyncio.open_connection("127.0.0.1", api.port)
+            writer.write(request)
+            return int((await reader.readline()).split()[1]), writer
+
+        answers = await asyncio.gather(*(ask() for _ in range(20)))
+        for _, writer in answers:
+            writer.close()
+            await writer.wait_closed()
+        assert sorted(status for status, _ in answers) == [200] * 5 + [429] * 15
+
+
 async def test_a_reader_that_does_not_read_is_dropped_and_others_go_on(tmp_path: Path) -> None:
     limits = ApiLimits(request_timeout_seconds=1.0)
     async with service(tmp_path, buffers=4096, limits=limits) as api:

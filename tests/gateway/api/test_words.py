@@ -56,7 +56,7 @@ WORDS: list[tuple[dict[str, Any], dict[str, str]]] = [
     ({"abcdef" * 5: "x"}, {"": "there is no field of this name (not shown)"}),
     ({"amount": {"value": 1, "unit": "kWh", "vat": 1}}, {"amount": "there is no field vat"}),
     ({"amount": {"value": 1, "unit": "kWh", "unitz": 1}}, {"amount": "there is no field unitz; did you mean unit?"}),
-    ({"tokens": [{"token": credit(1), "tokens": 1}]}, {"tokens[0]": "there is no field tokens; did you mean token?"}),
+    ({"tokens": [{"token": credit(1), "tokenz": 1}]}, {"tokens[0]": "there is no field tokenz; did you mean token?"}),
 ]
 
 

@@ -76,6 +76,7 @@ CREATE INDEX orders_expiring ON orders (expires_at) WHERE closed_at IS NULL AND 
 CREATE INDEX orders_closed ON orders (closed_at) WHERE closed_at IS NOT NULL;
 CREATE INDEX orders_not_accepted ON orders (state, number) WHERE closed_at IS NOT NULL AND state <> 'accepted';
 CREATE INDEX orders_held ON orders (number) WHERE state = 'held';
+CREATE INDEX orders_held_by_meter ON orders (meter) WHERE state = 'held';
 CREATE INDEX orders_by_meter ON orders (meter, number);
 -- The class shows the last token only: one order of a meter is under way at a time.
 CREATE UNIQUE INDEX orders_under_way ON orders (meter)
