@@ -54,6 +54,11 @@ def order_accepted_by(who: str) -> NewEvent:
     return _event("order.accepted", f"accepted on the word of {who}", who=who)
 
 
+def token_accepted_by(who: str, position: int) -> NewEvent:
+    """The next token of the order has its turn."""
+    return _event("order.token_accepted", f"token {position + 1} accepted on the word of {who}", position, who=who)
+
+
 def order_rejected_by(who: str) -> NewEvent:
     return _event("order.rejected", f"rejected on the word of {who}", who=who)
 

@@ -125,7 +125,7 @@ def _resolve(connection: WriteConnection, order: OrderRow, resolution: Resolutio
     elif resolution.credited is ResolveCredited.NO:
         change, last = Change.REJECT, timeline.order_rejected_by(who)
     elif len(open_positions(connection, order.number)) > 1:
-        change, last = Change.CONTINUE, None
+        change, last = Change.CONTINUE, timeline.token_accepted_by(who, open_positions(connection, order.number)[0])
     else:
         change, last = Change.ACCEPT, timeline.order_accepted_by(who)
     if order.state is not OrderState.HELD:
@@ -135,5 +135,4 @@ def _resolve(connection: WriteConnection, order: OrderRow, resolution: Resolutio
     reason = "operator" if change in (Change.ACCEPT, Change.REJECT) else None
     change_order(connection, order, change, now, reason=reason)
     for event in (timeline.order_resolved(resolution, who), last):
-        if event is not None:
-            append(connection, order.number, now, event)
+        append(connection, order.number, now, event)
