@@ -145,7 +145,7 @@ def _in_transactions(trap: Trap) -> None:
         begin(self, *arguments, **{**named, "at_commit": at_commit})
 
     @wraps(write)
-    async def write_counted(self: Database, function: Callable[[Any], Any]) -> Any:
+    async def write_counted(self: Database, function: Callable[[Any], Any], **size: int) -> Any:
         def work(connection: Any) -> Any:
             nonlocal works_done
             if works_done == 1:  # and this is the second
@@ -154,7 +154,7 @@ def _in_transactions(trap: Trap) -> None:
             works_done += 1
             return result
 
-        return await write(self, work)
+        return await write(self, work, **size)
 
     Database.__init__ = begin_with_trap  # type: ignore[method-assign]
     Database.write = write_counted  # type: ignore[method-assign]

@@ -47,7 +47,8 @@ async def deliver(meter: LabMeter, *targets: Path) -> Token:
         parser = argparse.ArgumentParser()
         add_meter_options(parser)
         add_trace_options(parser)
-        options = ["--endpoint", url, "--profile", "sim", *meter.security, *meter.secret_options]
+        secrets = [f"--{name}={secret}" for name, secret in meter.secrets.items()]
+        options = ["--endpoint", url, "--profile", "sim", *meter.security, *secrets]
         args = parser.parse_args([*options, *(f"--trace={target}" for target in targets)])
         known = meter_from(args)
         trace = trace_from(args, known.security)
@@ -89,7 +90,12 @@ def details(tshark: str, file: Path) -> str:
 )
 async def test_wireshark_opens_the_trace_of_a_delivery(tmp_path: Path, tshark: str, scheme: str, security: str) -> None:
     meter = LabMeter(
-        name="meter", scheme=scheme, security=("--security", security), pan=PAN, system_title="53494D0000000001"
+        id="meter",
+        name="meter",
+        scheme=scheme,
+        security=("--security", security),
+        pan=PAN,
+        system_title="53494D0000000001",
     )
     file, lines = tmp_path / "a.pcapng", tmp_path / "a.jsonl"
     token = await deliver(meter, file, lines)
