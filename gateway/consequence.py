@@ -12,7 +12,7 @@ from gateway.events import Judged
 from gateway.orders import Change, OrderState
 from gateway.schedule import Backoff, Window, in_window
 from gateway.store.records import NextHead, OrderWork, Step, TokenWork
-from gateway.verdict import NextStep, Outcome
+from gateway.verdict import Credited, NextStep, Outcome, Verdict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,14 +93,12 @@ def is_over(work: OrderWork, now: datetime) -> bool:
     return work.expires_at is not None and now >= work.expires_at
 
 
-def internal_error(token: TokenWork, judged: Judged, *, words: str) -> Step:
-    """Something of ours broke while this meter was served: a person has to look, and the service goes on."""
-    return Step(
-        change=Change.HOLD,
-        outcomes=((token.position, judged),),
-        reason="internal-error",
-        events=(timeline.held("internal-error", words),),
-    )
+def held_step(token: TokenWork, reason: str, words: str, *, may_have_left: bool) -> Step:
+    """Not for a verdict on the token, but because it cannot be worked on: a person has to look."""
+    credited = Credited.UNKNOWN if may_have_left else Credited.NO
+    judged = Judged(token.token, Verdict(Outcome.HELD, credited, reason, "1", detail=words))
+    events = (timeline.held(reason, words),)
+    return Step(change=Change.HOLD, outcomes=((token.position, judged),), reason=reason, events=events)
 
 
 def _consequence(

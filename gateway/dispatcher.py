@@ -77,7 +77,7 @@ class Dispatcher:
         self.limits = limits
         self._now = now
         self.links = LinkUse()
-        self._running: dict[asyncio.Task[None], LaneClaim] = {}
+        self._running: set[asyncio.Task[None]] = set()
         self._by_meter: dict[str, asyncio.Task[None]] = {}
         self._campaigns = 0
         self._first = 0
@@ -191,13 +191,13 @@ class Dispatcher:
     def _start(self, group: asyncio.TaskGroup, claim: LaneClaim) -> None:
         is_campaign = claim.work is not None and claim.work.priority is Priority.CAMPAIGN
         task = group.create_task(self._run(claim, self._by_meter.get(claim.meter)))
-        self._running[task] = claim
+        self._running.add(task)
         self._by_meter[claim.meter] = task
         self._campaigns += is_campaign
         self.links.enter(claim.link)
 
         def ended(task: asyncio.Task[None]) -> None:
-            del self._running[task]
+            self._running.discard(task)
             if self._by_meter.get(claim.meter) is task:
                 del self._by_meter[claim.meter]
             self._campaigns -= is_campaign

@@ -11,14 +11,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from random import Random
 from typing import TypeVar
 
 from gateway import timeline
-from gateway.consequence import Consequence, MeterHours, RetryRules, consequence, internal_error, is_over
+from gateway.consequence import Consequence, MeterHours, RetryRules, consequence, held_step, is_over
 from gateway.delivery import CounterKeeper, Delivery, Undelivered
 from gateway.events import DoubtArisen, Event, Judged, Reached, SendStarted, StatusRead
 from gateway.meters import Meter
@@ -27,7 +27,7 @@ from gateway.session import Connect
 from gateway.shown import without_secrets
 from gateway.store.records import LaneClaim, NewEvent, NextHead, OrderWork, Step, TokenWork
 from gateway.store.store import LaneLost, Lanes, StoreBroken, StoreError, StoreFull
-from gateway.verdict import Credited, NextStep, Outcome, Reading, Verdict, stands_in_meter
+from gateway.verdict import NextStep, Reading, stands_in_meter
 
 logger = logging.getLogger(__name__)
 
@@ -185,12 +185,9 @@ class LaneRun:
         return any(stands_in_meter(reading, token, profile) for token in octets)
 
     def _internal_error(self, current: _Current, error: Exception) -> Consequence:
-        may_have_left = current.has_sent or current.token.tries
         words = without_secrets(f"{type(error).__name__}: {error}")
-        verdict = Verdict(
-            Outcome.HELD, Credited.UNKNOWN if may_have_left else Credited.NO, "internal-error", "1", detail=words
-        )
-        step = internal_error(current.token, Judged(current.token.token, verdict), words=words)
+        may_have_left = current.has_sent or current.token.tries > 0
+        step = held_step(current.token, "internal-error", words, may_have_left=may_have_left)
         return Consequence(step=step, then=NextHead.LEAVE)
 
     # What the delivery says as it goes on.
@@ -222,13 +219,7 @@ class LaneRun:
     async def _write(self, step: Step, then: NextHead) -> OrderWork | None:
         current = self._current
         assert current is not None
-        step = Step(
-            change=step.change,
-            outcomes=step.outcomes,
-            reason=step.reason,
-            due_at=step.due_at,
-            events=(*current.events, *step.events),
-        )
+        step = replace(step, events=(*current.events, *step.events))
         current.events.clear()
         number = current.work.number
         return await _until_written(self._claim, lambda: self._lanes.step(self._claim, number, step, then))
@@ -267,17 +258,11 @@ async def hold_unusable(claim: LaneClaim, tools: LaneTools, error: Exception) ->
     words = without_secrets(str(error))
     try:
         while work is not None:
-            step = _unusable(work.tokens[0], words)
+            token = work.tokens[0]
+            step = held_step(token, "config", words, may_have_left=token.tries > 0)
             work = await _until_written(claim, partial(tools.lanes.step, claim, work.number, step, NextHead.NEXT))
     except IllegalChange as changed:  # cancelled or expired meanwhile; what is left comes again
         logger.info("order changed meanwhile: %s", changed, extra={"meter": claim.meter})
         await give_back(claim, tools)
     except LaneLost as lost:
         logger.warning("orders not held: %s", lost, extra={"meter": claim.meter})
-
-
-def _unusable(token: TokenWork, words: str) -> Step:
-    credited = Credited.UNKNOWN if token.tries else Credited.NO
-    judged = Judged(token.token, Verdict(Outcome.HELD, credited, "config", "1", detail=words))
-    events = (timeline.held("config", words),)
-    return Step(change=Change.HOLD, outcomes=((token.position, judged),), reason="config", events=events)

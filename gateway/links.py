@@ -131,6 +131,7 @@ class LinkUse:
         if use is not None:
             use.give_back_turn()
 
-    def in_flight(self) -> dict[str, int]:
-        """For metrics: of the links that several meters share, or somebody gave limits to."""
-        return {name: use.in_flight for name, use in self._uses.items() if name in self._shared}
+    def under_way(self) -> list[tuple[LinkRecord, int]]:
+        """For metrics: the links that several meters share, or somebody gave limits to, as they are in force, and how
+        many associations each carries."""
+        return [(use.limits, use.in_flight) for name, use in self._uses.items() if name in self._shared]

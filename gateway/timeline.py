@@ -121,7 +121,6 @@ _STATE_EVENTS = {
     OrderState.REJECTED: "order.rejected",
     OrderState.HELD: "order.held",
     OrderState.IN_DOUBT: "order.in_doubt",
-    OrderState.WAITING: "order.postponed",
     OrderState.QUEUED: "order.token_accepted",
 }
 
@@ -134,7 +133,7 @@ def settled(
     if state is OrderState.HELD and judged.verdict.outcome is not Outcome.HELD:
         text = f"HELD after too many rounds, or too late; the last word on it: {text}"
     if due_at is not None:
-        text += f"; {'reading' if state is OrderState.IN_DOUBT else 'trying'} again at {_words(due_at)}"
+        text += f"; reading again at {_words(due_at)}"
     verdict = judged.verdict
     details: dict[str, object] = {
         "verdict": verdict.outcome.value,

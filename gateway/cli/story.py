@@ -8,11 +8,12 @@ from collections.abc import Sequence
 from typing import TextIO
 
 from cosem_objects.sts_token import Token
+from gateway import timeline
 from gateway.events import DoubtArisen, Event, Judged, Reached, SendStarted, StatusRead
 from gateway.orders import Amount
 from gateway.shown import printable
 from gateway.verdict import Credited, Outcome, Verdict
-from gateway.verdict_words import account_words, as_json, verdict_line
+from gateway.verdict_words import as_json, verdict_line
 
 
 class Teller:
@@ -32,11 +33,7 @@ class Teller:
     async def tell(self, event: Event) -> None:
         match event:
             case Reached():
-                title = f" {event.system_title.hex().upper()}" if event.system_title else ""
-                unchecked = "".join(f"; it has no {what} to check" for what in event.unchecked)
-                self._print(
-                    f"{self._meter}: associated with the meter{title}; {account_words(event.account)}{unchecked}"
-                )
+                self._print(f"{self._meter}: {timeline.reached(event).details['text']}")
             case SendStarted():
                 self._sent.add(event.token)
                 again = "" if event.tries == 1 else f", try {event.tries}"
@@ -45,12 +42,9 @@ class Teller:
                     "(if nothing follows this line, run again with --after-doubt)"
                 )
             case StatusRead():
-                is_shown = event.status is not None and event.verdict.reason != "not-shown-yet"
-                words = event.status.words if event.status and is_shown else "the meter does not show it yet"
-                self._print(f"{event.token.masked} pending: {words}; reading again")
+                self._print(timeline.pending(event, 0).details["text"])
             case DoubtArisen():
-                what = event.verdict.detail or event.verdict.reason
-                self._print(f"{event.token.masked} in doubt: {what}; associating anew to read it back")
+                self._print(timeline.in_doubt(event, 0).details["text"])
             case Judged():
                 self._judged.append(event)
                 self._since = time.monotonic()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from random import Random
 
@@ -12,9 +12,8 @@ from gateway.events import Judged
 from gateway.orders import Change
 from gateway.serving.metrics import LinkFigures, Metrics
 from gateway.serving.order_times import OrderTimes
-from gateway.settings.parts import link_concurrency
 from gateway.settings.sections import Settings
-from gateway.store.records import LinkRecord, OrderWork
+from gateway.store.records import OrderWork
 from gateway.store.store import Store, StoreError
 from gateway.webhooks.retry import Fate
 from gateway.webhooks.sender import Attempt
@@ -40,7 +39,6 @@ class Gauges:
         self._settings = settings
         self._now = now
         self._times = OrderTimes(store.orders, metrics, rng)
-        self._links: Mapping[str, LinkRecord] = {}
 
     def judged(self, work: OrderWork, change: Change, judged: Judged) -> None:
         """A try came to this."""
@@ -58,7 +56,6 @@ class Gauges:
         while True:
             try:
                 await self._times.read()
-                self._links = {link.id: link for link in await self._store.links.shared()}
                 self._metrics.figures_read(await self._store.figures(), self._now())
             except StoreError:
                 self._metrics.figures_read(None, self._now())
@@ -66,10 +63,5 @@ class Gauges:
             await asyncio.sleep(self._settings().metrics.refresh_seconds)
 
     def _link_figures(self, dispatcher: Dispatcher) -> Iterator[LinkFigures]:
-        defaults = link_concurrency(self._settings())
-        for name, in_flight in dispatcher.links.in_flight().items():
-            link = self._links.get(name)
-            if link is None or not link.is_configured:
-                yield LinkFigures(name, in_flight, defaults.get(name.partition(":")[0]), is_paused=False)
-            else:
-                yield LinkFigures(name, in_flight, link.concurrency, is_paused=link.paused)
+        for link, in_flight in dispatcher.links.under_way():
+            yield LinkFigures(link.id, in_flight, link.concurrency, is_paused=link.paused)

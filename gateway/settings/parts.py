@@ -32,7 +32,7 @@ def service_options(settings: Settings) -> ServiceOptions:
         ),
         doubt_rounds_max=delivery.doubt_associations,
         counter_block=delivery.counter_block,
-        link_concurrency=link_concurrency(settings),
+        link_concurrency={"tcp": settings.links.tcp_concurrency, "hdlc+tcp": settings.links.hdlc_tcp_concurrency},
         expire_seconds=delivery.expire_interval_seconds,
         repair_seconds=delivery.repair_interval_seconds,
         purge_seconds=retention.purge_interval_seconds,
@@ -40,11 +40,6 @@ def service_options(settings: Settings) -> ServiceOptions:
         readback_wait_seconds=delivery.readback_wait_seconds,
         traces_kept=settings.trace.orders_kept,
     )
-
-
-def link_concurrency(settings: Settings) -> dict[str, int | None]:
-    """By scheme, for links that nobody gave limits to."""
-    return {"tcp": settings.links.tcp_concurrency, "hdlc+tcp": settings.links.hdlc_tcp_concurrency}
 
 
 def api_limits(settings: Settings) -> ApiLimits:

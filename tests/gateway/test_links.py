@@ -56,9 +56,9 @@ def test_what_is_under_way_on_a_link_without_limits_counts_when_it_gets_some_aga
     use.enter("dcu")
     use.set_limits([], 1.0)
     assert not use.is_shared("dcu")
-    assert use.in_flight() == {}
+    assert use.under_way() == []
     use.set_limits([DCU], 2.0)
-    assert use.in_flight() == {"dcu": 1}
+    assert use.under_way() == [(DCU, 1)]
     assert use.quotas(10, ["dcu"], 0.0) == [Quota("dcu", 1)]
 
 
