@@ -27,7 +27,7 @@ from gateway.schedule import Window
 from gateway.store.records import MeterRecord
 from transports.endpoint import Endpoint, EndpointError
 from transports.hdlc import ADDRESS_BYTES, HdlcSettings
-from transports.registry import check_callable
+from transports.registry import check_callable, shared_name
 
 METER_ID = r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$"
 LINK_ID = r"^[A-Za-z0-9][!-~]{0,199}$"
@@ -151,8 +151,7 @@ class MeterBody(OpenMeter):
         """What it shares with other meters. Raises ``EndpointError``."""
         if self.link is not None:
             return self.link
-        endpoint = Endpoint.parse(self.endpoint)
-        return f"{endpoint.scheme}://{endpoint.authority}" if endpoint.host else str(endpoint)
+        return shared_name(Endpoint.parse(self.endpoint))
 
     def record(self, meter_id: str) -> MeterRecord:
         """For the store: settings that may be shown, and the given secrets apart. Raises ``EndpointError``."""

@@ -47,13 +47,19 @@ class HdlcLink(Link):
         self.frames = FrameStream(stream, settings, self._on_frame, self._end)
 
     def channel(self, client_sap: int = 1, server_sap: int = 1, physical: int | None = None) -> ApduChannel:
+        return self.channel_with(self._settings, client_sap, server_sap, physical)
+
+    def channel_with(
+        self, settings: HdlcSettings, client_sap: int = 1, server_sap: int = 1, physical: int | None = None
+    ) -> HdlcChannel:
+        """Like ``channel``, to a meter that wants to be spoken to in its own way."""
         try:
-            own, peer = HdlcAddress.client(client_sap), self._settings.server_address(server_sap, physical)
+            own, peer = HdlcAddress.client(client_sap), settings.server_address(server_sap, physical)
         except ValueError as error:
             raise EndpointError(str(error)) from None
         if (own, peer) in self._channels:
             raise EndpointError(f"there is already an open channel from client {client_sap} to server {server_sap}")
-        connection = HdlcClientConnection(own, peer, self._settings)
+        connection = HdlcClientConnection(own, peer, settings)
         channel = HdlcChannel(self, connection, Address(client_sap, server_sap, peer.physical))
         if self.ended is None:
             self._channels[channel.key] = channel

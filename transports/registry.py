@@ -2,75 +2,127 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 
 from transports.channel import Link, Listener, OnChannel
 from transports.conversations import Accept, Conversations, accept_all
 from transports.endpoint import Endpoint, EndpointError
+from transports.framing import HDLC, WRAPPER, Framing
 from transports.hdlc import HDLC_DEFAULTS, HdlcSettings
 from transports.hdlc_link import HdlcLink
-from transports.hdlc_server_link import HdlcServerLink
+from transports.shared_link import SharedHdlcLine, SharedLink
 from transports.stream import ByteStream, StreamFilter
 from transports.tcp import TcpListener, connect
 from transports.trace import Trace
-from transports.trace_hdlc import HdlcObserver
 from transports.trace_stream import TracedStream
-from transports.trace_wrapper import WrapperObserver
-from transports.wrapper_link import WrapperLink
+from transports.wire_settings import WIRE_DEFAULTS, WireSettings
 
 # guess: a GPRS modem that answers at all answers within this; profiles of real networks would settle it.
 CONNECT_TIMEOUT_SECONDS = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class Transport:
-    """One row: how bytes on this scheme's stream become APDUs, as a client and as a server."""
-
-    client: Callable[[ByteStream, HdlcSettings], Link]
-    server: Callable[[ByteStream, Conversations, HdlcSettings], Link]
-    observer: type[WrapperObserver | HdlcObserver]
-    """What hears the same bytes for a trace."""
-
-
-TRANSPORTS: dict[str, Transport] = {
-    "tcp": Transport(
-        client=lambda stream, _hdlc: WrapperLink(stream),
-        server=lambda stream, conversations, _hdlc: WrapperLink(stream, conversations),
-        observer=WrapperObserver,
-    ),
-    "hdlc+tcp": Transport(client=HdlcLink, server=HdlcServerLink, observer=HdlcObserver),
-}
 
 
 def _as_it_is(stream: ByteStream) -> ByteStream:
     return stream
 
 
+@dataclass(frozen=True, slots=True)
+class Calling:
+    """Everything that is said to who opens a wire, on either side."""
+
+    hdlc: HdlcSettings = HDLC_DEFAULTS
+    wires: WireSettings = WIRE_DEFAULTS
+    connect_timeout_seconds: float = CONNECT_TIMEOUT_SECONDS
+    through: StreamFilter = _as_it_is
+    """Something between the wire and its framing, such as ``FaultyStream``."""
+    trace: Trace | None = field(default=None, repr=False)
+    """Sees what is on the wire itself."""
+
+
+Open = Callable[[Endpoint, Calling], Awaitable[Link]]
+Share = Callable[[Endpoint, Calling], Awaitable[SharedLink]]
+Listen = Callable[[Endpoint, Conversations, Calling], Awaitable[Listener]]
+
+
+@dataclass(frozen=True, slots=True)
+class Transport:
+    """One row: how a scheme's wire is opened, as a client and as a server."""
+
+    open: Open
+    """A link for one meter alone. Raises ``NotSentError`` if there is no connection, ``EndpointError``."""
+    listen: Listen
+    """Raises ``EndpointError`` if it cannot listen there."""
+    framing: Framing | None = None
+    """Where there is a byte stream: what is on it."""
+    share: Share | None = None
+    """What several meters share, for ``LinkPool``; raises like ``open``. ``None``: each association its own link."""
+
+
+def _over_tcp(framing: Framing) -> tuple[Open, Listen]:
+    async def open_tcp(endpoint: Endpoint, calling: Calling) -> Link:
+        stream = await connect(endpoint, calling.connect_timeout_seconds)
+        return framing.client(_prepared(stream, calling, framing, is_meter=False), calling.hdlc)
+
+    async def listen_tcp(endpoint: Endpoint, conversations: Conversations, calling: Calling) -> Listener:
+        def serve(stream: ByteStream) -> Link:
+            return framing.server(_prepared(stream, calling, framing, is_meter=True), conversations, calling.hdlc)
+
+        listener = TcpListener(conversations, serve)
+        await listener.start(endpoint)
+        return listener
+
+    return open_tcp, listen_tcp
+
+
+def _prepared(stream: ByteStream, calling: Calling, framing: Framing, *, is_meter: bool) -> ByteStream:
+    """With a trace next to the wire, and what is to be put between wire and framing."""
+    if calling.trace is not None:
+        traced = TracedStream(stream)
+        traced.listen(calling.trace, framing.observer, is_meter=is_meter)
+        stream = traced
+    return calling.through(stream)
+
+
+async def _share_hdlc_tcp(endpoint: Endpoint, calling: Calling) -> SharedLink:
+    stream = TracedStream(await connect(endpoint, calling.connect_timeout_seconds))
+    return SharedHdlcLine(stream, HdlcLink(calling.through(stream), calling.hdlc))
+
+
+TRANSPORTS: dict[str, Transport] = {
+    "tcp": Transport(*_over_tcp(WRAPPER), framing=WRAPPER),
+    "hdlc+tcp": Transport(*_over_tcp(HDLC), framing=HDLC, share=_share_hdlc_tcp),
+}
+
+
 async def open_link(
     endpoint: Endpoint,
     *,
     hdlc: HdlcSettings = HDLC_DEFAULTS,
+    wires: WireSettings = WIRE_DEFAULTS,
     connect_timeout_seconds: float = CONNECT_TIMEOUT_SECONDS,
     through: StreamFilter = _as_it_is,
     trace: Trace | None = None,
 ) -> Link:
-    """Call what an endpoint names. ``through`` may put something between wire and framing, such as ``FaultyStream``;
-    a ``trace`` sees what is on the wire itself.
+    """Call what an endpoint names, for one meter alone. ``through`` and ``trace`` as in ``Calling``.
 
     Raises ``NotSentError`` if there is no connection, ``EndpointError`` for what cannot be called.
     """
     check_callable(endpoint)
-    transport = _transport(endpoint)
-    stream = _traced(await connect(endpoint, connect_timeout_seconds), trace, transport, is_meter=False)
-    return transport.client(through(stream), hdlc)
+    calling = Calling(hdlc, wires, connect_timeout_seconds, through, trace)
+    return await _transport(endpoint).open(endpoint, calling)
 
 
 def check_callable(endpoint: Endpoint) -> None:
     """Raises ``EndpointError`` for what can never be called, without opening anything."""
     _transport(endpoint)
-    if not endpoint.port:
+    if endpoint.host and not endpoint.port:
         raise EndpointError(f"{endpoint}: port 0 is for listening; whom to call needs a real one")
+
+
+def shared_name(endpoint: Endpoint) -> str:
+    """The name of what this meter shares with others: scheme, host and port, or the device. A meter that calls in
+    shares nothing: it is its own link."""
+    return f"{endpoint.scheme}://{endpoint.authority}" if endpoint.host else str(endpoint)
 
 
 async def listen(
@@ -79,27 +131,18 @@ async def listen(
     *,
     accept: Accept = accept_all,
     hdlc: HdlcSettings = HDLC_DEFAULTS,
+    wires: WireSettings = WIRE_DEFAULTS,
     through: StreamFilter = _as_it_is,
     trace: Trace | None = None,
 ) -> Listener:
     """Be a meter, or many of them told apart by ``accept``. Port 0 takes a free one, see ``Listener.url``.
-    ``through`` and ``trace`` as in ``open_link``, for every connection.
+    ``through`` and ``trace`` as in ``Calling``, for every connection.
 
     Raises ``EndpointError`` if it cannot listen there.
     """
-    transport = _transport(endpoint)
     conversations = Conversations(on_channel, accept)
-
-    def serve(stream: ByteStream) -> Link:
-        return transport.server(through(_traced(stream, trace, transport, is_meter=True)), conversations, hdlc)
-
-    listener = TcpListener(conversations, serve)
-    await listener.start(endpoint)
-    return listener
-
-
-def _traced(stream: ByteStream, trace: Trace | None, transport: Transport, *, is_meter: bool) -> ByteStream:
-    return stream if trace is None else TracedStream(stream, trace, transport.observer, is_meter=is_meter)
+    calling = Calling(hdlc=hdlc, wires=wires, through=through, trace=trace)
+    return await _transport(endpoint).listen(endpoint, conversations, calling)
 
 
 def _transport(endpoint: Endpoint) -> Transport:

@@ -1,4 +1,4 @@
-"""TracedStream: lets everything pass, and an observer hear it."""
+"""TracedStream: lets everything pass, and observers hear it, for as long as they like."""
 
 from __future__ import annotations
 
@@ -16,19 +16,24 @@ NewObserver = Callable[[LinkName, Trace], Observer]
 
 
 class TracedStream(ByteStream):
-    """A stream that is listened to, from now to its end."""
+    """A stream that can be listened to."""
 
-    def __init__(self, inner: ByteStream, trace: Trace, new_observer: NewObserver, *, is_meter: bool) -> None:
+    def __init__(self, inner: ByteStream) -> None:
         self.name = inner.name
         self._inner = inner
-        self._trace = trace
-        self._link = trace.link(inner.name, is_meter=is_meter)
-        self._observer: Observer | None = new_observer(self._link, trace)
-        self._note("link opened")
+        self._listeners: list[StreamListener] = []
+
+    def listen(self, trace: Trace, new_observer: NewObserver, *, is_meter: bool) -> StreamListener:
+        """Tell this trace what passes, from now until its ``end`` or the stream's."""
+        listener = StreamListener(self.name, trace, new_observer, is_meter=is_meter)
+        # A new list each time: somebody may be hearing just now.
+        self._listeners = [one for one in self._listeners if not one.has_ended] + [listener]
+        return listener
 
     def start(self, on_bytes: OnBytes, on_closed: OnClosed) -> None:
         def arrived(data: bytes) -> None:
-            self._hear(Direction.RECEIVED, data)
+            for listener in self._listeners:
+                listener.hear(Direction.RECEIVED, data)
             on_bytes(data)
 
         def closed(error: ChannelError) -> None:
@@ -39,7 +44,8 @@ class TracedStream(ByteStream):
 
     def write(self, data: bytes) -> None:
         self._inner.write(data)
-        self._hear(Direction.SENT, data)
+        for listener in self._listeners:
+            listener.hear(Direction.SENT, data)
 
     @property
     def congested(self) -> bool:
@@ -62,11 +68,32 @@ class TracedStream(ByteStream):
         self._inner.hang_up()
         self._end("closed on this side")
 
-    def _hear(self, direction: Direction, data: bytes) -> None:
+    def _end(self, why: str) -> None:
+        listeners, self._listeners = self._listeners, []
+        for listener in listeners:
+            listener.end(why)
+
+
+class StreamListener:
+    """One trace's ear at a stream."""
+
+    def __init__(self, name: str, trace: Trace, new_observer: NewObserver, *, is_meter: bool) -> None:
+        self._name = name
+        self._trace = trace
+        self._link = trace.link(name, is_meter=is_meter)
+        self._observer: Observer | None = new_observer(self._link, trace)
+        self._note("link opened")
+
+    @property
+    def has_ended(self) -> bool:
+        return self._observer is None
+
+    def hear(self, direction: Direction, data: bytes) -> None:
         if self._observer is not None:
             self._safely(lambda observer: observer.hear(direction, bytes(data), self._trace.now()))
 
-    def _end(self, why: str) -> None:
+    def end(self, why: str) -> None:
+        """Nothing more is heard. May be called twice."""
         if self._observer is not None:
             self._safely(lambda observer: observer.end())
             self._observer = None
@@ -79,7 +106,7 @@ class TracedStream(ByteStream):
         except Exception as error:
             self._observer = None
             # Not the error itself: its text may repeat what was on the wire.
-            _log.warning("the trace of %s ends here: %s", self.name, type(error).__name__)
+            _log.warning("the trace of %s ends here: %s", self._name, type(error).__name__)
 
     def _note(self, text: str) -> None:
         self._trace.tell(TraceEvent(self._trace.now(), self._link, Layer.NOTE, details={"note": text}))

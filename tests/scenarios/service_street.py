@@ -19,9 +19,10 @@ from tests.scenarios.service_plan import MeterPlan, Plan, moment
 from transports.channel import Address, ApduChannel, Link, NotSentError
 from transports.conversations import Conversations
 from transports.faults import NO_FAULTS, FaultyStream
+from transports.framing import HDLC, WRAPPER
 from transports.hdlc import HdlcSettings
 from transports.memory_stream import stream_pair
-from transports.registry import CONNECT_TIMEOUT_SECONDS, TRANSPORTS
+from transports.registry import CONNECT_TIMEOUT_SECONDS
 
 _LATENCY_SECONDS = 0.02
 _INACTIVITY_SECONDS = 120.0
@@ -166,7 +167,7 @@ class Street:
         return in_the_world(self._wire, process, house, meter.hdlc, end)
 
     def _wire(self, process: Process, house: House, hdlc: HdlcSettings, end: Callable[[], None]) -> Link:
-        transport = TRANSPORTS[house.plan.scheme]
+        transport = WRAPPER if house.plan.scheme == "tcp" else HDLC
         is_healed = self._loop.time() >= self._plan.busy_seconds
         faults = NO_FAULTS if is_healed else house.plan.faults
         ours, theirs = stream_pair()

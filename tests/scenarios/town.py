@@ -30,9 +30,9 @@ from transports.channel import Link
 from transports.conversations import Conversations
 from transports.endpoint import Endpoint
 from transports.faults import Faults, FaultyStream
+from transports.framing import HDLC, WRAPPER
 from transports.hdlc import HdlcSettings
 from transports.memory_stream import stream_pair
-from transports.registry import TRANSPORTS
 
 EPOCH = datetime(2026, 11, 21, tzinfo=UTC)
 KWH = credit_kind(Commodity.ELECTRICITY, currency=False)
@@ -198,7 +198,7 @@ class _Street:
         self._links: list[Link] = []
 
     async def connect(self, _meter: Meter) -> Link:
-        transport = TRANSPORTS[self._case.scheme]
+        transport = WRAPPER if self._case.scheme == "tcp" else HDLC
         ours, theirs = stream_pair()
         faulty = FaultyStream(ours, self._case.faults, Random(self._rng.random()), incoming=self._case.faults)
         self._links.append(transport.server(theirs, self._conversations, self._hdlc))

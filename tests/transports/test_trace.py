@@ -22,10 +22,11 @@ from tests.cosem_objects.secret_conversations import PARTS, Said, conversations,
 from tests.transports.wires import SmallPieces, echo, listen_somewhere
 from transports.channel import ChannelClosed, NotSentError
 from transports.endpoint import Endpoint
+from transports.framing import HDLC, WRAPPER
 from transports.hdlc import LLC_REQUEST, LLC_RESPONSE, HdlcSettings, Parameters
 from transports.hdlc_frame import SNRM, UA, Frame, HdlcAddress, information_control, ready_control
 from transports.memory_stream import stream_pair
-from transports.registry import TRANSPORTS, open_link
+from transports.registry import open_link
 from transports.stream import ByteStream, OnBytes, OnClosed
 from transports.trace import Direction, Knowledge, Layer, LinkName, Ring, Sink, Trace, TraceEvent
 from transports.trace_files import JsonLines, Pcapng, StandardError, TraceTargetError, open_trace
@@ -295,7 +296,7 @@ def test_no_trace_shows_a_secret_whatever_becomes_of_the_bytes(
     """Cut anywhere, in segments of 32 octets, sent again, and on HDLC with broken frames and lost ones."""
     kept, lines, packets = Kept(), io.StringIO(), io.BytesIO()
     trace = Trace(MASKED, Clock(), [kept, JsonLines(lines, "", closes=False), Pcapng(packets, "", closes=False)])
-    new_observer = TRANSPORTS["tcp" if framing == "wrapper" else "hdlc+tcp"].observer
+    new_observer = (WRAPPER if framing == "wrapper" else HDLC).observer
     observer = new_observer(LinkName(1, "meter", is_meter=False), trace)
     places = st.sets(st.integers(0, 3 * len(said)), max_size=4)
     if framing == "wrapper":
@@ -498,7 +499,8 @@ class Clumsy(WrapperObserver):
 async def test_a_mistake_in_the_trace_ends_the_trace_alone(caplog: pytest.LogCaptureFixture) -> None:
     ours, theirs = stream_pair()
     trace, ring = ring_trace()
-    stream = TracedStream(ours, trace, Clumsy, is_meter=False)
+    stream = TracedStream(ours)
+    stream.listen(trace, Clumsy, is_meter=False)
     arrived = asyncio.get_running_loop().create_future()
     stream.start(lambda _data: None, lambda _error: None)
     theirs.start(arrived.set_result, lambda _error: None)
@@ -516,7 +518,8 @@ async def test_the_end_of_a_link_is_told_with_its_reason() -> None:
     ours, theirs = stream_pair()
     trace, ring = ring_trace()
     ended: asyncio.Future[Exception] = asyncio.get_running_loop().create_future()
-    stream = TracedStream(ours, trace, HdlcObserver, is_meter=False)
+    stream = TracedStream(ours)
+    stream.listen(trace, HdlcObserver, is_meter=False)
     stream.start(lambda _data: None, ended.set_result)
     stream.write(segments(True, 0, ENTER, 12)[0])
     theirs.hang_up()
@@ -530,7 +533,8 @@ async def test_the_end_of_a_link_is_told_with_its_reason() -> None:
 async def test_what_was_not_sent_is_not_told() -> None:
     ours, _theirs = stream_pair()
     trace, ring = ring_trace()
-    stream = TracedStream(ours, trace, WrapperObserver, is_meter=False)
+    stream = TracedStream(ours)
+    stream.listen(trace, WrapperObserver, is_meter=False)
     stream.start(lambda _data: None, lambda _error: None)
     ours.hang_up()
     with pytest.raises(NotSentError):
