@@ -33,6 +33,11 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+_NEVER_REPEATED = {"tcp", "tcps"}
+"""Schemes on which what was sent once arrives at most once."""
+_ORDERS_IN_A_TURN = 20
+"""Then the next meter of a line that has no place for both has its turn. guess: an association costs as much as a few
+orders."""
 _STORE_RETRY_SECONDS = 1.0
 """Between two tries to write what is known and must not be forgotten."""
 _STORE_FAILURES_MAX = 5
@@ -51,6 +56,8 @@ class LaneTools:
     """Associations anew at once for a token in doubt; later ones come with the store's waits between them."""
     must_stop: Callable[[], bool] = lambda: False
     """Asked between orders: the service is stopping, or the link is paused."""
+    link_is_full: Callable[[], bool] = lambda: False
+    """Asked between orders: other meters of the link may be waiting for the place that this one has."""
     on_settled: Callable[[OrderWork, Change, Judged], None] = lambda _work, _change, _judged: None
     """Told what a try came to, before it is written: for metrics and the log."""
     on_order: Callable[[OrderWork], None] = lambda _work: None
@@ -111,13 +118,17 @@ class LaneRun:
             await self._delivery.close()
 
     async def _drain(self) -> None:
-        work = self._claim.work
+        work, orders = self._claim.work, 0
         try:
             while work is not None:
                 if self._tools.must_stop():
                     await give_back(self._claim, self._tools)
                     break
+                if orders >= _ORDERS_IN_A_TURN and self._tools.link_is_full():
+                    await give_back(self._claim, self._tools, not_before=self._tools.now())
+                    break
                 work = await self._order(work)
+                orders += 1
         except IllegalChange as error:
             # Cancelled, or resolved, between the claim and the intent: nothing was sent.
             logger.info("order changed meanwhile: %s", error, extra={"meter": self._claim.meter})
@@ -152,7 +163,7 @@ class LaneRun:
             tries=token.tries,
             before=token.before,
             account_before=token.account_before,
-            may_be_repeated=self._meter.endpoint.scheme != "tcp",
+            may_be_repeated=self._meter.endpoint.scheme not in _NEVER_REPEATED,
             may_enter=lambda reading: not is_over(work, tools.now()) and not self._shows_another(work, reading),
         )
         try:
@@ -232,9 +243,10 @@ def _over(work: OrderWork) -> Step:
     return Step(change=change, reason="expired", events=(event,))
 
 
-async def give_back(claim: LaneClaim, tools: LaneTools) -> None:
-    """Leave the lane to whoever comes next, as soon as the store can write that."""
-    await _until_written(claim, lambda: tools.lanes.release(claim))
+async def give_back(claim: LaneClaim, tools: LaneTools, *, not_before: datetime | None = None) -> None:
+    """Leave the lane to whoever comes next, as soon as the store can write that. ``not_before``: behind all lanes that
+    were due before."""
+    await _until_written(claim, lambda: tools.lanes.release(claim, not_before=not_before))
 
 
 async def _until_written(claim: LaneClaim, write: Callable[[], Awaitable[T]]) -> T:

@@ -25,7 +25,7 @@ from gateway.meters import DEFAULT_CLIENT_SYSTEM_TITLE, Meter
 from gateway.profiles import load_named_profile
 from gateway.schedule import Window
 from gateway.store.records import MeterRecord
-from transports.endpoint import Endpoint, EndpointError
+from transports.endpoint import FORMS, Endpoint, EndpointError
 from transports.hdlc import ADDRESS_BYTES, HdlcSettings
 from transports.registry import check_callable, shared_name
 
@@ -104,7 +104,7 @@ class StsBody(_Body):
 class OpenMeter(_Body):
     """One meter, as far as it may be shown: where it is, who it must be, how it wants to be spoken to."""
 
-    endpoint: Text = Field(description="tcp://host:port (wrapper) or hdlc+tcp://host:port")
+    endpoint: Text = Field(description=f"one of {FORMS}")
     profile: str = Field(default="default", pattern=PROFILE_NAME, description="a name among the meter profiles")
     link: str | None = Field(
         default=None, pattern=LINK_ID, description="what it shares with other meters; default scheme://host:port"

@@ -42,7 +42,7 @@ class Meter:
             raise SettingError(
                 "meter-system-title: a meter says its title only with keys or hls-sha256; check --serial or --pan"
             )
-        if self.endpoint.scheme == "hdlc+tcp":
+        if self.endpoint.speaks_hdlc or (self.endpoint.speaks_hdlc is None and self.physical is not None):
             self._check_hdlc_address()
         elif self.physical is not None:
             raise SettingError(f"physical: {self.endpoint.scheme} has no physical addresses, HDLC has")
@@ -59,6 +59,6 @@ class Meter:
     def answer_timeout_seconds(self) -> float:
         """How long one answer may take, with all repetitions of the data link."""
         once = self.profile.response_timeout_seconds
-        if self.endpoint.scheme == "hdlc+tcp":
+        if self.endpoint.speaks_hdlc:
             return self.hdlc.response_timeout_seconds * (self.hdlc.retries + 1) + once
         return once

@@ -201,6 +201,7 @@ class Service:
             rules=self._options.rules,
             doubt_rounds_max=self._options.doubt_rounds_max,
             must_stop=lambda: self.dispatcher.must_stop(claim.link),
+            link_is_full=lambda: self.dispatcher.links.is_full(claim.link),
             on_settled=self._settled,
         )
 

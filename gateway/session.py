@@ -39,6 +39,7 @@ from cosem_objects.obis import ObisCode
 from gateway.forwarding import ForwardingChannel
 from gateway.meters import Meter
 from transports.channel import ApduChannel, ChannelClosed, ChannelError, Link, NotSentError
+from transports.link_pool import LinkPool
 from transports.registry import open_link
 from transports.trace import Trace
 
@@ -56,6 +57,15 @@ Connect = Callable[[Meter], Awaitable[Link]]
 async def connect(meter: Meter, trace: Trace | None = None) -> Link:
     """The link to a meter by its endpoint."""
     return await open_link(meter.endpoint, hdlc=meter.hdlc, trace=trace)
+
+
+def connect_through(pool: LinkPool) -> Callable[..., Awaitable[Link]]:
+    """Like ``connect``, over links that are opened once for all who share them."""
+
+    async def connect(meter: Meter, trace: Trace | None = None) -> Link:
+        return await pool.open_link(meter.endpoint, hdlc=meter.hdlc, trace=trace)
+
+    return connect
 
 
 class ExchangeStopped(ChannelError):

@@ -13,11 +13,11 @@ from reprlib import repr as shown
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
 
 SCHEMES = ("tcp", "tcps", "hdlc+tcp", "serial", "pty", "mqtt", "mqtts", "inbound")
-_FORMS = (
-    "tcp://host:port, hdlc+tcp://host:port; and, not supported yet: tcps://host:port, "
-    "serial:///dev/ttyX?baud=9600&mode=e, pty:///path, "
+FORMS = (
+    "tcp://host:port, tcps://host:port, hdlc+tcp://host:port, serial:///dev/ttyX?baud=9600&mode=e, pty:///path, "
     "mqtt://host:1883/site/meter, mqtts://host:8883/site/meter, inbound:SYSTEMTITLE"
 )
+"""All forms, for messages and help texts."""
 
 # Mode E announces 300 to 19200 (IEC 62056-21, baud rate identification); the others are what serial drivers offer.
 BAUDS = (300, 600, 1200, 2400, 4800, 9600, 19_200, 38_400, 57_600, 115_200, 230_400, 460_800, 921_600)
@@ -58,9 +58,9 @@ class Endpoint:
         except ValueError:  # unbalanced brackets, or something in them that is no address
             raise EndpointError("the host of an endpoint is a name, an IPv4 address or an IPv6 address in []") from None
         if not parts.scheme:
-            raise EndpointError(f"an endpoint is a URL, one of: {_FORMS}")
+            raise EndpointError(f"an endpoint is a URL, one of: {FORMS}")
         if parts.scheme not in SCHEMES:
-            raise EndpointError(f"unknown scheme {shown(parts.scheme)}; an endpoint is one of: {_FORMS}")
+            raise EndpointError(f"unknown scheme {shown(parts.scheme)}; an endpoint is one of: {FORMS}")
         if "@" in parts.netloc or "@" in parts.path:
             # A URL ends up in logs, process lists and browser histories.
             raise EndpointError("no passwords in URLs: give user name and password as settings of their own")
@@ -84,6 +84,13 @@ class Endpoint:
                 return f"{self.scheme}://{quote(self.path)}{'?' if options else ''}{'&'.join(options)}"
             case _:
                 return f"{self.scheme}://{self.authority}" + (f"/{quote(self.path)}" if self.path else "")
+
+    @property
+    def speaks_hdlc(self) -> bool | None:
+        """Whether HDLC frames are on this wire; ``None``: settings beyond the URL say so."""
+        if self.scheme in {"hdlc+tcp", "serial", "pty"}:
+            return True
+        return None if self.scheme in {"mqtt", "mqtts", "inbound"} else False
 
     @property
     def authority(self) -> str:

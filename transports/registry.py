@@ -14,6 +14,7 @@ from transports.hdlc_link import HdlcLink
 from transports.shared_link import SharedHdlcLine, SharedLink
 from transports.stream import ByteStream, StreamFilter
 from transports.tcp import TcpListener, connect
+from transports.tls import client_context, server_context
 from transports.trace import Trace
 from transports.trace_stream import TracedStream
 from transports.wire_settings import WIRE_DEFAULTS, WireSettings
@@ -58,16 +59,18 @@ class Transport:
     """What several meters share, for ``LinkPool``; raises like ``open``. ``None``: each association its own link."""
 
 
-def _over_tcp(framing: Framing) -> tuple[Open, Listen]:
+def _over_tcp(framing: Framing, *, with_tls: bool = False) -> tuple[Open, Listen]:
     async def open_tcp(endpoint: Endpoint, calling: Calling) -> Link:
-        stream = await connect(endpoint, calling.connect_timeout_seconds)
+        tls = client_context(calling.wires.tls) if with_tls else None
+        stream = await connect(endpoint, calling.connect_timeout_seconds, tls)
         return framing.client(_prepared(stream, calling, framing, is_meter=False), calling.hdlc)
 
     async def listen_tcp(endpoint: Endpoint, conversations: Conversations, calling: Calling) -> Listener:
         def serve(stream: ByteStream) -> Link:
             return framing.server(_prepared(stream, calling, framing, is_meter=True), conversations, calling.hdlc)
 
-        listener = TcpListener(conversations, serve)
+        tls = server_context(calling.wires.tls) if with_tls else None
+        listener = TcpListener(conversations, serve, tls)
         await listener.start(endpoint)
         return listener
 
@@ -90,6 +93,7 @@ async def _share_hdlc_tcp(endpoint: Endpoint, calling: Calling) -> SharedLink:
 
 TRANSPORTS: dict[str, Transport] = {
     "tcp": Transport(*_over_tcp(WRAPPER), framing=WRAPPER),
+    "tcps": Transport(*_over_tcp(WRAPPER, with_tls=True), framing=WRAPPER),
     "hdlc+tcp": Transport(*_over_tcp(HDLC), framing=HDLC, share=_share_hdlc_tcp),
 }
 
@@ -114,6 +118,8 @@ async def open_link(
 
 def check_callable(endpoint: Endpoint) -> None:
     """Raises ``EndpointError`` for what can never be called, without opening anything."""
+    if endpoint.scheme == "inbound":
+        return  # it calls us; a pool that listens for it has it
     _transport(endpoint)
     if endpoint.host and not endpoint.port:
         raise EndpointError(f"{endpoint}: port 0 is for listening; whom to call needs a real one")

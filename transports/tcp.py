@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import ssl
 from collections.abc import Callable
 from typing import cast
 
@@ -24,6 +25,7 @@ from transports.stream import (
     OnBytes,
     OnClosed,
 )
+from transports.tls import HANDSHAKE_TIMEOUT_SECONDS, tls_reason
 
 
 class TcpStream(asyncio.Protocol, ByteStream):
@@ -130,9 +132,9 @@ class TcpStream(asyncio.Protocol, ByteStream):
         loop = asyncio.get_running_loop()
         closer = loop.create_future()
         self._closers.append(closer)
-        # With nothing left to send the end comes in the loop's next turn.
-        unsent = transport.get_write_buffer_size() > 0
-        timer = loop.call_later(CLOSE_TIMEOUT_SECONDS, transport.abort) if unsent else None
+        # With nothing left to send the end comes in the loop's next turn, but for TLS, which says good-bye first.
+        may_take_long = transport.get_write_buffer_size() > 0 or transport.get_extra_info("sslcontext") is not None
+        timer = loop.call_later(CLOSE_TIMEOUT_SECONDS, transport.abort) if may_take_long else None
         try:
             await closer
         except asyncio.CancelledError:
@@ -148,13 +150,14 @@ class TcpStream(asyncio.Protocol, ByteStream):
             self._transport.abort()
 
 
-async def connect(endpoint: Endpoint, timeout_seconds: float) -> TcpStream:
-    """Call a meter. Raises ``NotSentError``: without a connection nothing can have left."""
+async def connect(endpoint: Endpoint, timeout_seconds: float, tls: ssl.SSLContext | None = None) -> TcpStream:
+    """Call a meter, with TLS if there is a context. Raises ``NotSentError``: without a connection nothing can have
+    left."""
     loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(timeout_seconds):
             _, stream = await loop.create_connection(
-                lambda: TcpStream(endpoint.authority), endpoint.host, endpoint.port
+                lambda: TcpStream(endpoint.authority), endpoint.host, endpoint.port, ssl=tls
             )
     except TimeoutError as error:
         # Ours has no errno; the system's own (ETIMEDOUT) has.
@@ -168,8 +171,14 @@ async def connect(endpoint: Endpoint, timeout_seconds: float) -> TcpStream:
 class TcpListener(Listener):
     """Accepts connections and makes a link of each."""
 
-    def __init__(self, conversations: Conversations, make_link: Callable[[ByteStream], Link]) -> None:
+    def __init__(
+        self,
+        conversations: Conversations,
+        make_link: Callable[[ByteStream], Link],
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         self.url = ""
+        self._tls = tls
         self._conversations = conversations
         self._make_link = make_link
         self._links: dict[TcpStream, Link] = {}
@@ -180,7 +189,11 @@ class TcpListener(Listener):
         loop = asyncio.get_running_loop()
         try:
             self._server = await loop.create_server(
-                lambda: _Accepted(self._connected, self._disconnected), endpoint.host, endpoint.port
+                lambda: _Accepted(self._connected, self._disconnected),
+                endpoint.host,
+                endpoint.port,
+                ssl=self._tls,
+                ssl_handshake_timeout=HANDSHAKE_TIMEOUT_SECONDS if self._tls is not None else None,
             )
         except OSError as error:
             raise EndpointError(f"cannot listen on {endpoint.authority}: {_reason(error)}") from error
@@ -226,6 +239,8 @@ def _peer_name(transport: asyncio.BaseTransport) -> str:
 
 def _reason(error: Exception) -> str:
     """The system's words, without the numbers and addresses that asyncio puts around them."""
+    if isinstance(error, ssl.SSLError):
+        return tls_reason(error)
     if isinstance(error, socket.gaierror):
         return error.strerror or str(error)
     if isinstance(error, OSError) and error.errno:

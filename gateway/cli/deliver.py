@@ -8,10 +8,10 @@ import signal
 import sys
 import threading
 from collections.abc import Sequence
-from functools import partial
 
 from cosem_objects.errors import SettingError
 from cosem_objects.sts_token import Token, TokenClass
+from gateway.cli.command_links import CommandLinks
 from gateway.cli.meter_options import add_meter_options, meter_from
 from gateway.cli.parser import unexpected
 from gateway.cli.story import Teller
@@ -21,9 +21,7 @@ from gateway.delivery import Delivery
 from gateway.events import Judged
 from gateway.meters import Meter
 from gateway.orders import Amount
-from gateway.session import connect
 from gateway.verdict import Outcome
-from transports.trace import Trace
 
 DESCRIPTION = """\
 Delivers STS tokens to one meter and says what became of each: accepted, rejected, held, unreached or in doubt, and
@@ -82,7 +80,8 @@ def run(args: argparse.Namespace) -> int:
         teller = Teller(str(meter.endpoint), sys.stdout, amount)
     trace = trace_from(args, meter.security)
     try:
-        work = _deliver(meter, tokens, amount, teller, trace, after_doubt=args.after_doubt)
+        links = CommandLinks(args, trace)
+        work = _deliver(meter, tokens, amount, teller, links, after_doubt=args.after_doubt)
         judged, is_told = args.run_async(work)
     finally:
         if trace is not None:
@@ -95,16 +94,16 @@ async def _deliver(
     tokens: Sequence[Token],
     amount: Amount | None,
     teller: Teller,
-    trace: Trace | None,
+    links: CommandLinks,
     *,
     after_doubt: bool,
 ) -> tuple[list[Judged], bool]:
     """The verdicts, and whether all went as it must: delivered, and told."""
-    links = partial(connect, trace=trace)
-    delivery = Delivery(meter, teller.tell, amount=amount, after_doubt=after_doubt, connect=links)
+    delivery = Delivery(meter, teller.tell, amount=amount, after_doubt=after_doubt, connect=links.connect)
     _stop_on_signals()
     try:
-        return await delivery.run(tokens), True
+        async with links:
+            return await delivery.run(tokens), True
     except asyncio.CancelledError:  # what was begun is in doubt, and must be said
         return await teller.interrupted(tokens, "interrupted", "stopped by the user", after_doubt=after_doubt), False
     except Exception as error:  # a bug must not hide that a token may have left

@@ -15,9 +15,10 @@ from cosem_objects.token_gateway import TokenEncoding
 from gateway.cli.parser import whole_number
 from gateway.meters import DEFAULT_CLIENT_SYSTEM_TITLE, Meter
 from gateway.profiles import load_profile
-from transports.endpoint import Endpoint
+from transports.endpoint import FORMS, Endpoint
 from transports.hdlc import ADDRESS_BYTES, HdlcSettings
 from transports.registry import check_callable
+from transports.wire_options import add_wire_options
 
 
 def add_meter_options(parser: argparse.ArgumentParser, *, is_for_tokens: bool = True) -> None:
@@ -27,9 +28,7 @@ def add_meter_options(parser: argparse.ArgumentParser, *, is_for_tokens: bool = 
         return text if is_for_tokens else argparse.SUPPRESS
 
     where = parser.add_argument_group("where the meter is")
-    where.add_argument(
-        "--endpoint", required=True, metavar="URL", help="tcp://host:port (wrapper) or hdlc+tcp://host:port"
-    )
+    where.add_argument("--endpoint", required=True, metavar="URL", help=f"one of {FORMS}")
     where.add_argument(
         "--client-sap", type=whole_number(1, 0xFFFF), default=1, metavar="N", help="our SAP (default %(default)s)"
     )
@@ -105,6 +104,8 @@ def add_meter_options(parser: argparse.ArgumentParser, *, is_for_tokens: bool = 
     who.add_argument("--serial", default="", metavar="TEXT", help=told("its device name, object 0-0:42.0.0.255"))
     who.add_argument("--pan", default="", metavar="DIGITS", help=told("its MeterPAN, 18 digits, from class 116"))
 
+    add_wire_options(parser)
+
     model = parser.add_argument_group("its model")
     model.add_argument(
         "--profile", default="default", metavar="NAME|FILE", help="a name of config/meter_profiles, or a TOML file"
@@ -141,7 +142,7 @@ def meter_from(args: argparse.Namespace) -> Meter:
         pan=args.pan,
     )
     check_callable(meter.endpoint)
-    if args.hdlc_window is not None and not meter.endpoint.scheme.startswith("hdlc"):
+    if args.hdlc_window is not None and meter.endpoint.speaks_hdlc is False:
         raise SettingError(f"hdlc-window: {meter.endpoint.scheme} has no windows, HDLC has")
     meter.check()
     return meter

@@ -8,11 +8,11 @@ import os
 import re
 import sys
 from datetime import datetime, time
-from functools import partial
 
 from cosem_objects.dlms.apdu import AttributeDescriptor
 from cosem_objects.errors import SettingError
 from cosem_objects.obis import ObisCode
+from gateway.cli.command_links import CommandLinks
 from gateway.cli.meter_options import add_meter_options, meter_from
 from gateway.cli.parser import whole_number
 from gateway.cli.readback_screen import screen
@@ -20,7 +20,6 @@ from gateway.cli.trace_option import add_trace_options, trace_from
 from gateway.meters import Meter
 from gateway.reading.meter_log import Between, Last, Wanted
 from gateway.reading.meter_reading import Choice, Findings, read_meter, to_json
-from gateway.session import connect
 from gateway.shown import printable
 
 DESCRIPTION = """\
@@ -83,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
     choice = _choice(args, meter)
     trace = trace_from(args, meter.security)
     try:
-        findings: Findings = args.run_async(read_meter(meter, choice, partial(connect, trace=trace)))
+        findings: Findings = args.run_async(_read(meter, choice, CommandLinks(args, trace)))
     finally:
         if trace is not None:
             trace.close()
@@ -99,6 +98,11 @@ def run(args: argparse.Namespace) -> int:
         print(printable(f"stsgate readback: {meter.endpoint}: {told}"), file=sys.stderr)
         return 3
     return 3 if any(one.refusal for one in findings.attributes) else 0
+
+
+async def _read(meter: Meter, choice: Choice, links: CommandLinks) -> Findings:
+    async with links:
+        return await read_meter(meter, choice, links.connect)
 
 
 def _as_json(meter: Meter, choice: Choice, findings: Findings) -> str:

@@ -16,6 +16,7 @@ from typing import Any
 from cosem_objects.dlms.security import InvocationCounters
 from cosem_objects.errors import LocalProtocolError, RemoteProtocolError, SettingError
 from cosem_objects.security_setup import KEY_SIZE
+from gateway.cli.command_links import CommandLinks
 from gateway.cli.meter_options import add_meter_options, meter_from, secret_from
 from gateway.cli.pending_keys import PendingKeys
 from gateway.key_transfer import KeyChange, KeysHeld, KeyTransfer, NewKeys, prove_keys, transfer_keys
@@ -87,7 +88,7 @@ def run(args: argparse.Namespace) -> int:
         raise SettingError("serial and pan: keys belong to a system title; give --meter-system-title instead")
     if args.token_encoding is not None:
         raise SettingError("token-encoding: no token is sent here")
-    task = _Task(meter, path, tell=_teller(args))
+    task = _Task(meter, path, CommandLinks(args), tell=_teller(args))
     if args.prove:
         if any(given.values()):
             raise SettingError("prove: the new keys are in the pending file, and no master key is needed; give neither")
@@ -128,6 +129,7 @@ class _Task:
 
     meter: Meter
     path: Path
+    links: CommandLinks
     tell: Callable[[str], None]
     is_sent: bool = False
     """Whether something may have left."""
@@ -155,19 +157,19 @@ class _Task:
         self._know_title(b"" if earlier is None else earlier.system_title)
         security = self.meter.security
         try:
-            counters, new_counters = await read_counters(self.meter), InvocationCounters()
+            counters, new_counters = await read_counters(self.meter, self.links.connect), InvocationCounters()
             if earlier is not None:
                 counters, new_counters = earlier.counters(security.ek, counters)
             elif new_keys.ek in (b"", security.ek):
                 new_counters = counters
-            session = await open_session(self.meter, counters)
+            session = await open_session(self.meter, counters, self.links.connect)
         except _UNREACHED as error:
             return self.unproven(f"no association under the old keys, nothing was sent: {error}")
         written: list[PendingKeys] = []
         async with session:
             self._know_title(session.meter_system_title)
             self.tell(f"{self.meter.endpoint}: associated with the meter {self.system_title.hex().upper()}")
-            change = KeyChange(_without_jumps(self.meter), new_keys, counters, new_counters)
+            change = KeyChange(_without_jumps(self.meter), new_keys, counters, new_counters, self.links.connect)
 
             async def commit(new_keys: NewKeys) -> None:
                 known = self.meter.security
@@ -196,7 +198,7 @@ class _Task:
     async def prove(self, pending: PendingKeys) -> KeyTransfer:
         self._know_title(pending.system_title)
         try:
-            said = await read_counters(self.meter)
+            said = await read_counters(self.meter, self.links.connect)
         except CounterUnreadable as error:
             self.tell(f"{self.meter.endpoint}: {error}; the counters of {self.path} are used")
             said = InvocationCounters()
@@ -204,7 +206,9 @@ class _Task:
             return KeyTransfer(KeysHeld.UNKNOWN, f"keep both; {error}")
         counters, new_counters = pending.counters(self.meter.security.ek, said)
         pending.reserving(counters, new_counters).write(self.path, is_new=False)
-        return await prove_keys(KeyChange(_without_jumps(self.meter), pending.new_keys, counters, new_counters))
+        return await prove_keys(
+            KeyChange(_without_jumps(self.meter), pending.new_keys, counters, new_counters, self.links.connect)
+        )
 
     def _know_title(self, title: bytes) -> None:
         """From now on nobody else is taken for this meter."""
@@ -226,7 +230,8 @@ async def _until_stopped(task: _Task, work: Coroutine[Any, Any, KeyTransfer]) ->
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, current.cancel)
     try:
-        return await work
+        async with task.links:
+            return await work
     except asyncio.CancelledError:
         return task.unproven("stopped by the user" + ("" if task.is_sent else "; nothing was sent"))
 

@@ -11,7 +11,7 @@ from gateway.settings.sections import Settings
 
 _WHILE_RUNNING = ("delivery", "links", "retention", "health", "log")
 _WHILE_RUNNING_ALONE = ("service.drain_seconds", "metrics.refresh_seconds")
-_AT_START_ALONE = ("delivery.counter_block",)
+_AT_START_ALONE = ("delivery.counter_block", "links.linger_seconds")
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,14 +31,16 @@ from gateway.serving.metrics_http import counting
 from gateway.serving.opened_store import StartError, keep_store_up, opened_store
 from gateway.serving.reload import differences, reloaded
 from gateway.serving.supervisor import Supervisor
+from gateway.session import connect_through
 from gateway.settings.checks import tls_context
 from gateway.settings.loading import SettingsInvalid
-from gateway.settings.parts import api_limits, service_options, webhook_options, webhook_targets
+from gateway.settings.parts import api_limits, service_options, webhook_options, webhook_targets, wire_settings
 from gateway.settings.sections import Settings
 from gateway.shown import without_secrets
 from gateway.store.store import InUse, Store, StoreError
 from gateway.webhooks.post import WebhookPoster
 from gateway.webhooks.sender import WebhookSender
+from transports.link_pool import LinkPool
 
 logger = logging.getLogger(__name__)
 
@@ -66,6 +68,7 @@ class Server:
         self._now = now
         self._rng = rng
         self._supervisor = Supervisor(environment)
+        self._pool = LinkPool(wire_settings(settings), linger_seconds=settings.links.linger_seconds)
         self._metrics = Metrics(__version__)
         self._lag = LoopLag()
         self._stop = asyncio.Event()
@@ -84,6 +87,7 @@ class Server:
     async def run(self, on_ready: Callable[[str], None]) -> None:
         """Until it is stopped; ``on_ready`` is told the URL. Raises ``StartError``, ``PartEnded``."""
         async with AsyncExitStack() as stack:
+            stack.push_async_callback(self._pool.close)
             store = await stack.enter_async_context(
                 opened_store(self._settings, self._environment, self._now, self._metrics)
             )
@@ -117,6 +121,7 @@ class Server:
             service_options(settings),
             now=self._now,
             rng=self._rng,
+            connect=connect_through(self._pool),
             on_settled=self._gauges.judged,
             on_mended=self._metrics.lanes_repaired,
         )

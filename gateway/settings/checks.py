@@ -28,6 +28,9 @@ def contradictions(settings: Settings) -> Iterator[Finding]:
     if bool(service.tls_certificate) != bool(service.tls_key):
         missing = "tls_key" if service.tls_certificate else "tls_certificate"
         yield f"service.{missing}", "expected a file: tls_certificate and tls_key go together"
+    if bool(settings.tls.certificate_file) != bool(settings.tls.key_file):
+        missing = "key_file" if settings.tls.certificate_file else "certificate_file"
+        yield f"tls.{missing}", "expected a file: certificate_file and key_file go together"
     if settings.database.url:
         kind = "PostgreSQL is not supported yet" if settings.database.url.startswith("postgres") else "unknown database"
         yield "database.url", f"{kind}; leave it empty for SQLite in data_dir"
@@ -48,6 +51,7 @@ def obstacles(settings: Settings, environment: Mapping[str, str]) -> Iterator[Fi
     if chosen and not is_bootstrap_key(chosen):
         yield KEY_VARIABLE, f"expected {KEY_FORM_WORDS}"
     yield from _tls(settings)
+    yield from _wires(settings)
     for path in sorted(PROFILES.glob("*.toml")):
         try:
             load_profile(str(path))
@@ -109,6 +113,19 @@ def _tls(settings: Settings) -> Iterator[Finding]:
         reason = (error.reason or "").replace("_", " ").lower()
         what = "do not belong together" if "mismatch" in reason else f"expected PEM files without a password ({reason})"
         yield "service.tls_key", f"{service.tls_certificate} and {service.tls_key}: {what}"
+
+
+def _wires(settings: Settings) -> Iterator[Finding]:
+    tls = settings.tls
+    named = {
+        "tls.ca_file": tls.ca_file,
+        "tls.certificate_file": tls.certificate_file,
+        "tls.key_file": tls.key_file,
+        "mqtt.password_file": settings.mqtt.password_file,
+    }
+    for key, path in named.items():
+        if path and not _is_readable(Path(path)):
+            yield key, f"{path} cannot be read by this user"
 
 
 def _is_readable(path: Path) -> bool:

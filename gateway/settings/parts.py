@@ -1,4 +1,4 @@
-"""Settings, as each part of the service wants them. Pure."""
+"""Settings, as each part of the service wants them."""
 
 from __future__ import annotations
 
@@ -13,6 +13,15 @@ from gateway.settings.sections import Settings
 from gateway.webhooks.retry import RetryRule
 from gateway.webhooks.sender import WebhookOptions
 from gateway.webhooks.target import TargetRule
+from transports.wire_options import read_password
+from transports.wire_settings import (
+    MqttPayload,
+    MqttProtocol,
+    MqttSettings,
+    SerialSettings,
+    TlsSettings,
+    WireSettings,
+)
 
 
 def service_options(settings: Settings) -> ServiceOptions:
@@ -32,13 +41,49 @@ def service_options(settings: Settings) -> ServiceOptions:
         ),
         doubt_rounds_max=delivery.doubt_associations,
         counter_block=delivery.counter_block,
-        link_concurrency={"tcp": settings.links.tcp_concurrency, "hdlc+tcp": settings.links.hdlc_tcp_concurrency},
+        link_concurrency=_link_concurrency(settings),
         expire_seconds=delivery.expire_interval_seconds,
         repair_seconds=delivery.repair_interval_seconds,
         purge_seconds=retention.purge_interval_seconds,
         keep_closed=timedelta(days=retention.days) if retention.days else None,
         readback_wait_seconds=delivery.readback_wait_seconds,
         traces_kept=settings.trace.orders_kept,
+    )
+
+
+def _link_concurrency(settings: Settings) -> dict[str, int | None]:
+    links = settings.links
+    over_tcp, over_mqtt, on_serial = links.tcp_concurrency, links.mqtt_concurrency, links.serial_concurrency
+    return {
+        "tcp": over_tcp,
+        "tcps": over_tcp,
+        "hdlc+tcp": links.hdlc_tcp_concurrency,
+        "serial": on_serial,
+        "pty": on_serial,
+        "mqtt": over_mqtt,
+        "mqtts": over_mqtt,
+    }
+
+
+def wire_settings(settings: Settings) -> WireSettings:
+    """Raises ``EndpointError`` for a password that cannot be read."""
+    tls, mqtt = settings.tls, settings.mqtt
+    return WireSettings(
+        tls=TlsSettings(
+            ca_file=tls.ca_file or None,
+            certificate_file=tls.certificate_file or None,
+            key_file=tls.key_file or None,
+            check_host=tls.check_host,
+        ),
+        mqtt=MqttSettings(
+            username=mqtt.username,
+            password=read_password(mqtt.password_file) if mqtt.password_file else "",
+            protocol=MqttProtocol(mqtt.protocol),
+            payload=MqttPayload(mqtt.payload),
+            topic_root=mqtt.topic_root,
+            reply_timeout_seconds=mqtt.reply_timeout_seconds,
+        ),
+        serial=SerialSettings(echo=settings.serial.echo),
     )
 
 

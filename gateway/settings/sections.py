@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from gateway.http_address import FORM, split_http_address
 from gateway.webhooks.message import check_installation
+from transports.wire_options import checked_topic_root
 
 _INSTALLATION_FORM = "1 to 64 letters, digits, dots, dashes or underscores"
 
@@ -133,6 +134,59 @@ class LinksSection(Section):
     )
     hdlc_tcp_concurrency: Annotated[int, Field(ge=1, le=20_000)] = Field(
         default=1, description="The same for hdlc+tcp://: behind it usually is one serial line, for one at a time."
+    )
+    serial_concurrency: Annotated[int, Field(ge=1, le=250)] = Field(
+        default=1, description="On a serial line. It carries one exchange at a time, so more only take turns."
+    )
+    mqtt_concurrency: Annotated[int, Field(ge=1, le=20_000)] = Field(
+        default=200, description="Through one broker: mqtt:// and mqtts://."
+    )
+    linger_seconds: Annotated[float, Field(ge=0, le=3600)] = Field(
+        default=5.0,
+        description="How long a line, a device server's socket or a broker's connection stays open that nobody uses.",
+    )
+
+
+class TlsSection(Section):
+    """How we speak TLS with meters (tcps://) and brokers (mqtts://); not for the API."""
+
+    ca_file: Path = Field(
+        default="", description="PEM file with the certificates that are trusted. Empty: those of the system."
+    )
+    certificate_file: Path = Field(
+        default="", description="PEM file with our own certificate and its chain, where we have to show one."
+    )
+    key_file: Path = Field(default="", description="PEM file with its private key. Goes with certificate_file.")
+    check_host: bool = Field(
+        default=True,
+        description="A certificate has to name the host that is called. Off: any of a trusted CA will do.",
+    )
+
+
+class MqttSection(Section):
+    """How we speak to brokers: all meters with mqtt:// and mqtts:// endpoints."""
+
+    username: Annotated[str, Form("at most 200 characters"), Field(max_length=200)] = Field(default="", description="Our name at the broker.")
+    password_file: Path = Field(default="", description="File with our password at the broker, on its first line.")
+    protocol: Literal["5", "3.1.1"] = Field(default="5", description="Version of the protocol.")
+    payload: Literal["wrapper", "hdlc"] = Field(
+        default="wrapper",
+        description="What messages hold: a wrapper message, or the HDLC frames of a transparent modem.",
+    )
+    topic_root: Annotated[
+        str, Form("levels with a / between them, such as dlms/v1, without + or #"), AfterValidator(checked_topic_root)
+    ] = Field(default="dlms/v1", description="What stands before /SITE/METER in all topics.")
+    reply_timeout_seconds: Annotated[float, Field(ge=1, le=600)] = Field(
+        default=30.0, description="After this a request that waits in the broker is dead; its meter never sees it."
+    )
+
+
+class SerialSection(Section):
+    """Serial lines of this machine; their baud rate and mode stand in the endpoint."""
+
+    echo: bool = Field(
+        default=False,
+        description="Lines give back what we send (two-wire RS-485, optical heads): it is taken away again.",
     )
 
 
@@ -262,6 +316,9 @@ class Settings(Section):
     database: DatabaseSection = DatabaseSection()
     delivery: DeliverySection = DeliverySection()
     links: LinksSection = LinksSection()
+    tls: TlsSection = TlsSection()
+    mqtt: MqttSection = MqttSection()
+    serial: SerialSection = SerialSection()
     api: ApiSection = ApiSection()
     webhooks: WebhooksSection = WebhooksSection()
     retention: RetentionSection = RetentionSection()

@@ -10,6 +10,7 @@ from typing import Literal
 
 import pytest
 
+from tests.certificates import lab_tls
 from tests.transports.wires import SmallPieces, echo, listen_somewhere, mute
 from transports.channel import (
     Address,
@@ -28,6 +29,7 @@ from transports.hdlc import HDLC_DEFAULTS, HdlcSettings
 from transports.loopback import LoopbackListener
 from transports.registry import TRANSPORTS, open_link
 from transports.stream import StreamFilter
+from transports.wire_settings import WireSettings
 
 Accept = Callable[[Address], bool]
 
@@ -43,16 +45,19 @@ class Wire:
     physical: int | None = None
     hdlc: HdlcSettings = HDLC_DEFAULTS
     through: StreamFilter = lambda stream: stream
+    wires: Callable[[], WireSettings] = WireSettings
 
     async def listen(self, on_channel: OnChannel, accept: Accept = accept_all) -> Listener:
         if self.scheme == "loopback":
             return LoopbackListener(on_channel, accept)
-        return await listen_somewhere(self.scheme, on_channel, accept=accept, hdlc=self.hdlc, through=self.through)
+        options = {"hdlc": self.hdlc, "through": self.through, "wires": self.wires()}
+        return await listen_somewhere(self.scheme, on_channel, accept=accept, **options)
 
     async def open_link(self, listener: Listener) -> Link:
         if isinstance(listener, LoopbackListener):
             return listener.open_link()
-        return await open_link(Endpoint.parse(listener.url), hdlc=self.hdlc, through=self.through)
+        endpoint = Endpoint.parse(listener.url)
+        return await open_link(endpoint, hdlc=self.hdlc, through=self.through, wires=self.wires())
 
     def channel(self, link: Link, client_sap: int = 1, server_sap: int = 1) -> ApduChannel:
         return link.channel(client_sap, server_sap, self.physical)
@@ -78,6 +83,7 @@ WIRES = [
     Wire("loopback", "loopback"),
     Wire("tcp", "tcp"),
     Wire("tcp in small pieces", "tcp", through=SmallPieces),
+    Wire("tcps", "tcps", wires=lambda: WireSettings(lab_tls())),
     *(
         Wire(f"hdlc+tcp, {size} address bytes, info {info_max}", "hdlc+tcp", physical, HdlcSettings(size, info_max))
         for size, physical in ADDRESSES

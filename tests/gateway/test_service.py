@@ -231,6 +231,21 @@ async def test_a_paused_link_is_left_alone_and_goes_on_when_it_is_resumed(tmp_pa
         assert (await head.until("waits")).state is OrderState.ACCEPTED
 
 
+async def test_a_meter_with_many_orders_does_not_keep_the_line_from_the_others(tmp_path: Path) -> None:
+    others = lab_config(1)
+    async with meter_at() as busy, meter_at(config=others) as patient, head_end(tmp_path) as head:
+        await head.know(busy.url, link="line")
+        await head.know(patient.url, "patient", link="line")
+        await head.store.links.put(LinkRecord(id="line", concurrency=1), who="test")
+        for number in range(30):
+            await head.order(f"busy-{number}", credit(CONFIG, tid=6_100_000 + number))
+        await head.order("patient", credit(others), meter="patient")
+        await head.start()
+        settled = [await head.until(order) for order in ("patient", "busy-29")]
+        assert [order.state for order in settled] == [OrderState.ACCEPTED] * 2
+        assert settled[0].changed_at < settled[1].changed_at
+
+
 async def test_a_readback_waits_for_the_lane_and_the_orders_for_the_readback(tmp_path: Path) -> None:
     async with meter_at(config=replace(CONFIG, status_delay_seconds=1.5)) as place, head_end(tmp_path) as head:
         await head.know(place.url)

@@ -81,7 +81,9 @@ def test_without_a_file_everything_is_at_its_default() -> None:
     assert {setting.name: value_of(settings, setting.name) for setting in ALL} == {s.name: s.default for s in ALL}
 
 
-NOT_ALONE = {"service.tls_certificate", "service.tls_key", "database.url"}
+NOT_ALONE = {"service.tls_certificate", "service.tls_key", "database.url"} | {
+    setting.name for setting in ALL if setting.name.endswith("_file") and setting.name != "service.key_file"
+}
 """Settings for which no other value is right by itself."""
 
 
