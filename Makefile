@@ -8,21 +8,22 @@ FUZZ_SECONDS ?= 600
 CHAOS_KILLS ?= 500
 CHAOS_SEED ?= 1
 
-.PHONY: demo test tshark soak chaos bench fuzz lint clean
+.PHONY: demo test tools soak chaos bench fuzz lint clean
 
 # In CI it ends after the story; else the service stays, with commands to try, until Ctrl-C.
 demo: .venv/run.stamp
 	$(RUN)/stsgate demo $(if $(CI),--exit)
 
-test: tshark .venv/dev.stamp .venv-peers/stamp
+test: tools .venv/dev.stamp .venv-peers/stamp
 	$(RUN)/python -m pytest
 
-# Wireshark's command: opens the traces that the tests write.
-tshark:
-	command -v tshark > /dev/null || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends tshark; } \
-		|| { echo "tshark is missing: install it (Debian: apt-get install tshark)"; exit 1; }
+# Programs of other people that the tests start: Wireshark's command opens traces, mosquitto is the MQTT broker.
+tools:
+	@missing=""; for tool in tshark mosquitto; do PATH="$$PATH:/usr/sbin" command -v $$tool > /dev/null || missing="$$missing $$tool"; done; \
+	test -z "$$missing" || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $$missing; } \
+		|| { echo "missing:$$missing; install it (Debian: apt-get install$$missing)"; exit 1; }
 
-soak: .venv/dev.stamp .venv-peers/stamp
+soak: tools .venv/dev.stamp .venv-peers/stamp
 	$(RUN)/python -m pytest -m soak
 
 # The service in virtual time on 10,000 seeds, then killed for real.
@@ -30,7 +31,7 @@ chaos: .venv/dev.stamp
 	$(RUN)/python -m pytest -m chaos
 	$(RUN)/python -m tests.chaos --kills $(CHAOS_KILLS) --seed $(CHAOS_SEED)
 
-bench: .venv/dev.stamp .venv-peers/stamp
+bench: tools .venv/dev.stamp .venv-peers/stamp
 	$(RUN)/python -m benchmarks.delivery
 	$(RUN)/python -m benchmarks.service
 
