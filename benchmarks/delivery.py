@@ -21,7 +21,7 @@ from importlib.metadata import version
 from itertools import product
 from pathlib import Path
 
-from benchmarks.measure import Figures, Job, Sale, cores
+from benchmarks.measure import HOST, Figures, Job, Sale, cores
 from benchmarks.stock import KINDS, SECURITIES, CannedReplies, Meters
 from benchmarks.table import Result, Row, bars, table
 
@@ -55,6 +55,10 @@ class Cell:
     concurrency: int
 
     @property
+    def place(self) -> str:
+        return f"{self.wire}://{HOST}:0"
+
+    @property
     def peer_exchanges(self) -> int:
         """AARQ, GET, ACTION, GET, RLRQ; with HLS one ACTION more; on HDLC SNRM and DISC."""
         return 5 + (self.security == "hls-gmac") + 2 * self.wire.startswith("hdlc")
@@ -73,7 +77,7 @@ class Run:
             self.rows += PEERS if _imports(self.peers_python, "uvloop") else PEERS[1:]
 
     def measure(self, cell: Cell) -> list[Result]:
-        with Meters.listening(cell.wire, cell.security, cell.concurrency, self.other_core) as meters:
+        with Meters.listening(cell.place, cell.security, cell.concurrency, self.other_core) as meters:
             with meters.side.running():
                 deliveries = asyncio.run(meters.record())
             with CannedReplies.listening(deliveries, self.other_core) as canned:

@@ -15,20 +15,30 @@ import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 
 COUNTERS_PER_DELIVERY = 100
 """Invocation counters set aside for one delivery: more than any contender uses."""
 
 HOST = "127.0.0.1"
 
+_TICKS = os.sysconf("SC_CLK_TCK")
+
 
 @dataclass(frozen=True)
 class Sale:
     """One token for one meter, and the first invocation counter of its association."""
 
-    port: int
+    url: str
     token: bytes = field(repr=False)
     counter: int
+    physical: int | None = None
+    """The meter's HDLC address, where several share a line."""
+
+    @property
+    def port(self) -> int:
+        """Where there is one."""
+        return int(self.url.rpartition(":")[2])
 
 
 @dataclass(frozen=True)
@@ -57,8 +67,7 @@ class Job:
     def decode(cls, text: str) -> Job:
         mapping = json.loads(text)
         lanes = [
-            [Sale(sale["port"], bytes.fromhex(sale["token"]), sale["counter"]) for sale in lane]
-            for lane in mapping.pop("lanes")
+            [Sale(**{**sale, "token": bytes.fromhex(sale["token"])}) for sale in lane] for lane in mapping.pop("lanes")
         ]
         return cls(lanes=lanes, **mapping)
 
@@ -94,6 +103,12 @@ def cores() -> tuple[int | None, int | None]:
     return (allowed[0], allowed[-1]) if len(allowed) > 1 else (None, None)
 
 
+def cpu_seconds(task: Path) -> float:
+    """User and system time so far of a process, or of one of its threads: a directory in /proc."""
+    fields = (task / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / _TICKS
+
+
 def read_job() -> Job:
     job = Job.decode(sys.stdin.read())
     if job.core is not None:
@@ -102,20 +117,22 @@ def read_job() -> Job:
 
 
 def run_async(job: Job, deliver: Callable[[Sale], Awaitable[None]]) -> None:
+    """``measure`` on the event loop that the job wants."""
+    with asyncio.Runner(loop_factory=loop_factory(uses_uvloop=job.uvloop)) as runner:
+        runner.run(measure(job, deliver))
+
+
+async def measure(job: Job, deliver: Callable[[Sale], Awaitable[None]]) -> None:
     """All lanes at once on one event loop; prints the figures."""
 
     async def serve(lane: list[Sale]) -> None:
         for sale in lane:
             await deliver(sale)
 
-    async def measure() -> None:
-        await asyncio.gather(*(serve(lane[: job.warm_up]) for lane in job.lanes))
-        clock = _Clock()
-        await asyncio.gather(*(serve(lane[job.warm_up :]) for lane in job.lanes))
-        clock.report(job.timed)
-
-    with asyncio.Runner(loop_factory=loop_factory(uses_uvloop=job.uvloop)) as runner:
-        runner.run(measure())
+    await asyncio.gather(*(serve(lane[: job.warm_up]) for lane in job.lanes))
+    clock = _Clock()
+    await asyncio.gather(*(serve(lane[job.warm_up :]) for lane in job.lanes))
+    clock.report(job.timed)
 
 
 def run_threads(job: Job, deliver: Callable[[Sale], None]) -> None:

@@ -1,10 +1,11 @@
 """The other end of the wire, in a process of its own on a core of its own: simulated meters, or canned replies.
 
-    python -m benchmarks.other_side CORE meters run OPTIONS OF SIMMETERS
-    python -m benchmarks.other_side CORE canned < RECORDINGS
+    python -m benchmarks.other_side CORE awake meters run OPTIONS OF SIMMETERS
+    python -m benchmarks.other_side CORE awake canned < RECORDINGS
 
-It never sleeps. Waking a process that does costs the one who writes to it some 20 us an exchange on a virtual machine,
-which would be booked as CPU of the client, and of a slow client more often than of a fast one.
+Awake, it never sleeps. Waking a process that does costs the one who writes to it some 20 us an exchange on a virtual
+machine, which would be booked as CPU of the client, and of a slow client more often than of a fast one. Where it shares
+its core with somebody, such as a broker, it is to be ``sleepy`` instead of ``awake``, and wait like everybody.
 """
 
 from __future__ import annotations
@@ -70,6 +71,10 @@ async def _awake(command: Coroutine[Any, Any, int]) -> int:
     return await command
 
 
+def _sleepy(command: Coroutine[Any, Any, int]) -> Coroutine[Any, Any, int]:
+    return command
+
+
 def _run(command: Coroutine[Any, Any, int]) -> int:
     factory: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop
     try:
@@ -79,17 +84,18 @@ def _run(command: Coroutine[Any, Any, int]) -> int:
     else:
         factory = uvloop.new_event_loop
     with asyncio.Runner(loop_factory=factory) as runner:
-        return runner.run(_awake(command))
+        return runner.run(command)
 
 
 def main() -> int:
-    core, what, *rest = sys.argv[1:]
+    core, manner, what, *rest = sys.argv[1:]
+    behave = _awake if manner == "awake" else _sleepy
     if core != "any":
         os.sched_setaffinity(0, {int(core)})
     if what == "canned":
-        return _run(_serve_canned(json.loads(sys.stdin.read())))
+        return _run(behave(_serve_canned(json.loads(sys.stdin.read()))))
     parser = ArgumentParser()
-    add_run_command(parser.add_subparsers(required=True), _run)
+    add_run_command(parser.add_subparsers(required=True), lambda command: _run(behave(command)))
     options = parser.parse_args(rest)
     code: int = options.func(options)
     return code

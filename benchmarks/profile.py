@@ -14,7 +14,7 @@ import sys
 from importlib.util import find_spec
 from unittest.mock import patch
 
-from benchmarks.measure import Sale, cores, loop_factory
+from benchmarks.measure import HOST, Sale, cores, loop_factory
 from benchmarks.ours import Contender, recorded_challenge
 from benchmarks.stock import SECURITIES, CannedReplies, Meters
 
@@ -37,11 +37,11 @@ def main() -> None:
     core, other_core = cores()
     if core is not None:
         os.sched_setaffinity(0, {core})
-    with Meters.listening(wire, security, 1, other_core) as meters:
+    with Meters.listening(f"{wire}://{HOST}:0", security, 1, other_core) as meters:
         with meters.side.running():
             deliveries = asyncio.run(meters.record())
         with CannedReplies.listening(deliveries, other_core) as canned, canned.side.running():
-            contender = Contender(wire, SECURITIES[security])
+            contender = Contender(SECURITIES[security])
             lanes = canned.sell(kind, each, CONCURRENCY)
             profile = cProfile.Profile()
             loop = loop_factory(uses_uvloop=find_spec("uvloop") is not None)

@@ -13,9 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measure import HOST
+from benchmarks.measure import HOST, cpu_seconds
 
-_TICKS = os.sysconf("SC_CLK_TCK")
 _START_SECONDS = 30
 _STOP_SECONDS = 60
 _API_KEY = "benchmark-key-not-a-secret-000"
@@ -75,7 +74,7 @@ class RunningService:
 
     @property
     def cpu(self) -> Cpu:
-        seconds = [_cpu_seconds(path) for path in Path(f"/proc/{self._process.pid}/task").iterdir()]
+        seconds = [cpu_seconds(path) for path in Path(f"/proc/{self._process.pid}/task").iterdir()]
         return Cpu(sum(seconds), max(seconds))
 
     @property
@@ -83,11 +82,6 @@ class RunningService:
         """Resident now."""
         pages = int(Path(f"/proc/{self._process.pid}/statm").read_text(encoding="ascii").split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE")
-
-
-def _cpu_seconds(task: Path) -> float:
-    fields = (task / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / _TICKS
 
 
 class Connection:

@@ -154,8 +154,10 @@ class MeterBody(OpenMeter):
         return shared_name(Endpoint.parse(self.endpoint))
 
     def record(self, meter_id: str) -> MeterRecord:
-        """For the store: settings that may be shown, and the given secrets apart. Raises ``EndpointError``."""
+        """For the store: settings that may be shown, and the given secrets apart; the endpoint as all write it, so that
+        it can be found by it. Raises ``EndpointError``."""
         settings = self.model_dump(mode="json", exclude={"security": set(SECRETS)}, exclude_defaults=True)
+        settings["endpoint"] = str(Endpoint.parse(self.endpoint))
         return MeterRecord(id=meter_id, link=self.link_name, settings=settings, secrets=self.security.given_secrets())
 
     def meter(self) -> Meter:

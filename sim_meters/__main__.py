@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 from cosem_objects.errors import SettingError, TokenFormatError
 from sim_meters.ledger import LedgerError
 from sim_meters.run import add_run_command
+from sim_meters.scenario.cli import add_scenario_command
 from sim_meters.sts.cli import add_sts_commands
 from transports.endpoint import EndpointError
 from transports.standard_descriptors import fill_standard_descriptors
@@ -35,6 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     add_run_command(subparsers, _run_to_its_end)
+    add_scenario_command(subparsers, _run_to_its_end)
     add_sts_commands(subparsers)
     options, unknown = parser.parse_known_args(arguments)
     program = f"simmeters {options.command}"

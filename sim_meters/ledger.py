@@ -104,19 +104,27 @@ class Ledger:
 
 
 class FileLedger(Ledger):
-    """A ledger in one file. ``identity`` says whose it is; the file of another meter is refused (``SettingError``)."""
+    """A ledger in one file. ``identity`` says whose it is; the file of another meter is refused (``SettingError``).
 
-    def __init__(self, path: Path, identity: Mapping[str, str]) -> None:
+    ``stays_open``: for this process alone, until it is closed. Otherwise the file is only open while it is read or
+    written, as thousands of meters have more ledgers than a process may have files.
+    """
+
+    def __init__(self, path: Path, identity: Mapping[str, str], *, stays_open: bool = True) -> None:
         super().__init__()
         self._path = path
         self._failure = ""
         self._sum = ""
+        self._size = 0
+        self._stays_open = stays_open
         self._file = _open_alone(path)
         try:
             self._load({"kind": "meter", "format": _FORMAT, **identity})
         except BaseException:
             self.close()
             raise
+        if not stays_open:
+            self.close()
 
     def append(self, record: Record) -> None:
         self._write(to_fields(record))
@@ -136,8 +144,9 @@ class FileLedger(Ledger):
             )
             os.ftruncate(self._file, size)
             os.fsync(self._file)
+        self._size = size
         if not lines:
-            self._write(header)
+            self._write_line(header)
             _sync_directory(self._path.parent)
             return
         found, records, self._sum = _read_lines(self._path, lines)
@@ -150,11 +159,25 @@ class FileLedger(Ledger):
     def _write(self, fields: Mapping[str, Any]) -> None:
         if self._failure:
             raise LedgerError(self._failure)
+        if self._stays_open:
+            self._write_line(fields)
+            return
+        self._file = _open_alone(self._path)
+        try:
+            if os.fstat(self._file).st_size != self._size:
+                self._failure = f"ledger {self._path}: somebody else changed it"
+                raise LedgerError(self._failure)
+            self._write_line(fields)
+        finally:
+            self.close()
+
+    def _write_line(self, fields: Mapping[str, Any]) -> None:
         line, line_sum = _make_line(fields, self._sum)
         try:
             if os.write(self._file, line) == len(line):
                 os.fsync(self._file)
                 self._sum = line_sum
+                self._size += len(line)
                 return
             reason = "no space left"
         except OSError as error:
@@ -173,8 +196,13 @@ def read_ledger(path: Path) -> Ledger:
     return ledger
 
 
+def lock_directory(directory: Path) -> int:
+    """Let no other fleet use the ledgers there, until the descriptor is closed. Raises ``LedgerError``."""
+    return _open_alone(directory / "fleet.lock")
+
+
 def _open_alone(path: Path) -> int:
-    """Open for this process alone. The lock goes with the process, even if that is killed."""
+    """Open for this process alone. The lock goes with the process, even if that is killed. Raises ``LedgerError``."""
     try:
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     except OSError as error:

@@ -1,8 +1,7 @@
 """SimMeter: a meter on its wires. It serves any number of conversations, each with an association of its own.
 
-Everything here but ``serve`` is plain and immediate: between the receipt of an APDU and the answer to it nothing
-waits, so two clients at once cannot see each other's half-done work. That includes the ledger's fsync: a slow disk
-slows the meter, as it should.
+Between the receipt of an APDU and the answer to it nothing waits, so two clients at once cannot see each other's
+half-done work. That includes the ledger's fsync: a slow disk slows the meter, as it should.
 """
 
 from __future__ import annotations
@@ -10,43 +9,44 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Callable, Coroutine
+from typing import Any
 
-from cosem_objects import token_gateway
 from cosem_objects.association_ln import PUBLIC_CLIENT_SAP
-from cosem_objects.dlms import acse
-from cosem_objects.dlms.acse import Aare, ApplicationContext, AssociationResult, UserDiagnostic
-from cosem_objects.dlms.apdu import ActionRequest, ExceptionResponse, Request, ServiceError, StateError
 from cosem_objects.dlms.hls import new_challenge
 from cosem_objects.dlms.server import ServerAssociation
 from cosem_objects.dlms.settings import SecuritySettings
+from cosem_objects.errors import LocalProtocolError
 from sim_meters.asked import Association
-from sim_meters.behaviour import Behaviour, Fault
+from sim_meters.behaviour import Behaviour, Fault, Phase
+from sim_meters.clock import Clock, SystemClock, Timer
 from sim_meters.concentrator import UNREACHABLE, Concentrator
+from sim_meters.conversation import Conversation
 from sim_meters.ledger import Ledger, LedgerError
-from sim_meters.meter_config import MeterConfig
-from sim_meters.objects import answer, objects_of, public_objects
-from sim_meters.prepayment import PrepaymentMeter
-from sim_meters.push_object import is_pushed, push_notification
-from transports.channel import ApduChannel, NotSentError
+from sim_meters.meter_config import MeterConfig, PushTo
+from sim_meters.objects import objects_of, public_objects
+from sim_meters.push_object import push_message
+from sim_meters.records import TokenEntry
+from sim_meters.served import Served
+from sim_meters.speaking_meter import Reaction, SpeakingMeter
+from sim_meters.wire_faults import WireFaults
+from transports.channel import ApduChannel
 
 _log = logging.getLogger(__name__)
 
-
-def _now() -> datetime:
-    return datetime.now(UTC)
+_PUSHES_MAX = 1 << 24
+"""The long-invoke-id has 24 bits for its number."""
 
 
 def _new_challenge() -> bytes:
     return new_challenge(secrets.token_bytes)
 
 
-class SimMeter(PrepaymentMeter):
+class SimMeter(SpeakingMeter):
     """One meter. ``serve`` is what a listener calls; ``config.is_for_us`` says which addresses are its own.
 
-    A ledger given again, or read again from its file, makes the same meter again.
+    A ledger given again, or read again from its file, makes the same meter again. ``wire`` breaks answers below the
+    framing, where ``listen`` was given its ``filter``; all meters of a process may share one.
     """
 
     def __init__(
@@ -54,63 +54,69 @@ class SimMeter(PrepaymentMeter):
         config: MeterConfig,
         ledger: Ledger | None = None,
         *,
-        now: Callable[[], datetime] = _now,
+        clock: Clock | None = None,
         new_challenge: Callable[[], bytes] = _new_challenge,
         behaviour: Behaviour | None = None,
+        wire: WireFaults | None = None,
     ) -> None:
-        super().__init__(config, ledger or Ledger(), now, behaviour or Behaviour())
+        clock = clock or SystemClock()
+        super().__init__(config, ledger or Ledger(), clock, behaviour or Behaviour())
+        self.steady_clock = clock
+        """The one that no fault touches: it measures how long a client is silent."""
+        self.wire = wire or WireFaults()
+        self.on_push: Callable[[bytes], None] | None = None
+        """Is given the meter's own messages, if its configuration says ``PushTo.WIRE``."""
+        self.on_link: Callable[[bool], None] | None = None
+        """Is told when the meter goes offline (``False``) and comes back: a listener may close meanwhile."""
+        self.is_online = True
         self._new_challenge = new_challenge
         self._objects = objects_of(config.profile, has_debt=config.debt is not None)
         self._concentrator = None if config.behind is None else Concentrator(config.behind)
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: Timer | None = None
+        self._link_timer: Timer | None = None
+        self._served: list[Served] = []
+        self._pushes = 0
+        self._is_closed = False
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def serve(self, channel: ApduChannel) -> None:
-        """One conversation, until the client ends it. Raises ``ChannelError`` then."""
-        conversation = Conversation(self, channel.address.client_sap)
-        while True:
-            apdu = await channel.receive(None)
-            try:
-                reaction = self._react(conversation, apdu)
-            except LedgerError as error:
-                _log.error("%s: %s; it does not answer any more", self.config.device_name, error)
-                channel.hang_up()
-                return
-            self._set_timer()
-            if reaction.octets is not None:
-                await channel.send(reaction.octets)
-            if reaction.unasked is not None:
-                await self._send_unasked(channel, reaction.unasked)
-            if reaction.hangs_up:
-                channel.hang_up()
-                return
+        """One conversation, until the client ends it, or is silent for longer than the profile's inactivity time-out.
+        Raises ``ChannelError`` if the client ended it."""
+        if not self.is_online:
+            channel.hang_up()
+            return
+        served = Served(self, Conversation(self, channel.address.client_sap), channel)
+        self._served.append(served)
+        try:
+            await served.run()
+        finally:
+            self._served.remove(served)
 
-    def _react(self, conversation: Conversation, octets: bytes) -> Reaction:
+    def react(self, conversation: Conversation, octets: bytes) -> Reaction:
         """One APDU as it came over the wire, from a concentrator or not. Raises ``LedgerError``."""
         if self._concentrator is None:
-            return conversation.receive(octets)
-        apdu = self._concentrator.take_off(octets)
-        if apdu is None:
-            return Reaction(UNREACHABLE)
-        reaction = conversation.receive(apdu)
-        answer, unasked = (
-            None if said is None else self._concentrator.put_on(said) for said in (reaction.octets, reaction.unasked)
-        )
-        return Reaction(answer, unasked, reaction.hangs_up)
+            reaction = conversation.receive(octets)
+        else:
+            apdu = self._concentrator.take_off(octets)
+            reaction = Reaction(UNREACHABLE) if apdu is None else conversation.receive(apdu).through(self.put_on)
+        self._set_timer()
+        return reaction
 
-    async def _send_unasked(self, channel: ApduChannel, octets: bytes) -> None:
-        try:
-            await channel.send_unasked(octets)
-        except NotSentError as error:  # nobody waits for it: the conversation goes on
-            _log.warning("%s: a push was not sent: %s", self.config.device_name, error)
+    def put_on(self, apdu: bytes) -> bytes:
+        """What is said, as it goes over the wire: with the concentrator's prefix, if there is one."""
+        return apdu if self._concentrator is None else self._concentrator.put_on(apdu)
 
     def close(self) -> None:
         """Stop working on tokens, and let go of the ledger."""
-        if self._timer is not None:
-            self._timer.cancel()
+        self._is_closed = True
+        for timer in (self._timer, self._link_timer):
+            if timer is not None:
+                timer.cancel()
+        for task in self._tasks:
+            task.cancel()
         self.ledger.close()
 
     def association(self, client_sap: int) -> tuple[ServerAssociation, Association] | None:
-        """A new association for a client, and what it may see; ``None`` for clients that nobody knows."""
         if client_sap == PUBLIC_CLIENT_SAP:
             security, visible = SecuritySettings(), public_objects(self._objects)
         elif client_sap == self.config.client_sap:
@@ -126,12 +132,126 @@ class SimMeter(PrepaymentMeter):
         )
         return server, Association(client_sap, security, self._objects, visible, server)
 
+    @property
+    def associations(self) -> int:
+        """How many management associations are open."""
+        return sum(served.holds_association for served in self._served)
+
+    def associations_beside(self, conversation: Conversation) -> int:
+        others = (served for served in self._served if served.conversation is not conversation)
+        return sum(served.holds_association for served in others)
+
+    # Power and link.
+
+    def reboot(self, spared: Conversation | None = None) -> None:
+        self.forget()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        for served in self._served:
+            if served.conversation is not spared:
+                served.end()
+
+    def go_offline(self, seconds: float | None = None) -> None:
+        self.is_online = False
+        if self._link_timer is not None:
+            self._link_timer.cancel()
+            self._link_timer = None
+        for served in self._served:
+            served.end()
+        if seconds is not None:
+            self._link_timer = self.steady_clock.call_later(seconds, self.go_online)
+        if self.on_link is not None:
+            self.on_link(False)
+
+    def go_online(self) -> None:
+        """Be in reach again."""
+        self.is_online = True
+        if self._link_timer is not None:
+            self._link_timer.cancel()
+            self._link_timer = None
+        if self.on_link is not None:
+            self.on_link(True)
+
+    # Messages of its own.
+
+    def next_push(self) -> int:
+        self._pushes = (self._pushes + 1) % _PUSHES_MAX
+        return self._pushes
+
+    def on_settled(self, entry: TokenEntry) -> None:
+        if self.config.push_to is PushTo.NOBODY:
+            return
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:  # a meter without wires
+            return
+        loop.call_soon(self._push)  # the answer goes first
+
+    def _push(self) -> None:
+        """Tell of the last token. Nobody is told twice, or later, if it cannot be said now."""
+        if self.behaviour.happens(Fault.MUTE, Phase.PUSH, self.now):
+            return
+        delay = self.behaviour.happens(Fault.DELAY, Phase.PUSH, self.now)
+        if delay is None:
+            self._say()
+        else:
+            self.steady_clock.call_later(delay.amount, self._say)
+
+    def _say(self) -> None:
+        if self._is_closed:
+            return
+        times = 2 if self.behaviour.happens(Fault.DUPLICATE_ANSWER, Phase.PUSH, self.now) else 1
+        listener = next((served for served in reversed(self._served) if served.holds_association), None)
+        try:
+            if self.config.push_to is PushTo.WIRE:
+                self._tell_wire(self._message(), times)
+            elif listener is not None and (message := listener.conversation.notification()) is not None:
+                for _ in range(times):
+                    self._begin(listener.say(self._on_its_way(message)))
+        except LedgerError as error:
+            _log.error("%s: a push was not sent: %s", self.config.device_name, error)
+        except LocalProtocolError as error:
+            _log.warning("%s: a push was not sent: %s", self.config.device_name, error)
+
+    def message(self) -> bytes:
+        """What Push setup sends, outside of any association: also what a meter says first that calls in. Raises
+        ``LedgerError``, ``LocalProtocolError``."""
+        return self.put_on(self._message())
+
+    def _message(self) -> bytes:
+        octets = push_message(self, self._own_association(), self.next_push())
+        self.keep_counters()
+        return octets
+
+    def _tell_wire(self, message: bytes, times: int) -> None:
+        if self.on_push is not None and self.is_online:
+            for _ in range(times):
+                self.on_push(self._on_its_way(message))
+
+    def _on_its_way(self, message: bytes) -> bytes:
+        is_garbled = self.behaviour.happens(Fault.GARBLED_ANSWER, Phase.PUSH, self.now)
+        return self.put_on(self.behaviour.garbled(message) if is_garbled else message)
+
+    def _own_association(self) -> Association:
+        """Sees what the management client may see."""
+        made = self.association(self.config.client_sap)
+        assert made is not None
+        return made[1]
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    # Time.
+
     def _set_timer(self) -> None:
         """A pending token is worked on in its time, whether or not anybody asks."""
         if self.pending is None or self._timer is not None:
             return
         remaining = (self.pending.due - self.now()).total_seconds()
-        self._timer = asyncio.get_running_loop().call_later(max(remaining, 0.0), self._time_has_come)
+        self._timer = self.clock.call_later(max(remaining, 0.0), self._time_has_come)
 
     def _time_has_come(self) -> None:
         self._timer = None
@@ -140,71 +260,4 @@ class SimMeter(PrepaymentMeter):
         except LedgerError as error:
             _log.error("%s: %s", self.config.device_name, error)
             return
-        self._set_timer()  # the meter's clock may be behind the event loop's
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class Reaction:
-    """What follows from an APDU: an answer, or silence; then a message that was not asked for, or the link's end."""
-
-    octets: bytes | None
-    unasked: bytes | None = None
-    hangs_up: bool = False
-
-
-class Conversation:
-    """One client's APDUs and the meter's answers, in turns."""
-
-    def __init__(self, meter: SimMeter, client_sap: int) -> None:
-        self._meter = meter
-        self._is_management = client_sap == meter.config.client_sap
-        self._association = meter.association(client_sap)
-        self._pushes = 0
-
-    def receive(self, apdu: bytes) -> Reaction:
-        """React to one APDU. Raises ``LedgerError``: then nothing may be answered."""
-        self._meter.catch_up()
-        is_aarq = apdu[:1] == bytes((acse.Aarq.TAG,))
-        if self._association is None:
-            return Reaction(_refuse_stranger(is_aarq=is_aarq))
-        if is_aarq and self._is_management and self._meter.behaviour.happens(Fault.REFUSE_ASSOCIATION):
-            return Reaction(self._refuse_as_busy())
-        server, association = self._association
-        asked = server.receive(apdu)
-        # What was received may not be received again, even if the meter falls over its answer.
-        self._meter.keep_counters()
-        if asked is None or isinstance(asked, bytes):
-            return Reaction(asked)
-        is_enter = _is_enter(asked)
-        if is_enter and self._meter.behaviour.happens(Fault.HANG_UP_BEFORE_ENTER):
-            return Reaction(None, hangs_up=True)
-        answered = answer(self._meter, association, asked)
-        response = server.respond(answered)
-        unasked = None
-        if is_pushed(asked, answered):
-            self._pushes += 1
-            unasked = server.notify(push_notification(self._meter, association, self._pushes))
-        self._meter.keep_counters()
-        if is_enter and self._meter.behaviour.happens(Fault.HANG_UP_AFTER_ENTER):
-            return Reaction(None, hangs_up=True)
-        if is_enter and self._meter.behaviour.happens(Fault.DROP_ANSWER_AFTER_ENTER):
-            return Reaction(None)
-        return Reaction(response, unasked)
-
-    def _refuse_as_busy(self) -> bytes:
-        context = self._meter.config.security.application_context
-        return Aare(context, AssociationResult.REJECTED_TRANSIENT, UserDiagnostic.NO_REASON_GIVEN).encode()
-
-
-def _is_enter(request: Request) -> bool:
-    return isinstance(request, ActionRequest) and (request.method.class_id, request.method.method) == (
-        token_gateway.CLASS_ID,
-        token_gateway.METHOD_ENTER,
-    )
-
-
-def _refuse_stranger(*, is_aarq: bool) -> bytes:
-    if not is_aarq:
-        return ExceptionResponse(StateError.SERVICE_NOT_ALLOWED, ServiceError.OPERATION_NOT_POSSIBLE).encode()
-    rejected, diagnostic = AssociationResult.REJECTED_PERMANENT, UserDiagnostic.NO_REASON_GIVEN
-    return Aare(ApplicationContext.LOGICAL_NAME, rejected, diagnostic).encode()
+        self._set_timer()  # the meter's clock may be behind that of its timers

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 
 from cosem_objects.association_ln import PUBLIC_CLIENT_SAP
 from cosem_objects.disconnect_control import ControlState
@@ -46,6 +47,16 @@ may. Mode 0 never disconnects.
 """
 
 
+class PushTo(StrEnum):
+    """Who hears of a token without asking."""
+
+    NOBODY = "nobody"
+    CLIENT = "client"
+    """The management client that associated last, on its open conversation."""
+    WIRE = "wire"
+    """Whoever is told by ``SimMeter.on_push``: a broker, a connection that the meter opened."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MeterConfig:
     """One meter. Raises ``SettingError`` for what does not go together."""
@@ -75,6 +86,10 @@ class MeterConfig:
     status_delay_seconds: float = 0.0
     """How long a token entered by a client shows *received* (8) before it is worked on."""
     control_mode: int = 6
+    associations_max: int | None = None
+    """So many management associations may be open at once; the next one is refused as busy. ``None``: any number."""
+    push_to: PushTo = PushTo.NOBODY
+    """Where the meter sends the message of Push setup by itself, when a token was executed or rejected."""
 
     def __post_init__(self) -> None:
         if self.client_sap == PUBLIC_CLIENT_SAP or not 1 <= self.client_sap <= 127:
@@ -85,6 +100,8 @@ class MeterConfig:
             raise SettingError(f"control mode: expected 0 to {max(CONTROL_MODES)}; got {self.control_mode}")
         if not 0 <= self.status_delay_seconds <= STATUS_DELAY_SECONDS_MAX:
             raise SettingError(f"status delay: expected 0 to {STATUS_DELAY_SECONDS_MAX} s")
+        if self.associations_max is not None and self.associations_max < 1:
+            raise SettingError(f"associations_max: expected 1 or more; got {self.associations_max}")
         if self.security.needs_titles and not self.security.meter_system_title:
             raise SettingError("system-title: expected one; a meter with keys needs it")
         if len(self.master_key) != KEY_SIZE:
@@ -104,8 +121,7 @@ class MeterConfig:
 
     @property
     def device_name(self) -> str:
-        """The COSEM logical device name: three letters of the manufacturer and up to 13 more (IEC 62056-6-2)."""
-        return f"SIM{self.pan.drn}"
+        return device_name(self.pan)
 
     @property
     def ledger_identity(self) -> dict[str, str]:
@@ -124,6 +140,11 @@ class MeterConfig:
         """Whether an address on the wire is this meter's. A meter alone on its wire need not have a physical one: then
         it takes any, as clients differ in what they put there."""
         return address.server_sap == self.server_sap and self.physical in (None, address.physical)
+
+
+def device_name(pan: MeterPan) -> str:
+    """The COSEM logical device name: three letters of the manufacturer and up to 13 more (IEC 62056-6-2)."""
+    return f"SIM{pan.drn}"
 
 
 def lab_config(count: int = 0) -> MeterConfig:

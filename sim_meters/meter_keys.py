@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from cosem_objects.dlms.security import InvocationCounters
+from cosem_objects.dlms.security import COUNTER_MAX, InvocationCounters
 from cosem_objects.dlms.settings import SecuritySettings
 from cosem_objects.security_setup import KeyId
 from sim_meters.ledger import Ledger
@@ -24,6 +24,25 @@ from sim_meters.records import CountersKept, KeysTransferred, digest_of_key
 _COUNTERS_BLOCK = 1000
 
 
+class MeterCounters(InvocationCounters):
+    """Those of a meter, which can be told to send a wrong one."""
+
+    __slots__ = ("falls_by",)
+
+    def __init__(self, next_own: int, last_received: int) -> None:
+        super().__init__(next_own, last_received)
+        self.falls_by = 0
+        """The next one that is sent is lower by so much; those after it are right again."""
+
+    def take(self) -> int:
+        fall, self.falls_by = self.falls_by, 0
+        return max(super().take() - fall, 0)
+
+    def jump(self, by: int) -> None:
+        """Go on so much further, but not beyond the last counter that there is."""
+        self.refill(range(min(self.next_own + by, COUNTER_MAX), COUNTER_MAX + 1))
+
+
 class MeterKeys:
     """``security`` and ``master_key`` are those of the factory; what the ledger says comes before them."""
 
@@ -31,7 +50,7 @@ class MeterKeys:
         self._security = security
         self._master_key = master_key
         self._ledger = ledger
-        self._counters: dict[str, InvocationCounters] = {}  # by the digest of their key
+        self._counters: dict[str, MeterCounters] = {}  # by the digest of their key
 
     @property
     def security(self) -> SecuritySettings:
@@ -48,13 +67,22 @@ class MeterKeys:
         return self._ledger.keys.get(KeyId.MASTER_KEY, self._master_key)
 
     @property
-    def counters(self) -> InvocationCounters:
+    def counters(self) -> MeterCounters:
         """Of the present unicast encryption key: they outlive every association."""
         digest = digest_of_key(self.security.ek)
         if digest not in self._counters:
             kept = self._ledger.counters_of(digest)
-            self._counters[digest] = InvocationCounters(kept.sent_limit, kept.received)
+            self._counters[digest] = MeterCounters(kept.sent_limit, kept.received)
         return self._counters[digest]
+
+    def forget_counters(self) -> None:
+        """Begin anew with both counters of the present key: a meter that lost its memory. Raises ``LedgerError``.
+
+        Associations that are open go on with the old ones, so they have to end with this.
+        """
+        digest = digest_of_key(self.security.ek)
+        self._ledger.append(CountersKept(received=-1, sent_limit=1, key_digest=digest))
+        self._counters.pop(digest, None)
 
     def transfer(self, keys: Mapping[KeyId, bytes]) -> None:
         """Replace keys, all or none. On the disk when it returns. Raises ``LedgerError``: then nothing is certain."""

@@ -1,29 +1,49 @@
-"""Where ``simmeters run`` listens: sockets, addresses on them, and the HDLC that is spoken there."""
+"""Where ``simmeters run`` listens: wires, addresses on them, and the HDLC that is spoken there."""
 
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
-from collections.abc import Sequence
-from dataclasses import replace
-from ipaddress import ip_address
 
 from cosem_objects.dlms.apdu import NetworkAddress
+from cosem_objects.dlms.settings import SecuritySettings
 from cosem_objects.errors import SettingError
 from cosem_objects.profile import MeterProfile
-from sim_meters.meter_config import MeterConfig
+from sim_meters.fleet.places import check_callee, check_loopback, check_place, login_of, parse_place
 from sim_meters.option_values import whole
-from transports.endpoint import Endpoint, EndpointError
+from transports.endpoint import Endpoint
 from transports.hdlc import ADDRESS_BYTES, HdlcSettings
-from transports.registry import TRANSPORTS
 
-_PORT_MAX = 65_535
+DEFAULT_PLACE = "tcp://127.0.0.1:4059"
 
 
 def add_place_options(parser: ArgumentParser) -> None:
     where = parser.add_argument_group("where it listens")
     add = where.add_argument
-    add("--listen", metavar="URL", default="tcp://127.0.0.1:4059", help="tcp or hdlc+tcp; port 0 takes a free one")
-    add("--meters", metavar="N", default="1", help="N meters on port .. port+N-1; serials, titles and PANs count up")
+    add(
+        "--listen",
+        metavar="URL",
+        help=f"default {DEFAULT_PLACE}; tcp, tcps, hdlc+tcp://HOST:PORT (port 0 takes a free one), "
+        "serial:///DEVICE?baud=N&mode=e, pty:///PATH, mqtt, mqtts://BROKER:PORT/SITE/METER",
+    )
+    add(
+        "--call-in",
+        metavar="URL",
+        help="instead of listening: each meter opens a connection to tcp:// or tcps://HOST:PORT, says who it is, and "
+        "is spoken to on that; when it ends, it calls again",
+    )
+    add(
+        "--login",
+        metavar="TEXT",
+        help="with --call-in: the line that it says first, with {title}, {name} or {serial} for the meter's own; "
+        "default {title}, and a notification for meters with ciphering",
+    )
+    add(
+        "--meters",
+        metavar="N",
+        default="1",
+        help="N meters whose serials, titles and PANs count up: on port .. port+N-1, at METER, METER+1 .. of a "
+        "broker, or with --physical .. physical+N-1 on one serial line",
+    )
     add("--allow-remote", action="store_true", help="listen beyond this machine, in spite of lab keys")
     add("--client-sap", metavar="N", default="1", help="the management client, default 1; 16 is the public one")
     add("--server-sap", metavar="N", default="1", help="the logical device, default 1")
@@ -39,32 +59,28 @@ def add_place_options(parser: ArgumentParser) -> None:
     )
 
 
-def read_endpoints(options: Namespace, count: int) -> tuple[Endpoint, ...]:
-    """One for each meter. Raises ``SettingError``, as do all functions here."""
-    try:
-        first = Endpoint.parse(options.listen)
-    except EndpointError as error:
-        raise SettingError(f"--listen: expected an endpoint: {error}") from None
-    if first.scheme not in TRANSPORTS:
-        raise SettingError(f"--listen: expected one of {', '.join(TRANSPORTS)}; {first.scheme} is not supported yet")
-    if not (options.allow_remote or _is_loopback(first.host)):
-        raise SettingError(
-            f"--listen: expected a loopback address such as 127.0.0.1, because the keys are lab keys; "
-            f"--allow-remote permits {first.host}"
-        )
-    if not first.port:
-        return (first,) * count
-    if first.port + count - 1 > _PORT_MAX:
-        raise SettingError(f"--listen: expected {count} ports up to {_PORT_MAX}, beginning with {first.port}")
-    return tuple(replace(first, port=first.port + number) for number in range(count))
+def read_endpoint(options: Namespace) -> tuple[Endpoint, bool]:
+    """Where the first meter listens; or whom it calls, and True. Raises ``SettingError``, as do all functions here."""
+    if options.call_in is not None and options.listen is not None:
+        raise SettingError("--call-in: expected without --listen; a meter calls, or is called")
+    calls_in = options.call_in is not None
+    option = "--call-in" if calls_in else "--listen"
+    endpoint = parse_place(options.call_in if calls_in else options.listen or DEFAULT_PLACE, option)
+    (check_callee if calls_in else check_place)(endpoint, option)
+    if not options.allow_remote:
+        check_loopback(endpoint, option)
+    return endpoint, calls_in
 
 
-def read_physical(options: Namespace, endpoint: Endpoint) -> int | None:
-    if options.physical is None:
-        return None
-    if not endpoint.scheme.startswith("hdlc"):
-        raise SettingError(f"--physical: expected none with {endpoint.scheme}; only HDLC has physical addresses")
-    return whole(options, "physical", 1, 0x3FFF)
+def read_login(options: Namespace, security: SecuritySettings, *, calls_in: bool) -> str:
+    """What a meter that calls in says first; empty: a notification."""
+    if options.login is not None and not calls_in:
+        raise SettingError("--login: expected together with --call-in")
+    return login_of(options.login, security, "--login") if calls_in else ""
+
+
+def read_physical(options: Namespace) -> int | None:
+    return None if options.physical is None else whole(options, "physical", 1, 0x3FFF)
 
 
 def read_behind(options: Namespace) -> NetworkAddress | None:
@@ -79,7 +95,7 @@ def read_hdlc(options: Namespace, profile: MeterProfile, endpoint: Endpoint) -> 
     if options.hdlc_info_max is not None:
         info_max = whole(options, "hdlc_info_max", 0, 0xFFFF)
     window_max = profile.hdlc_window_max if options.hdlc_window is None else whole(options, "hdlc_window", 1, 7)
-    if options.hdlc_window is not None and not endpoint.scheme.startswith("hdlc"):
+    if options.hdlc_window is not None and endpoint.speaks_hdlc is False:
         raise SettingError(f"--hdlc-window: expected none with {endpoint.scheme}; only HDLC has windows")
     try:
         return HdlcSettings(
@@ -90,18 +106,3 @@ def read_hdlc(options: Namespace, profile: MeterProfile, endpoint: Endpoint) -> 
         )
     except ValueError as error:
         raise SettingError(f"--hdlc-info-max: {error}") from None
-
-
-def check_hdlc_addresses(hdlc: HdlcSettings, configs: Sequence[MeterConfig]) -> None:
-    for config in configs:
-        try:
-            hdlc.server_address(config.server_sap, config.physical)
-        except ValueError as error:
-            raise SettingError(f"--server-sap and --physical: {error}") from None
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

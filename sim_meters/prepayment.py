@@ -8,19 +8,18 @@ it had never seen the token, and shows the one before; the client enters it agai
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from cosem_objects.dlms.apdu import ActionResult
-from cosem_objects.dlms.security import InvocationCounters
 from cosem_objects.errors import TokenFormatError
 from cosem_objects.sts_token import Token
 from cosem_objects.token_gateway import DeliveryMethod, StatusCode, TokenStatus
-from sim_meters.behaviour import Behaviour, Fault
+from sim_meters.behaviour import Behaviour, Fault, FaultOrder, Phase
+from sim_meters.clock import Clock
 from sim_meters.ledger import Ledger
 from sim_meters.meter_config import MeterConfig
-from sim_meters.meter_keys import MeterKeys
+from sim_meters.meter_keys import MeterCounters, MeterKeys
 from sim_meters.outcomes import token_status
 from sim_meters.records import Switched, TokenEntry, token_digest
 from sim_meters.state import after, new_state
@@ -30,6 +29,7 @@ from sim_meters.sts.tokens import DecodedToken
 _log = logging.getLogger(__name__)
 
 _HUNDREDTH = timedelta(milliseconds=10)
+_TWENTY_DIGITS = 12345_67890_12345_67890
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,37 +41,50 @@ class Pending:
 
 
 class PrepaymentMeter:
-    """Token machine, account, load switch and their ledger. ``now`` gives aware times."""
+    """Token machine, account, load switch and their ledger."""
 
     def __init__(
         self,
         config: MeterConfig,
         ledger: Ledger,
-        now: Callable[[], datetime],
+        clock: Clock,
         behaviour: Behaviour,
     ) -> None:
         self.config = config
         self.ledger = ledger
-        self.now = now
+        self.clock = clock
+        """Of this meter. A fault may put a wrong one in its place."""
         self.behaviour = behaviour
         self.pending: Pending | None = None
+        self.locked_until: datetime | None = None
+        """Until then no token is looked at."""
         self.state = new_state(config)
         for record in ledger.records:
             self.state = after(self.state, record, config.control_mode)
         self.keys = MeterKeys(config.security, config.master_key, ledger)
+
+    def now(self) -> datetime:
+        """The time as this meter has it, aware."""
+        return self.clock.now()
 
     # Tokens.
 
     def enter(self, octets: bytes) -> ActionResult:
         """A client enters a token: method 1 of the Token gateway. Raises ``LedgerError`` if it cannot be booked."""
         self.catch_up()
-        if self.pending is not None:
+        if lock_out := self._strikes(Fault.LOCK_OUT):
+            self.locked_until = self.now() + timedelta(seconds=lock_out.amount)
+        if self._strikes(Fault.KEYPAD_SAME_TOKEN):
+            self._key_in_same(octets)
+        if self.pending is not None or self._is_locked:
             return ActionResult.TEMPORARY_FAILURE  # not ready: the last one is still in work
-        is_shown = not self.behaviour.happens(Fault.STALE_STATUS)
+        is_shown = self._strikes(Fault.STALE_STATUS) is None
+        stuck = self._strikes(Fault.STUCK_PENDING)
         delivery = DeliveryMethod(self.config.profile.remote_delivery_methods[0])
         received = TokenEntry(self._time_of_entry(), delivery, octets, _RECEIVED, shown=is_shown)
-        if self.config.status_delay_seconds:
-            self.pending = Pending(received, self.now() + timedelta(seconds=self.config.status_delay_seconds))
+        delay_seconds = self.config.status_delay_seconds if stuck is None else stuck.amount
+        if delay_seconds:
+            self.pending = Pending(received, self.now() + timedelta(seconds=delay_seconds))
         else:
             self._work_on(received)
         return ActionResult.SUCCESS
@@ -79,12 +92,19 @@ class PrepaymentMeter:
     def key_in(self, token: Token) -> TokenResult:
         """A customer types a token into the keypad, and reads the result on the display at once."""
         self.catch_up()
+        if self._is_locked:
+            return TokenResult.LOCKOUT
         if self.pending is not None:
             return TokenResult.NOT_READY
         octets = self.config.profile.token_encoding.to_octets(token)
         entry = self._work_on(TokenEntry(self._time_of_entry(), DeliveryMethod.MANUAL, octets, _RECEIVED))
         assert entry.result is not None, "a Token is a token in every encoding"
         return entry.result
+
+    def mistype(self) -> TokenResult:
+        """A customer types the token that was entered last with its last digit wrong, or just twenty digits."""
+        last = None if self.state.last is None else self._token_of(self.state.last.octets)
+        return self.key_in(Token((_TWENTY_DIGITS if last is None else last.number) ^ 1))
 
     def catch_up(self) -> None:
         """Work on a pending token whose time has come."""
@@ -107,8 +127,12 @@ class PrepaymentMeter:
 
     # Switch and counters.
 
+    def forget(self) -> None:
+        """What stood in memory only is gone: the meter was without power."""
+        self.pending = self.locked_until = None
+
     @property
-    def counters(self) -> InvocationCounters:
+    def counters(self) -> MeterCounters:
         """Of the present unicast encryption key."""
         return self.keys.counters
 
@@ -119,6 +143,26 @@ class PrepaymentMeter:
     def keep_counters(self) -> None:
         """Write the invocation counters down if they moved: due before anything is answered. Raises ``LedgerError``."""
         self.keys.keep_counters()
+
+    # What goes wrong with a token.
+
+    def _strikes(self, fault: Fault) -> FaultOrder | None:
+        return self.behaviour.happens(fault, Phase.ENTER, self.now)
+
+    @property
+    def _is_locked(self) -> bool:
+        return self.locked_until is not None and self.now() < self.locked_until
+
+    def _key_in_same(self, octets: bytes) -> None:
+        token = self._token_of(octets)
+        if token is not None:
+            self.key_in(token)
+
+    def _token_of(self, octets: bytes) -> Token | None:
+        try:
+            return self.config.profile.token_encoding.from_octets(octets)
+        except TokenFormatError:
+            return None
 
     # How a token is worked on.
 
@@ -163,6 +207,9 @@ class PrepaymentMeter:
         self.ledger.append(record)
         self.state = after(self.state, record, self.config.control_mode)
 
+    def on_settled(self, entry: TokenEntry) -> None:
+        """A token was executed or rejected."""
+
     def _book_entry(self, entry: TokenEntry, reason: str) -> TokenEntry:
         self._book(entry)
         _log.info(
@@ -175,6 +222,7 @@ class PrepaymentMeter:
             self.config.unit.words(self.state.balance_units),
             self.state.switch.state.name.lower().replace("_", " "),
         )
+        self.on_settled(entry)
         return entry
 
 

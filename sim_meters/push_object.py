@@ -1,7 +1,7 @@
 """Class 40, Push setup: what this meter sends unasked, and the message that it makes of it.
 
-The meter does not call anybody by itself. A client that invokes ``push`` gets the message on the connection that it
-has open, after the answer.
+A client that invokes ``push`` gets the message on the connection that it has open, after the answer. By itself a
+meter sends it only if its configuration says so (``PushTo``), whenever a token was executed or rejected.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from cosem_objects.dlms.apdu import (
     Request,
     Response,
 )
+from cosem_objects.dlms.security import Cipher, SecurityLayer
+from cosem_objects.dlms.settings import Ciphering
 from cosem_objects.obis import ObisCode
 from cosem_objects.profile import MeterProfile
 from cosem_objects.push_setup import (
@@ -69,6 +71,16 @@ def push_notification(meter: PrepaymentMeter, association: Association, long_inv
     body = push_body(meter, association, pushed_objects(meter.config.profile))
     time = date_time(Asked(meter, association, push_setup.DEFAULT_OBIS), meter.now()).octets
     return DataNotification(long_invoke, time, body)
+
+
+def push_message(meter: PrepaymentMeter, association: Association, long_invoke: int) -> bytes:
+    """The same message outside of any association: in clear, or general-glo with the meter's system title, under its
+    present key. Raises ``LocalProtocolError`` if no counter is left."""
+    plain, security = push_notification(meter, association, long_invoke).encode(), association.security
+    if security.ciphering is Ciphering.NONE:
+        return plain
+    title = security.meter_system_title
+    return SecurityLayer(security, Cipher(security.ek, security.ak), meter.counters, title, b"").protect(plain)
 
 
 def _value(meter: PrepaymentMeter, association: Association, one: PushObject) -> Data:

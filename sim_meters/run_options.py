@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from argparse import ArgumentParser, Namespace
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from cosem_objects.errors import SettingError
 from cosem_objects.profile import MeterProfile
@@ -13,49 +15,49 @@ from cosem_objects.token_gateway import TokenEncoding
 from sim_meters.account import AccountUnit
 from sim_meters.behaviour import Fault, FaultOrder
 from sim_meters.debt import DebtRecovery
+from sim_meters.fleet.files import load_profile
+from sim_meters.fleet.group import MeterGroup
+from sim_meters.fleet.group_table import is_shipped_name
+from sim_meters.fleet.options import ListFile, add_fleet_options, read_fleet_plan, read_list_file
+from sim_meters.fleet.plan import SEED_MAX, FleetPlan
 from sim_meters.lab import LAB_PAN, LAB_SGC, LAB_VENDING_KEYS
-from sim_meters.meter_config import STATUS_DELAY_SECONDS_MAX, MeterConfig, title_plus
+from sim_meters.lab_api.options import LabPlan, add_lab_options, read_lab_plan
+from sim_meters.meter_config import STATUS_DELAY_SECONDS_MAX, MeterConfig, PushTo
 from sim_meters.objects import objects_of
 from sim_meters.option_values import seconds, whole
-from sim_meters.place_options import (
-    add_place_options,
-    check_hdlc_addresses,
-    read_behind,
-    read_endpoints,
-    read_hdlc,
-    read_physical,
-)
+from sim_meters.place_options import add_place_options, read_behind, read_endpoint, read_hdlc, read_login, read_physical
 from sim_meters.security_options import add_security_options, read_master_key, read_security
-from sim_meters.sts.decoder_key import DecoderKey, VendingKey, derive_decoder_key
+from sim_meters.sts.decoder_key import VendingKey, derive_decoder_key
 from sim_meters.sts.key_attributes import KeyAttributes
 from sim_meters.sts.key_options import add_key_options, read_attributes, read_decoder_key, read_vending_key
 from sim_meters.trace_option import add_trace_options
-from transports.endpoint import Endpoint
-from transports.hdlc import HdlcSettings
+from transports.wire_options import add_wire_options, wire_settings_from
 
-PROFILES = Path(__file__).resolve().parent.parent / "config" / "meter_profiles"
 METERS_MAX = 20_000
+ASSOCIATIONS_MAX = 1000
 PDU_SIZES = (64, 0xFFFF)
 """As in a profile."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunPlan:
-    """All meters of one command, each with its place."""
+    """All meters of one command."""
 
-    endpoints: tuple[Endpoint, ...]
-    configs: tuple[MeterConfig, ...]
-    hdlc: HdlcSettings
-    faults: tuple[FaultOrder, ...]
+    fleet: FleetPlan
     state_dir: Path | None
-    seed: int
+    list: ListFile | None
+    as_json: bool
+    is_fleet: bool
+    """Of a file: its meters are made when somebody speaks to them."""
     has_lab_key: bool
     """No key was given: the published one is used."""
+    lab: LabPlan
 
 
 def add_run_options(parser: ArgumentParser) -> None:
     """Add the options of ``run``. Their values are read by ``read_plan``, which explains better than argparse."""
     add_place_options(parser)
+    add_wire_options(parser)
     add_security_options(parser)
     meter = parser.add_argument_group("the meter")
     add = meter.add_argument
@@ -72,10 +74,20 @@ def add_run_options(parser: ArgumentParser) -> None:
         "--pdu-max", metavar="N", help="longest APDU that the meter takes, 64 to 65535 octets, instead of the profile's"
     )
     add("--status-delay", metavar="SECONDS", default="0", help="show a token as received for so long; default 0")
+    add("--associations-max", metavar="N", help="so many management associations at once; default any number")
+    add("--push-to", metavar="WHOM", default="nobody", help=f"who hears of a token unasked: {', '.join(PushTo)}")
     add("--state-dir", metavar="DIR", help="keep a ledger for each meter there; default: in memory")
-    add("--fault", metavar="FAULT", action="append", default=[], help=f"NAME, NAME:COUNT or NAME:PERCENT%%: {_FAULTS}")
-    add("--seed", metavar="N", default="0", help="of the chance in --fault NAME:PERCENT%%, default 0")
+    add(
+        "--fault",
+        metavar="FAULT",
+        action="append",
+        default=[],
+        help=f"NAME[=VALUE][:COUNT|:PERCENT%%][@PHASE]: {_FAULTS}",
+    )
+    add("--seed", metavar="N", help="of all chance, default 0; with --fleet, instead of the file's")
     add_key_options(parser)
+    add_fleet_options(parser)
+    add_lab_options(parser)
     add_trace_options(parser)
     parser.set_defaults(pan=LAB_PAN, sgc=LAB_SGC)
 
@@ -83,17 +95,33 @@ def add_run_options(parser: ArgumentParser) -> None:
 _FAULTS = ", ".join(Fault)
 
 
-def read_plan(options: Namespace) -> RunPlan:
+def read_plan(options: Namespace, parser: ArgumentParser) -> RunPlan:
     """Everything that the options say. Raises ``SettingError`` or ``EndpointError`` naming what is wrong."""
-    count = whole(options, "meters", 1, METERS_MAX)
-    endpoints = read_endpoints(options, count)
+    has_lab_key = False
+    if options.fleet is None:
+        fleet, has_lab_key = _counted_meters(options)
+    else:
+        fleet = read_fleet_plan(options, parser)
+    return RunPlan(
+        fleet=fleet,
+        state_dir=None if options.state_dir is None else Path(options.state_dir),
+        list=read_list_file(options),
+        as_json=options.json,
+        is_fleet=options.fleet is not None,
+        has_lab_key=has_lab_key,
+        lab=read_lab_plan(options),
+    )
+
+
+def _counted_meters(options: Namespace) -> tuple[FleetPlan, bool]:
+    """One group, of meters that are all as the options say; and whether no key was given."""
+    endpoint, calls_in = read_endpoint(options)
     profile = _profile(options)
-    hdlc = read_hdlc(options, profile, endpoints[0])
     unit = AccountUnit.kwh() if options.currency is None else AccountUnit.parse(options.currency)
-    has_lab_key, keys = _keys(options, count)
+    has_lab_key, vending_key, key = _keys(options)
     first = MeterConfig(
-        key=keys[0][0],
-        decoder_key=keys[0][1],
+        key=key,
+        decoder_key=read_decoder_key(options) if vending_key is None else derive_decoder_key(vending_key, key),
         manufactured=_manufactured(options),
         unit=unit,
         debt=None if options.debt is None else DebtRecovery.parse(options.debt, unit.kind.decimals),
@@ -103,34 +131,66 @@ def read_plan(options: Namespace) -> RunPlan:
         answers_as_asked=options.ciphering is None,
         client_sap=whole(options, "client_sap", 1, 127),
         server_sap=whole(options, "server_sap", 1, 0xFFFF),
-        physical=read_physical(options, endpoints[0]),
+        physical=read_physical(options),
         behind=read_behind(options),
         status_delay_seconds=seconds(options, "status_delay", STATUS_DELAY_SECONDS_MAX),
+        associations_max=_associations_max(options),
+        push_to=_push_to(options),
     )
     first.new_machine()  # a date of manufacture that the base date does not reach is found here
     objects_of(profile, has_debt=first.debt is not None)
-    configs = tuple(_counted_up(first, number, *keys[number]) for number in range(count))
-    if endpoints[0].scheme.startswith("hdlc"):
-        check_hdlc_addresses(hdlc, configs)
-    return RunPlan(
-        endpoints=endpoints,
-        configs=configs,
-        hdlc=hdlc,
+    count = whole(options, "meters", 1, METERS_MAX)
+    group = _group(
+        name="meter",
+        count=count,
+        first=first,
+        profile_name=options.profile if is_shipped_name(options.profile) else "",
+        endpoint=endpoint,
+        calls_in=calls_in,
+        login=read_login(options, first.security, calls_in=calls_in),
+        share=1 if endpoint.host else count,
+        hdlc=read_hdlc(options, profile, endpoint),
+        wires=wire_settings_from(options),
         faults=tuple(FaultOrder.parse(text) for text in options.fault),
-        state_dir=None if options.state_dir is None else Path(options.state_dir),
-        seed=whole(options, "seed", 0, 1 << 63),
-        has_lab_key=has_lab_key,
+        vending_key=vending_key,
     )
+    seed = 0 if options.seed is None else whole(options, "seed", 0, SEED_MAX)
+    return FleetPlan((group,), seed), has_lab_key
+
+
+def _associations_max(options: Namespace) -> int | None:
+    return None if options.associations_max is None else whole(options, "associations_max", 1, ASSOCIATIONS_MAX)
+
+
+def _push_to(options: Namespace) -> PushTo:
+    try:
+        return PushTo(options.push_to)
+    except ValueError:
+        raise SettingError(f"--push-to: expected one of {', '.join(PushTo)}; got {options.push_to!r}") from None
+
+
+def _group(**values: Any) -> MeterGroup:
+    """A group whose errors name options."""
+    try:
+        return MeterGroup(**values)
+    except SettingError as error:
+        words = str(error)
+        match = _FIELD_NAMES.match(words)
+        if match is None:
+            raise
+        options = match[1].replace("_", "-").replace(" and ", " and --")
+        raise SettingError(f"--{options}{words[match.end(1) :]}") from None
+
+
+_FIELD_NAMES = re.compile(r"(listen|physical|server_sap(?: and physical)?): ")
 
 
 def _profile(options: Namespace) -> MeterProfile:
-    name = options.profile
-    is_file = "/" in name or name.endswith(".toml")
-    path = Path(name) if is_file else PROFILES / f"{name}.toml"
-    if not is_file and not path.is_file():
-        known = ", ".join(sorted(file.stem for file in PROFILES.glob("*.toml")))
-        raise SettingError(f"--profile: expected {known} or a file; got {name!r}")
-    profile = MeterProfile.parse_toml(_text(path), str(path))
+    try:
+        profile = load_profile(options.profile)
+    except SettingError as error:
+        message = str(error)
+        raise SettingError(f"--{message}" if message.startswith("profile: ") else message) from None
     if options.token_encoding is not None:
         try:
             profile = replace(profile, token_encoding=TokenEncoding(options.token_encoding))
@@ -144,28 +204,14 @@ def _profile(options: Namespace) -> MeterProfile:
     return profile
 
 
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise SettingError(f"--profile: cannot read {path}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise SettingError(f"--profile: expected text in {path}") from None
-
-
-def _keys(options: Namespace, count: int) -> tuple[bool, list[tuple[KeyAttributes, DecoderKey]]]:
-    """Attributes and decoder key of each meter; first, whether the published vending key was used."""
-    first = read_attributes(options)
-    attributes = [replace(first, pan=first.pan.plus(number)) for number in range(count)]
+def _keys(options: Namespace) -> tuple[bool, VendingKey | None, KeyAttributes]:
+    """Whether the published vending key is used; the vending key, if the meters' keys are made of one; and what else
+    goes into the first one's."""
+    attributes = read_attributes(options)
     given = [options.vending_key, options.vending_key_file, options.decoder_key, options.decoder_key_file]
-    has_lab_key = given == [None] * 4
-    vending_key = (
-        VendingKey.parse(LAB_VENDING_KEYS[first.dkga], first.dkga) if has_lab_key else read_vending_key(options)
-    )
-    if vending_key is None:
-        decoder_key = read_decoder_key(options)
-        return False, [(each, decoder_key) for each in attributes]
-    return has_lab_key, [(each, derive_decoder_key(vending_key, each)) for each in attributes]
+    if given == [None] * 4:
+        return True, VendingKey.parse(LAB_VENDING_KEYS[attributes.dkga], attributes.dkga), attributes
+    return False, read_vending_key(options), attributes
 
 
 def _manufactured(options: Namespace) -> datetime | None:
@@ -178,15 +224,3 @@ def _manufactured(options: Namespace) -> datetime | None:
             f"--manufactured: expected a date such as 2024-11-24; got {options.manufactured!r}"
         ) from None
     return moment if moment.tzinfo is None else moment.astimezone(UTC).replace(tzinfo=None)
-
-
-def _counted_up(first: MeterConfig, number: int, key: KeyAttributes, decoder_key: DecoderKey) -> MeterConfig:
-    title = title_plus(first.security.meter_system_title, number)
-    return replace(
-        first,
-        key=key,
-        decoder_key=decoder_key,
-        physical=None if first.physical is None else first.physical + number,
-        behind=None if first.behind is None else first.behind.plus(number),
-        security=replace(first.security, meter_system_title=title),
-    )

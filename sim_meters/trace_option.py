@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
 
 from cosem_objects.dlms.describe import Keys
 from cosem_objects.dlms.masking import Masker, TraceDescriber, apdu_name
@@ -31,14 +32,18 @@ def trace_from(options: Namespace, security: SecuritySettings) -> Trace | None:
         if options.trace_secrets:
             raise SettingError("--trace-secrets: expected together with --trace")
         return None
-    shows_secrets: bool = options.trace_secrets
+    return trace_to(options.trace, security, shows_secrets=options.trace_secrets)
+
+
+def trace_to(targets: Sequence[str], security: SecuritySettings, *, shows_secrets: bool = False) -> Trace:
+    """A trace to files; its owner closes it. Raises ``SettingError``."""
     knowledge = Knowledge(
         new_mask=None if shows_secrets else lambda: Masker().mask,
         new_describe=lambda: _describer(security, shows_secrets=shows_secrets),
         name=apdu_name,
     )
     try:
-        return open_trace(options.trace, knowledge)
+        return open_trace(targets, knowledge)
     except TraceTargetError as error:
         raise SettingError(f"--trace: {error}") from None
 

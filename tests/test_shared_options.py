@@ -43,6 +43,17 @@ SHARED = {
     "--ak-file": None,
     "--system-title": None,
     "--token-encoding": None,
+    "--tls-ca": None,
+    "--tls-certificate": None,
+    "--tls-key": None,
+    "--tls-any-host": "False",
+    "--mqtt-username": "",
+    "--mqtt-password": None,
+    "--mqtt-password-file": None,
+    "--mqtt-protocol": "5",
+    "--mqtt-payload": "wrapper",
+    "--mqtt-topic-root": "dlms/v1",
+    "--serial-echo": "False",
 }
 SHARED_WITH_ANOTHER_DEFAULT = {
     "--profile": "the simulated meters have a profile of their own",
@@ -99,14 +110,14 @@ def _of_deliver(options: Namespace) -> Meaning:
 
 
 def _of_run(options: Namespace) -> Meaning:
-    plan = read_plan(options)
-    (meter,) = plan.configs
+    (group,) = read_plan(options, run_parser()).fleet.groups
+    meter = group.config(0)
     return Meaning(
         meter.client_sap,
         meter.server_sap,
         meter.physical,
-        plan.hdlc.address_bytes,
-        plan.hdlc.window_max,
+        group.hdlc.address_bytes,
+        group.hdlc.window_max,
         meter.behind,
         meter.profile.token_encoding,
         _without_titles(meter.security),

@@ -134,6 +134,10 @@ the wrapper that hangs up.
 """
 
 
+OnStray = Callable[[int, bytes], None]
+"""Told of an APDU that belongs to no conversation: the server SAP that sent it, and the APDU. Must not raise."""
+
+
 class Listener(ABC):
     """The meter's side of a transport: accepts links and hands over each new conversation."""
 

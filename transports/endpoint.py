@@ -22,9 +22,13 @@ FORMS = (
 # Mode E announces 300 to 19200 (IEC 62056-21, baud rate identification); the others are what serial drivers offer.
 BAUDS = (300, 600, 1200, 2400, 4800, 9600, 19_200, 38_400, 57_600, 115_200, 230_400, 460_800, 921_600)
 MODES = ("hdlc", "e")
+PARITIES = ("none", "even", "odd")
 
+_LINE_OPTIONS = ("baud", "mode", "parity", "address")
 _HOST_LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
 _SYSTEM_TITLE = re.compile(r"[0-9A-Fa-f]{16}")
+# Up to 32 characters that end no request message (IEC 62056-21, device address).
+_DEVICE_ADDRESS = re.compile(r"[ -~]{1,32}")
 
 
 class EndpointError(ValueError):
@@ -46,7 +50,11 @@ class Endpoint:
     baud: int | None = None
     """``None``: not said, the transport's default."""
     mode: str | None = None
-    """serial: ``hdlc`` starts in HDLC at once, ``e`` with the IEC 62056-21 handshake. ``None``: not said."""
+    """serial, pty: ``hdlc`` starts in HDLC at once, ``e`` with the IEC 62056-21 handshake. ``None``: not said."""
+    parity: str | None = None
+    """serial, pty: in HDLC; ``None``: not said. Mode E shakes hands with its own."""
+    device_address: str | None = None
+    """serial, pty, mode E: who is asked to answer, of several under one head."""
 
     @classmethod
     def parse(cls, url: str) -> Endpoint:
@@ -79,9 +87,10 @@ class Endpoint:
             case "inbound":
                 return f"inbound:{self.system_title.hex().upper()}"
             case "serial" | "pty":
-                options = [f"baud={self.baud}"] if self.baud is not None else []
-                options += [f"mode={self.mode}"] if self.mode is not None else []
-                return f"{self.scheme}://{quote(self.path)}{'?' if options else ''}{'&'.join(options)}"
+                values = (self.baud, self.mode, self.parity, self.device_address)
+                said = [(name, value) for name, value in zip(_LINE_OPTIONS, values, strict=True) if value is not None]
+                options = "&".join(f"{name}={quote(str(value), safe='')}" for name, value in said)
+                return f"{self.scheme}://{quote(self.path)}{'?' if options else ''}{options}"
             case _:
                 return f"{self.scheme}://{self.authority}" + (f"/{quote(self.path)}" if self.path else "")
 
@@ -115,13 +124,24 @@ def _parse_device(parts: SplitResult) -> Endpoint:
     path = unquote(parts.path)
     if len(path) < 2 or not path.startswith("/") or "\0" in path:
         raise EndpointError(f"{parts.scheme} takes the whole path of a file: {parts.scheme}:///path")
-    options = _options(parts, ("baud", "mode") if parts.scheme == "serial" else ())
-    baud, mode = options.get("baud"), options.get("mode")
+    options = _options(parts, _LINE_OPTIONS)
+    baud, mode, parity, address = (options.get(name) for name in _LINE_OPTIONS)
     if baud is not None and (not _is_number(baud) or int(baud) not in BAUDS):
         raise EndpointError(f"baud is one of {', '.join(map(str, BAUDS))}")
     if mode is not None and mode not in MODES:
         raise EndpointError(f"mode is one of {', '.join(MODES)}")
-    return Endpoint(parts.scheme, path=path, baud=None if baud is None else int(baud), mode=mode)
+    if parity is not None and parity not in PARITIES:
+        raise EndpointError(f"parity is one of {', '.join(PARITIES)}")
+    if address is not None:
+        _check_device_address(address, mode)
+    return Endpoint(parts.scheme, "", 0, path, b"", None if baud is None else int(baud), mode, parity, address)
+
+
+def _check_device_address(address: str, mode: str | None) -> None:
+    if mode != "e":
+        raise EndpointError("address goes with mode=e; in HDLC the physical address says who is meant")
+    if not _DEVICE_ADDRESS.fullmatch(address) or set(address) & set("/?!"):
+        raise EndpointError("address is up to 32 printable characters other than / ? and !")
 
 
 def _parse_inbound(parts: SplitResult, url: str) -> Endpoint:

@@ -56,11 +56,10 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
-from itertools import islice
 from typing import Literal, NamedTuple
 
 from transports.channel import ChannelGarbled, NotSentError
-from transports.hdlc_frame import UI, Frame, HdlcAddress, information_control, ready_control
+from transports.hdlc_frame import UI, Frame, HdlcAddress, Kind, information_control, ready_control
 
 INFO_MAX_DEFAULT = 128  # what counts when SNRM or UA do not say (IEC 62056-46, HDLC parameter negotiation)
 INFO_MAX_LIMIT = 2030
@@ -193,10 +192,11 @@ class HdlcConnection:
         """Frames that had no meaning here: repeated, out of turn, of an unknown kind."""
         self.has_room = True
         """Set by the owner of the inbox. Without room we say RNR, and a UI frame is dropped."""
+        self.settings = settings
+        """Time-outs may change: how fast a serial line is, is known when it was agreed on."""
         self.parameters = Parameters()
         self.own = own
         self.peer = peer
-        self._settings = settings
         self._llc = llc
         self._send_number = 0  # N(S) of the first segment that waits in _to_send
         self._receive_number = 0  # V(R): what we expect next
@@ -211,8 +211,8 @@ class HdlcConnection:
         return self._frame(ready_control(self._receive_number, ready=self.has_room))
 
     def _check_size(self, apdu: bytes) -> None:
-        if not 0 < len(apdu) <= self._settings.apdu_size_max:
-            raise NotSentError(f"an APDU has 1 to {self._settings.apdu_size_max} bytes, not {len(apdu)}")
+        if not 0 < len(apdu) <= self.settings.apdu_size_max:
+            raise NotSentError(f"an APDU has 1 to {self.settings.apdu_size_max} bytes, not {len(apdu)}")
 
     def _put(self, apdu: bytes) -> None:
         """Cut an APDU into segments."""
@@ -224,8 +224,8 @@ class HdlcConnection:
     def _run(self) -> tuple[Frame, ...]:
         """The segments from the first that is not acknowledged on, for the first time or again, in one turn."""
         frames: list[Frame] = []
-        last = min(self.parameters.window_tx, len(self._to_send)) - 1
-        for place, (information, more) in enumerate(islice(self._to_send, last + 1)):
+        last = self.parameters.window_tx - 1
+        for place, (information, more) in enumerate(self._to_send):
             final = place == last or not more
             control = information_control((self._send_number + place) % 8, self._receive_number, final=final)
             frames.append(self._frame(control, information, segmented=more))
@@ -254,8 +254,8 @@ class HdlcConnection:
         """Take the expected I frame; the APDU if this was its last segment. Raises ``ChannelGarbled``."""
         self._receive_number = (self._receive_number + 1) % 8
         self._gathered += frame.information
-        if len(self._gathered) > self._settings.apdu_size_max + len(self._llc):
-            raise ChannelGarbled(f"an APDU in segments grew beyond {self._settings.apdu_size_max} bytes")
+        if len(self._gathered) > self.settings.apdu_size_max + len(self._llc):
+            raise ChannelGarbled(f"an APDU in segments grew beyond {self.settings.apdu_size_max} bytes")
         if frame.segmented:
             return None
         whole = bytes(self._gathered)
@@ -276,13 +276,20 @@ class HdlcConnection:
 
     def unasked(self, frame: Frame) -> bytes | None:
         """The APDU in a UI frame, connected or not; ``None`` if there is none, or no room for it. Changes nothing."""
-        if frame.segmented or not self.has_room or not _begins_with_llc(frame.information):
+        apdu = apdu_of_unasked(frame) if self.has_room else None
+        if apdu is None:
             self._ignore()
-            return None
-        return frame.information[len(self._llc) :]
+        return apdu
 
     def _ignore(self) -> None:
         self.ignored += 1
+
+
+def apdu_of_unasked(frame: Frame) -> bytes | None:
+    """The APDU in a UI frame, if there is one."""
+    if frame.kind is not Kind.UI or frame.segmented or not _begins_with_llc(frame.information):
+        return None
+    return frame.information[len(LLC_REQUEST) :]
 
 
 def _begins_with_llc(whole: bytes) -> bool:

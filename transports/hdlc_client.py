@@ -94,6 +94,7 @@ for _state in (_S.BLOCKED, _S.CHECKING):
 _REQUESTING = frozenset({_S.SENDING, _S.BLOCKED, _S.CHECKING, _S.POLLING})
 _EXCHANGING = _REQUESTING | {_S.RECEIVING}
 _ASKING = _EXCHANGING | {_S.CONNECTING}
+_AWAITING = _ASKING | {_S.DISCONNECTING}
 for _state in (*_ASKING, _S.READY):
     TRANSITIONS[_state, _E.DISCONNECT] = _S.DISCONNECTING
     TRANSITIONS[_state, _E.GIVE_UP] = _S.FAILED
@@ -158,9 +159,9 @@ class HdlcClientConnection(HdlcConnection):
     @property
     def wait_seconds(self) -> float | None:
         """After how long without a frame that matters ``on_timeout`` is due; ``None``: nothing is awaited."""
-        if not (self.asking or self.state is State.DISCONNECTING):
+        if self.state not in _AWAITING:
             return None
-        return self._settings.poll_interval_seconds if self._pausing else self._settings.response_timeout_seconds
+        return self.settings.poll_interval_seconds if self._pausing else self.settings.response_timeout_seconds
 
     def on_timeout(self) -> Frame:
         """The frame to send now. Raises ``ChannelTimeout`` when it was repeated often enough."""
@@ -172,12 +173,12 @@ class HdlcClientConnection(HdlcConnection):
                 raise ChannelTimeout(f"{who} was busy {POLLS_MAX} times")
             return self._say(self._ready())
         self._tries += 1
-        if self._last is None or self._tries > self._settings.retries:
+        if self._last is None or self._tries > self.settings.retries:
             waited_for = self.state.value
             self.give_up()
             raise ChannelTimeout(
                 f"no answer while {waited_for}, asked {self._tries} times, "
-                f"{self._settings.response_timeout_seconds:g} s each"
+                f"{self.settings.response_timeout_seconds:g} s each"
             )
         if self.state is State.SENDING and self._sent > 1:
             self._act(Event.ASK_HOW_FAR)
@@ -209,16 +210,16 @@ class HdlcClientConnection(HdlcConnection):
     def _event(self, frame: Frame) -> Event | None:
         """What a frame means just now. Changes nothing but V(S), when it acknowledges."""
         match frame.kind:
+            case Kind.INFORMATION:
+                return self._event_of_information(frame)
+            case Kind.RR | Kind.RNR | Kind.REJ:
+                return self._event_of_ready(frame)
             case Kind.UA:
                 return Event.ACCEPTED
             case Kind.DM:
                 return Event.NOT_CONNECTED
             case Kind.FRMR:
                 return Event.FRAME_REJECTED
-            case Kind.RR | Kind.RNR | Kind.REJ:
-                return self._event_of_ready(frame)
-            case Kind.INFORMATION:
-                return self._event_of_information(frame)
             case _:  # SNRM and DISC are not for a server to say; UI changes nothing, see ``unasked``
                 return None
 
@@ -257,6 +258,8 @@ class HdlcClientConnection(HdlcConnection):
 
     def _follow(self, frame: Frame, event: Event, before: State) -> Reaction:
         match event:
+            case Event.ANSWER:
+                return Reaction(apdu=self._gather(frame))
             case Event.ACCEPTED if before is State.CONNECTING:
                 self.parameters = self._offer.agreed_with(Parameters.decode(frame.information))
             case Event.NOT_CONNECTED if before is State.CONNECTING:
@@ -274,8 +277,6 @@ class HdlcClientConnection(HdlcConnection):
                 return self._go_on_when_it_is_our_turn(frame)
             case Event.HOLE:
                 return self._go_on_when_it_is_our_turn(frame)
-            case Event.ANSWER:
-                return Reaction(apdu=self._gather(frame))
             case _:
                 pass
         return Reaction()

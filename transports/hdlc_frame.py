@@ -11,6 +11,7 @@ from binascii import crc_hqx
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import lru_cache
+from typing import TypeAlias
 
 from transports.channel import ChannelGarbled
 
@@ -29,9 +30,19 @@ POLL = 0x10
 _BITS_TURNED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 
+SUM_BEGIN = 0xFFFF
+SUM_GOOD = 0x1D0F
+"""What the running sum has come to behind a right HCS or FCS, whatever stood before it (ISO/IEC 13239: residue)."""
+
+
+def running_sum(data: bytes | bytearray, before: int = SUM_BEGIN) -> int:
+    """Of bytes behind others whose running sum is known."""
+    return crc_hqx(data.translate(_BITS_TURNED), before)
+
+
 def check_sum(data: bytes | bytearray) -> bytes:
     """HCS or FCS as it stands on the wire, low byte first."""
-    return (crc_hqx(data.translate(_BITS_TURNED), 0xFFFF) ^ 0xFFFF).to_bytes(2, "big").translate(_BITS_TURNED)
+    return (running_sum(data) ^ 0xFFFF).to_bytes(2, "big").translate(_BITS_TURNED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +107,14 @@ class HdlcAddress:
         """All stations: a frame that nobody may answer, or all would speak at once."""
         everybody = 0x3FFF if self.size == 4 else 0x7F
         return everybody in (self.logical, self.physical)
+
+
+Pair: TypeAlias = tuple[int, int | None, int, int | None]
+
+
+def pair(one: HdlcAddress, other: HdlcAddress) -> Pair:
+    """Two stations, as a key that is quicker to look up than the addresses themselves."""
+    return one.logical, one.physical, other.logical, other.physical
 
 
 # The same few addresses come with every frame; frozen values can be shared.

@@ -18,12 +18,13 @@ from transports.channel import (
     ChannelTimeout,
     Link,
     NotSentError,
+    OnStray,
     again,
 )
 from transports.endpoint import EndpointError
-from transports.hdlc import HDLC_DEFAULTS, HdlcSettings
+from transports.hdlc import HDLC_DEFAULTS, HdlcSettings, apdu_of_unasked
 from transports.hdlc_client import HdlcClientConnection, State
-from transports.hdlc_frame import Frame, HdlcAddress, Kind
+from transports.hdlc_frame import Frame, HdlcAddress, Kind, Pair, pair
 from transports.hdlc_stream import FrameStream
 from transports.inbox import INBOX_APDUS_MAX, Inbox
 from transports.stream import ByteStream
@@ -37,14 +38,18 @@ DISCONNECT_WAIT_SECONDS = 2.0
 class HdlcLink(Link):
     """The client's side of one line."""
 
-    def __init__(self, stream: ByteStream, settings: HdlcSettings = HDLC_DEFAULTS) -> None:
+    def __init__(
+        self, stream: ByteStream, settings: HdlcSettings = HDLC_DEFAULTS, on_stray: OnStray | None = None
+    ) -> None:
+        """``on_stray``: what is said unasked to a channel that there is not."""
         self.strays = 0
         """Frames from servers or for clients that have no channel here, UI frames among them."""
         self.line = asyncio.Lock()
         self.ended: ChannelError | None = None
         self._settings = settings
-        self._channels: dict[tuple[HdlcAddress, HdlcAddress], HdlcChannel] = {}
-        self.frames = FrameStream(stream, settings, self._on_frame, self._end)
+        self._on_stray = on_stray
+        self._channels: dict[Pair, HdlcChannel] = {}
+        self.frames = FrameStream(stream, settings, self._on_frame, self.end)
 
     def channel(self, client_sap: int = 1, server_sap: int = 1, physical: int | None = None) -> ApduChannel:
         return self.channel_with(self._settings, client_sap, server_sap, physical)
@@ -57,7 +62,7 @@ class HdlcLink(Link):
             own, peer = HdlcAddress.client(client_sap), settings.server_address(server_sap, physical)
         except ValueError as error:
             raise EndpointError(str(error)) from None
-        if (own, peer) in self._channels:
+        if pair(own, peer) in self._channels:
             raise EndpointError(f"there is already an open channel from client {client_sap} to server {server_sap}")
         connection = HdlcClientConnection(own, peer, settings)
         channel = HdlcChannel(self, connection, Address(client_sap, server_sap, peer.physical))
@@ -71,8 +76,11 @@ class HdlcLink(Link):
         if self.ended is None:
             # All at once: they take turns on the line, and share the short time that is allowed for it.
             await asyncio.gather(*(channel.close() for channel in tuple(self._channels.values())))
-            self._end(ChannelClosed("closed on this side"))
+            self.end(ChannelClosed("closed on this side"))
         await self.frames.stream.close()
+
+    async def prepare(self, connection: HdlcClientConnection) -> None:
+        """The line is taken, and SNRM comes next: do what the line needs before. Raises ``ChannelError``."""
 
     def forget(self, channel: HdlcChannel) -> None:
         """The channel is closed: its addresses are free again."""
@@ -80,13 +88,17 @@ class HdlcLink(Link):
             del self._channels[channel.key]
 
     def _on_frame(self, frame: Frame) -> None:
-        channel = self._channels.get((frame.destination, frame.source))
+        channel = self._channels.get(pair(frame.destination, frame.source))
         if channel is None:
             self.strays += 1
+            apdu = apdu_of_unasked(frame)
+            if apdu is not None and self._on_stray is not None:
+                self._on_stray(frame.source.logical, apdu)
         else:
             channel.on_frame(frame)
 
-    def _end(self, error: ChannelError) -> None:
+    def end(self, error: ChannelError) -> None:
+        """Nothing more can be said over it; its channels are told why. The first reason stays."""
         self.ended = self.ended or error
         for channel in tuple(self._channels.values()):
             channel.end(error)
@@ -106,7 +118,7 @@ class HdlcChannel(ApduChannel):
 
     def __init__(self, link: HdlcLink, connection: HdlcClientConnection, address: Address) -> None:
         self.address = address
-        self.key = (connection.own, connection.peer)
+        self.key = pair(connection.own, connection.peer)
         self._link = link
         self._connection = connection
         self._inbox = Inbox()
@@ -128,6 +140,8 @@ class HdlcChannel(ApduChannel):
             async with asyncio.timeout(timeout_seconds):
                 await self._take_line()
                 self._check_open()  # it may have been closed while the line was in use
+                await self._link.prepare(self._connection)
+                self._check_open()
                 await self._say_and_settle(self._connection.connect())
         except TimeoutError:
             self._fail(ChannelTimeout(f"the meter did not connect within {timeout_seconds:g} s"))
@@ -142,29 +156,28 @@ class HdlcChannel(ApduChannel):
     async def send(self, apdu: bytes) -> None:
         if self._connection.state is State.READY:
             await self._take_line()
+        frames = self._link.frames
         try:
             self._check_open()
             if not self._connection.has_room:
                 raise NotSentError(f"{INBOX_APDUS_MAX} APDUs wait to be received before more is asked")
-            self._link.frames.write(*self._connection.send(apdu))
+            frames.write(*self._connection.send(apdu))
         finally:
             self._step()
-        await self._drain()
+        if frames.stream.congested:
+            await frames.stream.drain()
 
     async def send_unasked(self, apdu: bytes) -> None:
         if self._connection.state is State.READY:
             await self._take_line()
+        frames = self._link.frames
         try:
             self._check_open()
-            self._link.frames.write(self._connection.send_unasked(apdu))
+            frames.write(self._connection.send_unasked(apdu))
         finally:
             self._step()
-        await self._drain()
-
-    async def _drain(self) -> None:
-        stream = self._link.frames.stream
-        if stream.congested:
-            await stream.drain()
+        if frames.stream.congested:
+            await frames.stream.drain()
 
     async def receive(self, timeout_seconds: float | None) -> bytes:
         try:

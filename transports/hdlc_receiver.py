@@ -14,9 +14,10 @@ from transports.hdlc_frame import (
     LENGTH_MASK,
     LENGTH_MIN,
     SEGMENTED,
+    SUM_GOOD,
     Frame,
-    check_sum,
     decode_address,
+    running_sum,
 )
 
 
@@ -118,13 +119,15 @@ def _examine(buffer: bytearray, at: int) -> _Found | _Broken | _Incomplete:
             return _Broken(start)
         if there < header_end + 2:
             return _Incomplete(header_end + 2 - at)
-        if check_sum(buffer[start:header_end]) != buffer[header_end : header_end + 2]:
+        if running_sum(buffer[start : header_end + 2]) != SUM_GOOD:
             return _Broken(start, counts=True)
     if there <= end:
         return _Incomplete(end + 1 - at)
     if buffer[end] != FLAG:
         return _Broken(start, counts=True)
-    if check_sum(buffer[start : end - 2]) != buffer[end - 2 : end]:
+    # Behind a good header it goes on from there.
+    whole = running_sum(buffer[header_end + 2 : end], SUM_GOOD) if has_information else running_sum(buffer[start:end])
+    if whole != SUM_GOOD:
         # With a good header the length is true, and what looks like a frame inside it is somebody's data.
         return _Broken(end if has_information else start, counts=True)
     frame = Frame(
@@ -158,6 +161,8 @@ def _header(buffer: bytearray, at: int) -> _Header | _Broken | _Incomplete:
 
 def _after_address(buffer: bytearray, at: int, there: int) -> int:
     """The index behind the address that begins at ``at``; 0: not all of it is there yet; -1: this is no address."""
+    if there > at and buffer[at] & 1:
+        return at + 1
     for end in range(at + 1, at + 5):
         if end > there:
             return 0

@@ -55,7 +55,7 @@ class HdlcServerConnection(HdlcConnection):
         if len(self._unasked) >= UNASKED_MAX:
             raise NotSentError(f"{UNASKED_MAX} notifications wait already for the client to poll")
         self._unasked.append(frame)
-        return self._take_unasked() if self._turn or self._settings.unasked_at_once else ()
+        return self._take_unasked() if self._turn or self.settings.unasked_at_once else ()
 
     def receive(self, frame: Frame) -> Reaction | None:
         """Take a frame from our client; ``None`` if it changed nothing. Raises ``ChannelGarbled``."""

@@ -10,7 +10,7 @@ from transports.channel import Address, ApduChannel, ChannelClosed, ChannelError
 from transports.conversations import CONVERSATIONS_MAX, Conversations
 from transports.endpoint import EndpointError
 from transports.hdlc import HDLC_DEFAULTS, HdlcSettings
-from transports.hdlc_frame import DM, UA, Frame, HdlcAddress, Kind
+from transports.hdlc_frame import DM, UA, Frame, Kind, Pair, pair
 from transports.hdlc_server import HdlcServerConnection
 from transports.hdlc_stream import FrameStream
 from transports.inbox import INBOX_APDUS_MAX, Inbox
@@ -25,7 +25,7 @@ class HdlcServerLink(Link):
     ) -> None:
         self._settings = settings
         self._conversations = conversations
-        self._channels: dict[tuple[HdlcAddress, HdlcAddress], HdlcServerChannel] = {}
+        self._channels: dict[Pair, HdlcServerChannel] = {}
         self._ended = False
         self.frames = FrameStream(stream, settings, self._on_frame, self._end)
 
@@ -43,7 +43,7 @@ class HdlcServerLink(Link):
                 del self._channels[key]
 
     def _on_frame(self, frame: Frame) -> None:
-        key = (frame.source, frame.destination)
+        key = pair(frame.source, frame.destination)
         channel = self._channels.get(key)
         if self._ended or frame.destination.is_everybody:
             return
@@ -66,7 +66,7 @@ class HdlcServerLink(Link):
             connection = HdlcServerConnection(frame.destination, frame.source, self._settings, frame.information)
         except ChannelError:
             return  # parameters that nobody can read: the client will ask again, or say it better
-        key = (frame.source, frame.destination)
+        key = pair(frame.source, frame.destination)
         if channel is not None and channel.connection.untouched:
             # Our UA got lost. The conversation that waits for its first request is the same one.
             channel.connection.parameters = connection.parameters

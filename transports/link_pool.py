@@ -21,7 +21,8 @@ CalledIn = Callable[[Endpoint], SharedLink]
 """The connection that a meter opened to us. Raises ``NotSentError`` while it has not."""
 
 
-def _nobody_called(endpoint: Endpoint) -> SharedLink:
+def nobody_called(endpoint: Endpoint) -> SharedLink:
+    """Where nobody listens for meters that call in."""
     raise NotSentError(f"{endpoint}: nobody listens for meters that call in")
 
 
@@ -42,7 +43,7 @@ class LinkPool:
         self,
         wires: WireSettings = WIRE_DEFAULTS,
         *,
-        called_in: CalledIn = _nobody_called,
+        called_in: CalledIn = nobody_called,
         linger_seconds: float = LINGER_SECONDS,
     ) -> None:
         self._wires = wires

@@ -11,6 +11,9 @@ from transports.endpoint import Endpoint, EndpointError
 from transports.framing import HDLC, WRAPPER, Framing
 from transports.hdlc import HDLC_DEFAULTS, HdlcSettings
 from transports.hdlc_link import HdlcLink
+from transports.mqtt_link import open_mqtt, share_mqtt
+from transports.mqtt_meter import listen_mqtt
+from transports.serial_link import listen_pty, listen_serial, open_serial_link, share_serial
 from transports.shared_link import SharedHdlcLine, SharedLink
 from transports.stream import ByteStream, StreamFilter
 from transports.tcp import TcpListener, connect
@@ -23,7 +26,8 @@ from transports.wire_settings import WIRE_DEFAULTS, WireSettings
 CONNECT_TIMEOUT_SECONDS = 10.0
 
 
-def _as_it_is(stream: ByteStream) -> ByteStream:
+def as_it_is(stream: ByteStream) -> ByteStream:
+    """Nothing between the wire and its framing."""
     return stream
 
 
@@ -34,7 +38,7 @@ class Calling:
     hdlc: HdlcSettings = HDLC_DEFAULTS
     wires: WireSettings = WIRE_DEFAULTS
     connect_timeout_seconds: float = CONNECT_TIMEOUT_SECONDS
-    through: StreamFilter = _as_it_is
+    through: StreamFilter = as_it_is
     """Something between the wire and its framing, such as ``FaultyStream``."""
     trace: Trace | None = field(default=None, repr=False)
     """Sees what is on the wire itself."""
@@ -95,6 +99,10 @@ TRANSPORTS: dict[str, Transport] = {
     "tcp": Transport(*_over_tcp(WRAPPER), framing=WRAPPER),
     "tcps": Transport(*_over_tcp(WRAPPER, with_tls=True), framing=WRAPPER),
     "hdlc+tcp": Transport(*_over_tcp(HDLC), framing=HDLC, share=_share_hdlc_tcp),
+    "mqtt": Transport(open_mqtt, listen_mqtt, share=share_mqtt),
+    "mqtts": Transport(open_mqtt, listen_mqtt, share=share_mqtt),
+    "serial": Transport(open_serial_link, listen_serial, framing=HDLC, share=share_serial),
+    "pty": Transport(open_serial_link, listen_pty, framing=HDLC, share=share_serial),
 }
 
 
@@ -104,7 +112,7 @@ async def open_link(
     hdlc: HdlcSettings = HDLC_DEFAULTS,
     wires: WireSettings = WIRE_DEFAULTS,
     connect_timeout_seconds: float = CONNECT_TIMEOUT_SECONDS,
-    through: StreamFilter = _as_it_is,
+    through: StreamFilter = as_it_is,
     trace: Trace | None = None,
 ) -> Link:
     """Call what an endpoint names, for one meter alone. ``through`` and ``trace`` as in ``Calling``.
@@ -128,6 +136,8 @@ def check_callable(endpoint: Endpoint) -> None:
 def shared_name(endpoint: Endpoint) -> str:
     """The name of what this meter shares with others: scheme, host and port, or the device. A meter that calls in
     shares nothing: it is its own link."""
+    if endpoint.scheme in {"serial", "pty"}:  # the same device, whatever each meter on it wants of it
+        return str(Endpoint("serial", path=endpoint.path))
     return f"{endpoint.scheme}://{endpoint.authority}" if endpoint.host else str(endpoint)
 
 
@@ -138,7 +148,7 @@ async def listen(
     accept: Accept = accept_all,
     hdlc: HdlcSettings = HDLC_DEFAULTS,
     wires: WireSettings = WIRE_DEFAULTS,
-    through: StreamFilter = _as_it_is,
+    through: StreamFilter = as_it_is,
     trace: Trace | None = None,
 ) -> Listener:
     """Be a meter, or many of them told apart by ``accept``. Port 0 takes a free one, see ``Listener.url``.

@@ -27,6 +27,10 @@ from transports.stream import (
 )
 from transports.tls import HANDSHAKE_TIMEOUT_SECONDS, tls_reason
 
+_BACKLOG = 1024
+"""Callers that wait to be accepted: after a restart all meters call at once."""
+_KEEP_ALIVES_MAX = 3
+
 
 class TcpStream(asyncio.Protocol, ByteStream):
     """One TCP connection."""
@@ -66,7 +70,7 @@ class TcpStream(asyncio.Protocol, ByteStream):
         elif error is None:
             reason = f"{self.name} closed the connection"
         else:
-            reason = f"the connection to {self.name} broke: {_reason(error)}"
+            reason = f"the connection to {self.name} broke: {reason_of(error)}"
         self._lost = ChannelClosed(reason)
         self._congestion.end()
         for closer in self._closers:
@@ -83,6 +87,13 @@ class TcpStream(asyncio.Protocol, ByteStream):
 
     def resume_writing(self) -> None:
         self._congestion.end()
+
+    @property
+    def peer_common_name(self) -> str:
+        """The common name in the certificate that the other side showed; empty where it showed none."""
+        shown = self._transport.get_extra_info("peercert") if self._transport is not None else None
+        subject = (shown or {}).get("subject", ())
+        return next((value for part in subject for name, value in part if name == "commonName"), "")
 
     # What links call.
 
@@ -161,10 +172,10 @@ async def connect(endpoint: Endpoint, timeout_seconds: float, tls: ssl.SSLContex
             )
     except TimeoutError as error:
         # Ours has no errno; the system's own (ETIMEDOUT) has.
-        reason = _reason(error) if error.errno else f"no connection within {timeout_seconds:g} s"
+        reason = reason_of(error) if error.errno else f"no connection within {timeout_seconds:g} s"
         raise NotSentError(f"cannot connect to {endpoint.authority}: {reason}") from error
     except OSError as error:
-        raise NotSentError(f"cannot connect to {endpoint.authority}: {_reason(error)}") from error
+        raise NotSentError(f"cannot connect to {endpoint.authority}: {reason_of(error)}") from error
     return stream
 
 
@@ -196,7 +207,7 @@ class TcpListener(Listener):
                 ssl_handshake_timeout=HANDSHAKE_TIMEOUT_SECONDS if self._tls is not None else None,
             )
         except OSError as error:
-            raise EndpointError(f"cannot listen on {endpoint.authority}: {_reason(error)}") from error
+            raise EndpointError(f"cannot listen on {endpoint.authority}: {reason_of(error)}") from error
         if not self._server.sockets:  # asyncio leaves an accept loop without sockets when descriptors run out
             raise EndpointError(f"cannot listen on {endpoint.authority}: no socket is left (see ulimit -n)")
         port = self._server.sockets[0].getsockname()[1]
@@ -218,6 +229,53 @@ class TcpListener(Listener):
         self._links.pop(stream, None)
 
 
+async def bind(endpoint: Endpoint) -> list[socket.socket]:
+    """Sockets that listen there, one for each address of the host; port 0 takes a free one. Raises ``EndpointError``
+    with the system's reason."""
+    loop = asyncio.get_running_loop()
+    port = endpoint.port
+    listening: list[socket.socket] = []
+    try:
+        found = await loop.getaddrinfo(endpoint.host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        for family, address in dict.fromkeys((one[0], one[4][0]) for one in found):
+            listening.append(_listening(family, str(address), port))
+            port = listening[0].getsockname()[1]
+    except OSError as error:
+        for one in listening:
+            one.close()
+        raise EndpointError(f"cannot listen on {endpoint.authority}: {reason_of(error)}") from error
+    return listening
+
+
+def _listening(family: int, address: str, port: int) -> socket.socket:
+    taken = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            taken.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        taken.setblocking(False)
+        taken.bind((address, port))
+        taken.listen(_BACKLOG)
+    except OSError:
+        taken.close()
+        raise
+    return taken
+
+
+def set_keep_alive(connected: socket.socket, seconds: int) -> None:
+    """Let the system ask a silent peer every ``seconds`` whether it is there, and give it up after three times without
+    an answer; what is sent is given up after as long without an acknowledgement."""
+    connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in (
+        ("TCP_KEEPIDLE", seconds),
+        ("TCP_KEEPINTVL", seconds),
+        ("TCP_KEEPCNT", _KEEP_ALIVES_MAX),
+        ("TCP_USER_TIMEOUT", seconds * _KEEP_ALIVES_MAX * 1000),
+    ):
+        if hasattr(socket, name):  # not every system has all of them
+            connected.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+
+
 class _Accepted(TcpStream):
     """A connection that came in; it tells its listener when it is gone."""
 
@@ -237,7 +295,7 @@ def _peer_name(transport: asyncio.BaseTransport) -> str:
     return Endpoint("tcp", str(address[0]), int(address[1])).authority
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
     """The system's words, without the numbers and addresses that asyncio puts around them."""
     if isinstance(error, ssl.SSLError):
         return tls_reason(error)

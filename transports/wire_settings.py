@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from transports.simulated_line import PERFECT_LINE, SimulatedLine
+
 
 @dataclass(frozen=True, slots=True)
 class TlsSettings:
@@ -56,6 +58,8 @@ class SerialSettings:
 
     echo: bool = False
     """The line gives back what we send (two-wire RS-485, optical heads): it is taken away again."""
+    line: SimulatedLine = PERFECT_LINE
+    """Listening on a pseudo-terminal: what the line does to octets."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Coroutine
 from typing import Any
 
-from transports.channel import Address, ApduChannel, ChannelClosed, ChannelError, Link, NotSentError
+from transports.channel import Address, ApduChannel, ChannelClosed, ChannelError, Link, NotSentError, OnStray
 from transports.conversations import CONVERSATIONS_MAX, Conversations
 from transports.endpoint import EndpointError
 from transports.inbox import Inbox
@@ -26,6 +26,7 @@ class WrapperLink(Link):
         conversations: Conversations | None = None,
         *,
         apdu_size_max: int = APDU_SIZE_MAX,
+        on_stray: OnStray | None = None,
     ) -> None:
         self.strays = 0
         """APDUs that belong to no conversation: answers that came after their channel was closed, other addresses."""
@@ -33,7 +34,8 @@ class WrapperLink(Link):
         self._conversations = conversations
         self._receiver = WrapperReceiver(apdu_size_max)
         self._channels: dict[tuple[int, int], WrapperChannel] = {}
-        self._ended: ChannelError | None = None
+        self._on_stray = on_stray
+        self.ended: ChannelError | None = None
         stream.start(self._on_bytes, self._on_closed)
 
     def channel(self, client_sap: int = 1, server_sap: int = 1, physical: int | None = None) -> ApduChannel:
@@ -46,20 +48,20 @@ class WrapperLink(Link):
         return self._add((client_sap, server_sap))
 
     async def close(self) -> None:
-        self._end(ChannelClosed("closed on this side"))
+        self.end(ChannelClosed("closed on this side"))
         await self._stream.close()
 
     def _add(self, key: tuple[int, int]) -> WrapperChannel:
         is_server = self._conversations is not None
         channel = WrapperChannel(self, self._stream, Address(*key), is_server=is_server)
-        if self._ended is not None:
-            channel.inbox.end(self._ended)
+        if self.ended is not None:
+            channel.inbox.end(self.ended)
         else:
             self._channels[key] = channel
         return channel
 
     def _on_bytes(self, data: bytes) -> None:
-        if self._ended is not None:
+        if self.ended is not None:
             return
         for source, destination, apdu in self._receiver.receive(data):
             # On the wire the sender comes first; a channel is named client first.
@@ -69,10 +71,12 @@ class WrapperLink(Link):
                 channel = self._begin(key)
             if channel is None:
                 self.strays += 1
+                if self._on_stray is not None:
+                    self._on_stray(source, apdu)
             else:
                 channel.inbox.put(apdu)
         if self._receiver.failure is not None:
-            self._end(self._receiver.failure)
+            self.end(self._receiver.failure)
             self._stream.hang_up()
 
     def _begin(self, key: tuple[int, int]) -> WrapperChannel | None:
@@ -84,10 +88,11 @@ class WrapperLink(Link):
         return channel
 
     def _on_closed(self, error: ChannelError) -> None:
-        self._end(ChannelClosed(f"{error}, in the middle of an APDU") if self._receiver.inside_message else error)
+        self.end(ChannelClosed(f"{error}, in the middle of an APDU") if self._receiver.inside_message else error)
 
-    def _end(self, error: ChannelError) -> None:
-        self._ended = self._ended or error
+    def end(self, error: ChannelError) -> None:
+        """Nothing more can be said over it; its channels are told why. The first reason stays."""
+        self.ended = self.ended or error
         for channel in self._channels.values():
             channel.inbox.end(error)
         self._channels.clear()

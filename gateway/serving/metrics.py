@@ -97,6 +97,8 @@ class Metrics:
         self._webhooks_waiting = self._gauge("webhooks_waiting", "Events on their way to webhooks")
         self._webhooks_dead = self._gauge("webhooks_dead", "Events that webhooks never took; they can be replayed")
         self._webhook_calls = self._counter("webhook_calls", "Calls of webhooks", ("outcome",))
+        self._callers = self._counter("callers", "Connections that meters, or others, opened", ("outcome",))
+        self._hints = self._counter("hints", "Pushes, calls and states of meters, by what came of them", ("outcome",))
         self._http = self._counter("http_requests", "Answers of the API", ("method", "route", "status"))
         self._http_seconds = self._histogram("http_request_seconds", "How long they took", ("route",), _CALLS)
 
@@ -128,6 +130,12 @@ class Metrics:
     def webhook_called(self, *, is_delivered: bool) -> None:
         self._webhook_calls.labels("delivered" if is_delivered else "failed").inc()
 
+    def caller_came(self, outcome: str) -> None:
+        self._callers.labels(outcome).inc()
+
+    def hint_taken(self, outcome: str) -> None:
+        self._hints.labels(outcome).inc()
+
     def request_answered(self, method: str, route: str, status: int, seconds: float) -> None:
         """``route`` is the pattern, ``/v1/orders/{id}``, and never the path."""
         shown = self._routes.value(route)
@@ -156,6 +164,13 @@ class Metrics:
     def watch_links(self, read: Callable[[], Iterable[LinkFigures]]) -> None:
         """``read`` gives the links that have limits or are shared; it is asked whenever the page is made."""
         self._registry.register(_Links(read))
+
+    def watch_callers(self, read: Callable[[], tuple[int, int]]) -> None:
+        """``read`` gives how many meters are connected, and how many callers have not said who they are."""
+        connected = self._gauge("meters_called_in", "Meters that are connected by a call of their own")
+        connected.set_function(lambda: read()[0])
+        unidentified = self._gauge("callers_unidentified", "Callers that have not said who they are")
+        unidentified.set_function(lambda: read()[1])
 
     # How they are made.
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from cosem_objects.errors import SettingError
 from gateway import __version__
 from gateway.api.app import create_app
 from gateway.api.parts import ApiParts
@@ -31,6 +32,7 @@ from gateway.serving.metrics_http import counting
 from gateway.serving.opened_store import StartError, keep_store_up, opened_store
 from gateway.serving.reload import differences, reloaded
 from gateway.serving.supervisor import Supervisor
+from gateway.serving.unasked import Unasked
 from gateway.session import connect_through
 from gateway.settings.checks import tls_context
 from gateway.settings.loading import SettingsInvalid
@@ -40,7 +42,9 @@ from gateway.shown import without_secrets
 from gateway.store.store import InUse, Store, StoreError
 from gateway.webhooks.post import WebhookPoster
 from gateway.webhooks.sender import WebhookSender
-from transports.link_pool import LinkPool
+from transports.endpoint import EndpointError
+from transports.inbound import CalledInMeters
+from transports.link_pool import LinkPool, nobody_called
 
 logger = logging.getLogger(__name__)
 
@@ -68,7 +72,13 @@ class Server:
         self._now = now
         self._rng = rng
         self._supervisor = Supervisor(environment)
-        self._pool = LinkPool(wire_settings(settings), linger_seconds=settings.links.linger_seconds)
+        self._called_in = CalledInMeters()
+        self._wires = wire_settings(settings)
+        self._pool = LinkPool(
+            self._wires,
+            called_in=self._called_in.shared_link if settings.inbound.listen else nobody_called,
+            linger_seconds=settings.links.linger_seconds,
+        )
         self._metrics = Metrics(__version__)
         self._lag = LoopLag()
         self._stop = asyncio.Event()
@@ -98,6 +108,7 @@ class Server:
             self._engine = self._start(self._service.run(), "engine")
             await self._until_working()
             url = await self._listen(stack, store, sockets)
+            await self._hear(stack)
             for part, name in (
                 (self._sender.run(), "webhooks"),
                 (self._gauges.watch(self._service.dispatcher), "figures"),
@@ -105,6 +116,7 @@ class Server:
                 (self._supervisor.watch(), "supervisor's watch"),
                 (self._reload_when_asked(), "reload"),
                 (keep_store_up(store), "store's upkeep"),
+                (self._unasked.hints.run(), "hints"),
             ):
                 self._start(part, name)
             on_ready(url)
@@ -125,6 +137,7 @@ class Server:
             on_settled=self._gauges.judged,
             on_mended=self._metrics.lanes_repaired,
         )
+        self._unasked = Unasked(settings, self._wires, store.meters, self._metrics)
         self._sender = WebhookSender(
             store,
             webhook_options(settings),
@@ -194,6 +207,12 @@ class Server:
         host, _ = split_http_address(settings.service.http)
         port = sockets[0].getsockname()[1]
         return f"{'https' if tls else 'http'}://{join_http_address(host, port)}"
+
+    async def _hear(self, stack: AsyncExitStack) -> None:
+        try:
+            await self._unasked.open(stack, self._called_in)
+        except (EndpointError, SettingError) as error:
+            raise StartError(str(error)) from error
 
     def _start(self, part: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         task = asyncio.create_task(part, name=name)

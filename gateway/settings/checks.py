@@ -13,6 +13,7 @@ from gateway.http_address import is_loopback, split_http_address
 from gateway.key_source import KeySource
 from gateway.profiles import PROFILES, load_profile
 from gateway.serving.first_start import KEY_FORM_WORDS, KEY_VARIABLE, is_bootstrap_key
+from gateway.settings.inbound_checks import inbound_contradictions, inbound_obstacles
 from gateway.settings.sections import Settings
 from gateway.vault import VaultError
 
@@ -31,6 +32,7 @@ def contradictions(settings: Settings) -> Iterator[Finding]:
     if bool(settings.tls.certificate_file) != bool(settings.tls.key_file):
         missing = "key_file" if settings.tls.certificate_file else "certificate_file"
         yield f"tls.{missing}", "expected a file: certificate_file and key_file go together"
+    yield from inbound_contradictions(settings.inbound)
     if settings.database.url:
         kind = "PostgreSQL is not supported yet" if settings.database.url.startswith("postgres") else "unknown database"
         yield "database.url", f"{kind}; leave it empty for SQLite in data_dir"
@@ -52,6 +54,7 @@ def obstacles(settings: Settings, environment: Mapping[str, str]) -> Iterator[Fi
         yield KEY_VARIABLE, f"expected {KEY_FORM_WORDS}"
     yield from _tls(settings)
     yield from _wires(settings)
+    yield from inbound_obstacles(settings.inbound)
     for path in sorted(PROFILES.glob("*.toml")):
         try:
             load_profile(str(path))

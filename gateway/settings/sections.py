@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from gateway.calling_in.texts import checked_brokers, checked_group, checked_listen, checked_login_pattern
 from gateway.http_address import FORM, split_http_address
 from gateway.webhooks.message import check_installation
 from transports.wire_options import checked_topic_root
@@ -28,6 +29,11 @@ def _installation(text: str) -> str:
     return text
 
 
+def _ascii(text: str) -> str:
+    text.encode("ascii")
+    return text
+
+
 def _not_empty(text: str) -> str:
     if not text.strip():
         raise ValueError("it is empty")
@@ -42,6 +48,7 @@ class Form:
 
 
 Path = Annotated[str, Form("a path"), Field(max_length=4096)]
+Text = Annotated[str, Form("at most 200 ASCII characters"), Field(max_length=200), AfterValidator(_ascii)]
 Seconds = Annotated[float, Field(gt=0, le=30 * 86_400)]
 
 
@@ -166,7 +173,9 @@ class TlsSection(Section):
 class MqttSection(Section):
     """How we speak to brokers: all meters with mqtt:// and mqtts:// endpoints."""
 
-    username: Annotated[str, Form("at most 200 characters"), Field(max_length=200)] = Field(default="", description="Our name at the broker.")
+    username: Annotated[str, Form("at most 200 characters"), Field(max_length=200)] = Field(
+        default="", description="Our name at the broker."
+    )
     password_file: Path = Field(default="", description="File with our password at the broker, on its first line.")
     protocol: Literal["5", "3.1.1"] = Field(default="5", description="Version of the protocol.")
     payload: Literal["wrapper", "hdlc"] = Field(
@@ -187,6 +196,89 @@ class SerialSection(Section):
     echo: bool = Field(
         default=False,
         description="Lines give back what we send (two-wire RS-485, optical heads): it is taken away again.",
+    )
+
+
+class InboundSection(Section):
+    """Meters that call in: they open the connection, and we speak to them on it (endpoint inbound:SYSTEMTITLE)."""
+
+    listen: Annotated[
+        str, Form("empty, or where to listen: tcp://host:port or tcps://host:port"), AfterValidator(checked_listen)
+    ] = Field(default="", description="Where meters call in. Empty: nobody can.")
+    framing: Literal["wrapper", "hdlc"] = Field(default="wrapper", description="What is on these connections.")
+    identify_by_message: bool = Field(
+        default=True, description="A first message whose header (or first value) names its sender says who calls."
+    )
+    login_pattern: Annotated[
+        str,
+        Form("empty, or a regular expression with a group named title or name"),
+        AfterValidator(checked_login_pattern),
+    ] = Field(
+        default="",
+        description="Regular expression for a whole first line that says who calls, with a group (?P<title>...) for 16 "
+        "hexadecimal digits, or (?P<name>...) for a name of names_file. Empty: no such lines.",
+    )
+    login_answer: Text = Field(default="", description="What a login line is answered with, with its line end.")
+    names_file: Path = Field(default="", description="CSV file of lines NAME,SYSTEMTITLE, for names in login lines.")
+    wports_file: Path = Field(
+        default="",
+        description="CSV file of lines WPORT,SYSTEMTITLE: the source wPort of the first message says who calls.",
+    )
+    certificate_file: Path = Field(
+        default="", description="PEM file with our certificate and its chain, for tcps://. Goes with key_file."
+    )
+    key_file: Path = Field(default="", description="PEM file with its private key.")
+    ca_file: Path = Field(
+        default="", description="PEM file with the certificates that callers' certificates are checked against."
+    )
+    require_client: bool = Field(default=False, description="Callers have to show a certificate. Needs ca_file.")
+    certificate_names_meter: bool = Field(
+        default=False,
+        description="The common name of a caller's certificate has to be the system title (or the name in names_file) "
+        "that it claims. Needs require_client.",
+    )
+    keep_alive: Text = Field(
+        default="", description="What modems say to keep the connection open, between messages; it is dropped."
+    )
+    keep_alive_answer: Text = Field(default="", description="What it is answered with; with framing wrapper only.")
+    tcp_keep_alive_seconds: Annotated[int, Field(ge=1, le=7200)] = Field(
+        default=60,
+        description="The system asks silent modems so often; after three times without an answer it hangs up.",
+    )
+    idle_seconds: Seconds = Field(
+        default=900.0, description="Connections on which nothing comes for so long, and nobody speaks, are closed."
+    )
+    identify_seconds: Annotated[float, Field(gt=0, le=3600)] = Field(
+        default=30.0, description="In this time a caller has to say who it is."
+    )
+    unidentified_max: Annotated[int, Field(ge=1, le=100_000)] = Field(
+        default=1000, description="Connections at a time that have not said who they are."
+    )
+    connections_max: Annotated[int, Field(ge=1, le=1_000_000)] = Field(default=20_000, description="All of them.")
+    per_address_max: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
+        default=2000, description="From one address; mobile networks put many modems behind one."
+    )
+
+
+class HintsSection(Section):
+    """What meters say unasked (pushes), or that they come online: it wakes orders that wait, and judges nothing."""
+
+    believe_plain: bool = Field(default=False, description="Pushes in clear wake orders of meters that have keys, too.")
+    push_interval_seconds: Seconds = Field(default=10.0, description="Pushes wake a meter at most so often.")
+    presence_interval_seconds: Seconds = Field(
+        default=60.0, description="Calling in or coming online, which nothing proves, wakes a meter at most so often."
+    )
+    brokers: Annotated[
+        str,
+        Form("empty, or mqtt://host:port and mqtts://host:port, with blanks between them"),
+        AfterValidator(checked_brokers),
+    ] = Field(
+        default="",
+        description="Brokers whose pushes and states are heard, as the endpoints of their meters name them: "
+        "mqtt://host:port, several with blanks between them.",
+    )
+    shared_group: Annotated[str, Form("letters, digits, dashes or underscores"), AfterValidator(checked_group)] = Field(
+        default="gw", description="Head-ends with the same group share what brokers tell: each message goes to one."
     )
 
 
@@ -319,6 +411,8 @@ class Settings(Section):
     tls: TlsSection = TlsSection()
     mqtt: MqttSection = MqttSection()
     serial: SerialSection = SerialSection()
+    inbound: InboundSection = InboundSection()
+    hints: HintsSection = HintsSection()
     api: ApiSection = ApiSection()
     webhooks: WebhooksSection = WebhooksSection()
     retention: RetentionSection = RetentionSection()

@@ -81,6 +81,11 @@ class Meters(ABC):
         """Meters by id, those behind ``after``, without their secrets."""
 
     @abstractmethod
+    async def find(self, *, endpoint: str = "", system_title: bytes = b"", limit: int = 100) -> Sequence[MeterRecord]:
+        """Meters by id, at this endpoint or with this system title, without their secrets. The endpoint is written as
+        ``str(Endpoint)`` does; several meters may be behind one."""
+
+    @abstractmethod
     async def remove(self, meter_id: str, *, who: str) -> bool:
         """False if there was none. Raises ``InUse`` while it has open orders. Its history stays."""
 

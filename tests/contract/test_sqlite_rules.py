@@ -276,6 +276,7 @@ async def _plans(place: Place) -> list[tuple[str, str]]:
         await store.orders.list(OrderFilter(meter="m1"))
         await store.events.after(3)
         await store.meters.list(link="l1")
+        await store.meters.find(endpoint="tcp://x:1", system_title=b"LAB00001")
         await store.links.shared()
         await store.lanes.repair()
         await store.webhooks.put(_HOOK, who="ann")

@@ -437,6 +437,26 @@ async def test_a_meter_that_is_seen_wakes_what_waits_for_it(place: Place, store:
     assert await store.meters.seen("nowhere") == 0
 
 
+@pytest.mark.parametrize("change", [C.DOUBT, C.PEND, C.HOLD], ids=["doubt", "pend", "hold"])
+async def test_of_a_meter_that_is_seen_what_was_sent_is_read_at_once_unless_a_person_has_to_decide(
+    place: Place, store: Store, change: Change
+) -> None:
+    await put_meters(store, "m1")
+    await add(store, an_order("o1"))
+    claim, work = await claim_one(store)
+    await send(store, claim, work)
+    due_at = None if change is C.HOLD else place.clock.later(3600)
+    await step(store, claim, work, change, NextHead.LEAVE, due_at=due_at)
+    assert await orders_claimed(store) == []
+    await store.meters.seen("m1")
+    if change is C.HOLD:
+        assert await orders_claimed(store) == []
+        assert await state_of(store, "o1") is S.HELD
+        return
+    _, work = await claim_one(store)
+    assert (work.id, work.state) == ("o1", S.RECONCILING)
+
+
 async def test_a_holder_can_give_a_lane_back_for_later(place: Place, store: Store) -> None:
     await put_meters(store, "m1")
     await add(store, an_order("o1"))

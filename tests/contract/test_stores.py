@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -73,6 +74,31 @@ async def test_meters_are_listed_by_id_in_pages_and_by_link(store: Store) -> Non
     assert [meter.id for meter in await store.meters.list(after="a", limit=2)] == ["b", "c"]
     assert [meter.id for meter in await store.meters.list(link="line-1", after="a")] == ["b", "c"]
     assert [meter.id for meter in await store.meters.list(link="nobody")] == []
+
+
+async def test_meters_are_found_by_where_they_are_and_by_their_system_title(store: Store) -> None:
+    behind, title = "inbound:4C41420000000001", bytes.fromhex("4C4142000000000A")
+    for meter_id, settings in (
+        ("m1", {"endpoint": behind}),
+        ("m2", {"endpoint": "tcp://m2:4059", "security": {"meter_system_title": title.hex()}}),
+        ("m3", {"endpoint": behind, "security": {"meter_system_title": title.hex().upper()}}),
+        ("m4", {"endpoint": "tcp://m4:4059"}),
+        ("m5", {"endpoint": behind}),
+    ):
+        await store.meters.put(MeterRecord(id=meter_id, link="l", settings=settings, secrets={"ek": "1"}), who="ann")
+    await store.meters.remove("m5", who="ann")
+
+    async def found(**question: Any) -> list[str]:
+        records = await store.meters.find(**question)
+        assert all(not record.secrets for record in records)
+        return [record.id for record in records]
+
+    assert await found(endpoint=behind) == ["m1", "m3"]
+    assert await found(system_title=title) == ["m2", "m3"]
+    assert await found(endpoint=behind, system_title=title) == ["m1", "m2", "m3"]
+    assert await found(endpoint=behind, system_title=title, limit=2) == ["m1", "m2"]
+    assert await found(endpoint="inbound:4C41420000000002", system_title=bytes(8)) == []
+    assert await found() == []
 
 
 async def test_a_meter_with_open_orders_stays_and_its_history_outlives_it(store: Store) -> None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 
 from tests.certificates import lab_tls
+from tests.transports.brokers import listen_on_mqtt, listen_on_mqtts
+from tests.transports.inbound_wires import CalledListener
+from tests.transports.lines import listen_on_pty, listen_on_serial
 from tests.transports.wires import SmallPieces, echo, listen_somewhere, mute
 from transports.channel import (
     Address,
@@ -29,7 +32,7 @@ from transports.hdlc import HDLC_DEFAULTS, HdlcSettings
 from transports.loopback import LoopbackListener
 from transports.registry import TRANSPORTS, open_link
 from transports.stream import StreamFilter
-from transports.wire_settings import WireSettings
+from transports.wire_settings import MqttPayload, MqttProtocol, MqttSettings, WireSettings
 
 Accept = Callable[[Address], bool]
 
@@ -46,25 +49,43 @@ class Wire:
     hdlc: HdlcSettings = HDLC_DEFAULTS
     through: StreamFilter = lambda stream: stream
     wires: Callable[[], WireSettings] = WireSettings
+    called_in_over: str = ""
+    """The meter opens the connection."""
+    speaks_hdlc: bool = False
+    url_options: str = ""
+    callers: int = 20
+    """How many may call at once. A line has one end for a client."""
+    hears_in_seconds: float = 0.1
+    """A meter that is there answers in less."""
+    parts_unseen: bool = False
+    """Nobody is told that the other side ended a conversation: who asks hears nothing, who is asked stops waiting."""
 
     async def listen(self, on_channel: OnChannel, accept: Accept = accept_all) -> Listener:
         if self.scheme == "loopback":
             return LoopbackListener(on_channel, accept)
-        options = {"hdlc": self.hdlc, "through": self.through, "wires": self.wires()}
+        options: dict[str, Any] = {"hdlc": self.hdlc, "through": self.through, "wires": self.wires()}
+        if self.called_in_over:
+            return await CalledListener.start(
+                on_channel, accept=accept, scheme=self.called_in_over, speaks_hdlc=self.speaks_hdlc, **options
+            )
+        if self.scheme in _LISTEN_ON:
+            return await _LISTEN_ON[self.scheme](on_channel, self.url_options, accept=accept, **options)
         return await listen_somewhere(self.scheme, on_channel, accept=accept, **options)
 
     async def open_link(self, listener: Listener) -> Link:
         if isinstance(listener, LoopbackListener):
             return listener.open_link()
+        if isinstance(listener, CalledListener):
+            return await listener.open_link()
         endpoint = Endpoint.parse(listener.url)
         return await open_link(endpoint, hdlc=self.hdlc, through=self.through, wires=self.wires())
 
     def channel(self, link: Link, client_sap: int = 1, server_sap: int = 1) -> ApduChannel:
         return link.channel(client_sap, server_sap, self.physical)
 
-    def impatient(self) -> Wire:
+    def impatient(self, retries: int = 100) -> Wire:
         """Where a test needs the response time-out to come."""
-        return replace(self, hdlc=replace(self.hdlc, response_timeout_seconds=0.05, retries=100))
+        return replace(self, hdlc=replace(self.hdlc, response_timeout_seconds=0.05, retries=retries))
 
     @asynccontextmanager
     async def conversation(self, on_channel: OnChannel = echo) -> AsyncIterator[tuple[Listener, Link, ApduChannel]]:
@@ -77,6 +98,20 @@ class Wire:
             yield listener, link, channel
 
 
+_LISTEN_ON: dict[str, Callable[..., Awaitable[Listener]]] = {
+    "pty": listen_on_pty,
+    "serial": listen_on_serial,
+    "mqtt": listen_on_mqtt,
+    "mqtts": listen_on_mqtts,
+}
+
+
+def _over_mqtt(
+    protocol: MqttProtocol = MqttProtocol.MQTT_5, payload: MqttPayload = MqttPayload.WRAPPER
+) -> WireSettings:
+    return WireSettings(mqtt=MqttSettings(protocol=protocol, payload=payload))
+
+
 ADDRESSES: list[tuple[Literal[1, 2, 4], int | None]] = [(1, None), (2, 17), (4, 1234)]
 
 WIRES = [
@@ -84,6 +119,10 @@ WIRES = [
     Wire("tcp", "tcp"),
     Wire("tcp in small pieces", "tcp", through=SmallPieces),
     Wire("tcps", "tcps", wires=lambda: WireSettings(lab_tls())),
+    Wire("inbound", "inbound", called_in_over="tcp"),
+    Wire("inbound in small pieces", "inbound", through=SmallPieces, called_in_over="tcp"),
+    Wire("inbound tcps", "inbound", wires=lambda: WireSettings(lab_tls()), called_in_over="tcps"),
+    Wire("inbound hdlc", "inbound", 17, HdlcSettings(info_max=40), called_in_over="tcp", speaks_hdlc=True),
     *(
         Wire(f"hdlc+tcp, {size} address bytes, info {info_max}", "hdlc+tcp", physical, HdlcSettings(size, info_max))
         for size, physical in ADDRESSES
@@ -95,7 +134,17 @@ WIRES = [
         for window_max in (2, 7)
     ),
     Wire("hdlc+tcp in small pieces", "hdlc+tcp", 17, HdlcSettings(info_max=40), SmallPieces),
+    Wire("pty, one of many on the line", "pty", 1234, HdlcSettings(4, info_max=40), SmallPieces, callers=1),
+    Wire("pty, at a pace", "pty", 17, HdlcSettings(info_max=2030), url_options="?baud=921600", callers=1),
+    Wire("pty, mode E", "pty", url_options="?mode=e", callers=1, hears_in_seconds=1.0),
+    Wire("serial", "serial", 17, callers=1),
+    Wire("mqtt", "mqtt", wires=_over_mqtt, parts_unseen=True),
+    Wire("mqtt in small pieces", "mqtt", through=SmallPieces, wires=_over_mqtt, parts_unseen=True),
+    Wire("mqtt 3.1.1", "mqtt", wires=lambda: _over_mqtt(MqttProtocol.MQTT_3), parts_unseen=True),
+    Wire("mqtt, hdlc frames", "mqtt", 17, wires=lambda: _over_mqtt(payload=MqttPayload.HDLC)),
+    Wire("mqtts", "mqtts", wires=lambda: WireSettings(lab_tls()), parts_unseen=True),
 ]
+
 
 pytestmark = pytest.mark.parametrize("wire", WIRES, ids=lambda wire: wire.name)
 
@@ -166,7 +215,7 @@ async def test_many_links_at_once(wire: Wire) -> None:
                 assert await ask(channel, bytes([number, turn])) == bytes([turn, number])
 
     async with await wire.listen(echo) as listener, asyncio.TaskGroup() as group:
-        for number in range(20):
+        for number in range(wire.callers):
             group.create_task(talk(listener, number))
 
 
@@ -190,6 +239,11 @@ async def test_a_meter_that_ends_the_conversation(wire: Wire) -> None:
 
     async with wire.impatient().conversation(once) as (_, _, channel):
         await channel.send(b"abc")
+        if wire.parts_unseen:
+            with pytest.raises(ChannelTimeout):
+                await channel.receive(wire.hears_in_seconds)
+            await channel.send(b"more")  # which begins another conversation
+            return
         with pytest.raises(ChannelClosed):
             await channel.receive(SECONDS)
         with pytest.raises(NotSentError):
@@ -209,6 +263,13 @@ async def test_a_meter_that_cuts_the_wire(wire: Wire) -> None:
             await channel.send(b"more")
 
 
+@pytest.fixture
+def soon_missed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A meter on a broker, which sees no client go, gives up those that are silent."""
+    monkeypatch.setattr("transports.mqtt_meter.IDLE_SECONDS", 0.2)
+
+
+@pytest.mark.usefixtures("soon_missed")
 async def test_a_client_that_cuts_the_wire(wire: Wire) -> None:
     ended: asyncio.Queue[ChannelError] = asyncio.Queue()
 
@@ -224,6 +285,7 @@ async def test_a_client_that_cuts_the_wire(wire: Wire) -> None:
         assert isinstance(await asyncio.wait_for(ended.get(), SECONDS), ChannelClosed)
 
 
+@pytest.mark.usefixtures("soon_missed")
 async def test_a_client_that_closes_its_link_ends_the_meters_conversation(wire: Wire) -> None:
     ended: asyncio.Queue[ChannelError] = asyncio.Queue()
 
@@ -310,7 +372,7 @@ async def test_a_listener_that_closes_ends_all_conversations(wire: Wire) -> None
 
 
 async def test_an_address_that_is_not_accepted_stays_silent(wire: Wire) -> None:
-    wire = wire.impatient()
+    wire = wire.impatient(retries=1)
     served: list[Address] = []
 
     async def serve(channel: ApduChannel) -> None:
@@ -318,7 +380,7 @@ async def test_an_address_that_is_not_accepted_stays_silent(wire: Wire) -> None:
         await echo(channel)
 
     async def try_it(channel: ApduChannel) -> None:
-        await channel.open(0.1)
+        await channel.open(wire.hears_in_seconds)
         await channel.send(b"abc")
         await channel.receive(0.1)
 

@@ -20,6 +20,9 @@ from cosem_objects.profile import MeterProfile
 from cosem_objects.sts_token import Token
 from cosem_objects.token_gateway import TokenEncoding
 from gateway.translator import Translation
+from sim_meters.fault_order import FaultOrder
+from sim_meters.fleet.group import MeterGroup
+from sim_meters.fleet.plan import FleetPlan
 from tests.fuzz import corpus
 from tests.fuzz.__main__ import main
 from tests.fuzz.properties import Choices, assert_harmless
@@ -29,6 +32,7 @@ from transports.endpoint import Endpoint, EndpointError
 from transports.hdlc_client import HdlcClientConnection
 from transports.hdlc_receiver import FrameReceiver
 from transports.hdlc_server import HdlcServerConnection
+from transports.mode_e import ModeEClient, _Lines
 from transports.wrapper import WrapperReceiver
 
 TOTAL_OCTETS_MAX = 200_000
@@ -125,9 +129,24 @@ _BROKEN: dict[str, tuple[Any, str, Any]] = {
     "token: takes too few digits": (Token, "parse", classmethod(lambda kind, text: kind(int(text or "0")))),
     "token: shows the digits": (Token, "parse", _raises(TokenFormatError("no token: 4864 3202 7813 1401 0686"))),
     "token: two encodings mixed": (TokenEncoding, "to_octets", lambda encoding, token: token.number.to_bytes(9, "big")),
+    "mode_e: forgets what came in the piece before": (
+        _Lines,
+        "receive",
+        lambda lines, data: [line.decode("latin-1") for line in data.split(b"\n")],
+    ),
+    "mode_e: keeps all noise": (_Lines, "receive", lambda lines, data: lines._line.extend(data) or []),
+    "mode_e: an unknown speed": _of(ModeEClient, "receive", lambda heard: [*heard, 1200 + len(heard)]),
     "endpoint: lets a foreign error out": (Endpoint, "parse", _raises(ValueError("one of ours would be better"))),
     "endpoint: writes another URL": (Endpoint, "authority", property(lambda endpoint: f"{endpoint.host}:1")),
     "endpoint: says nothing": (Endpoint, "parse", _raises(EndpointError(""))),
+    "fleet: lets a foreign error out": (FleetPlan, "parse", _raises(KeyError("group"))),
+    "fleet: an endless message": (FleetPlan, "parse", _raises(SettingError("no " * 200))),
+    "fleet: finds somebody else": _of(MeterGroup, "number_at", lambda number: number and number - 1),
+    "fleet: finds somebody behind the last": _of(MeterGroup, "number_at", lambda number: number or 100_000),
+    "fleet: a PAN is nobody's": (FleetPlan, "find", lambda plan, text: None),
+    "fault_order: lets a foreign error out": (FaultOrder, "parse", _raises(KeyError("phase"))),
+    "fault_order: an endless message": (FaultOrder, "parse_mapping", _raises(SettingError("no " * 200))),
+    "fault_order: loses the count": _of(FaultOrder, "to_mapping", lambda said: {**said, "count": 7}),
     "server: reads beyond the end": (OctetReader, "take", _take_beyond_the_end),
     "server: raises": (ServerAssociation, "receive", _raises(RemoteProtocolError("a frame"))),
     "server: says nothing": _of(ServerAssociation, "respond", lambda octets: b""),

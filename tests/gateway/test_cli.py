@@ -23,6 +23,7 @@ from cosem_objects.sts_token import Token, TokenClass
 from gateway.__main__ import main
 from gateway.verdict import judge
 from sim_meters.behaviour import Behaviour, Fault, FaultOrder
+from sim_meters.clock import VirtualClock
 from sim_meters.meter import SimMeter
 from sim_meters.meter_config import MeterConfig, lab_config
 from sim_meters.sts.tokens import encode_credit
@@ -183,7 +184,7 @@ WRONG: list[tuple[str, list[str]]] = [
     ("amount", ["--amount", "0", *KWH]),
     *(("amount", ["--amount", text, *KWH]) for text in ("-5", "1_0", "１２", " 5", "1e-30", "1e999999999")),
     # profiles
-    ("known names: default, sim", ["--profile", "nowhere"]),
+    ("known names: default, lab_bcd", ["--profile", "nowhere"]),
     ("nowhere.toml", ["--profile", "FILES/nowhere.toml"]),
     ("broken", ["--profile", "FILES/broken.toml"]),
     ("did you mean poll_first_seconds?", ["--profile", "FILES/unknown.toml"]),
@@ -623,8 +624,8 @@ async def end(process: asyncio.subprocess.Process) -> Said:
     return Said(process.returncode, out.decode(), err.decode())
 
 
-def standing_clock() -> datetime:
-    return datetime(2026, 11, 21, 12, tzinfo=UTC)
+def standing_clock() -> VirtualClock:
+    return VirtualClock(datetime(2026, 11, 21, 12, tzinfo=UTC))
 
 
 async def start_and_stop(url: str, meter: WatchedMeter, stop: signal.Signals, *options: str) -> Said:
@@ -652,7 +653,7 @@ SLOW = replace(CONFIG, status_delay_seconds=3600)
 
 @SIGNALS
 async def test_who_is_stopped_says_what_is_in_doubt_and_what_was_not_sent(stop: signal.Signals) -> None:
-    async with meter_at(config=SLOW, now=standing_clock) as (url, meter):
+    async with meter_at(config=SLOW, clock=standing_clock()) as (url, meter):
         said = await start_and_stop(url, meter, stop)
     assert (said.code, said.err) == (3, "")
     first, second = said.out.splitlines()[-2:]
@@ -675,7 +676,7 @@ async def test_who_is_stopped_says_what_is_in_doubt_and_what_was_not_sent(stop: 
 async def test_who_is_stopped_says_it_to_programs_too(
     stop: signal.Signals, options: list[str], told: list[tuple[str, str, str]]
 ) -> None:
-    async with meter_at(config=SLOW, now=standing_clock) as (url, meter):
+    async with meter_at(config=SLOW, clock=standing_clock()) as (url, meter):
         said = await start_and_stop(url, meter, stop, "--json", *options)
     assert said.code == 3
     assert [(shown["verdict"], shown["reason"], shown["credited"]) for shown in said.objects] == told

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import count
 from typing import Any
@@ -38,6 +38,7 @@ from gateway.verdict import Credited
 from sim_meters.account import AccountUnit
 from sim_meters.asked import Asked, InterfaceClass
 from sim_meters.behaviour import Behaviour, Fault, FaultOrder
+from sim_meters.clock import VirtualClock
 from sim_meters.ledger import CountersKept, Ledger, LedgerError
 from sim_meters.meter import SimMeter
 from sim_meters.meter_config import SIM_PROFILE, MeterConfig, lab_config
@@ -611,7 +612,7 @@ async def test_a_meter_that_is_busy_is_tried_another_time() -> None:
 
 async def test_a_meter_that_works_on_another_token_is_busy() -> None:
     clock = Clock()
-    async with meter_at(replace(lab_config(), status_delay_seconds=60), now=clock) as place:
+    async with meter_at(replace(lab_config(), status_delay_seconds=60), clock=clock) as place:
         place.meter.enter(octets(TWO))
         notes = await deliver(place, ONE)
         assert notes.words == ["in_doubt (busy), credited unknown"]
@@ -619,7 +620,7 @@ async def test_a_meter_that_works_on_another_token_is_busy() -> None:
 
 
 async def test_the_status_of_another_token_is_not_told_as_ours() -> None:
-    async with meter_at(replace(lab_config(), status_delay_seconds=60), now=Clock()) as place:
+    async with meter_at(replace(lab_config(), status_delay_seconds=60), clock=Clock()) as place:
         place.meter.enter(octets(TWO))
         (busy,) = (await deliver(place, ONE)).judged
         assert busy.status is None, f"{words(busy)}: {busy.status}"
@@ -844,7 +845,7 @@ async def test_a_meter_that_was_restarted_in_the_middle_is_asked_what_it_remembe
 
 async def test_a_meter_that_lost_power_before_it_worked_on_the_token_gets_it_again() -> None:
     slow = replace(lab_config(), status_delay_seconds=60)
-    async with meter_at(slow, now=Clock(), behaviour=faulty(Fault.HANG_UP_AFTER_ENTER)) as place:
+    async with meter_at(slow, clock=Clock(), behaviour=faulty(Fault.HANG_UP_AFTER_ENTER)) as place:
 
         async def restart(_doubt: DoubtArisen) -> None:
             place.meter.close()
@@ -922,17 +923,14 @@ async def test_a_customer_who_keys_in_our_token_first_leaves_no_ground_for_a_ref
 # A meter takes its time.
 
 
-class Clock:
+class Clock(VirtualClock):
     """A meter's clock that stands still until it is moved."""
 
     def __init__(self) -> None:
-        self.now = datetime(2026, 11, 21, 12, tzinfo=UTC)
-
-    def __call__(self) -> datetime:
-        return self.now
+        super().__init__(datetime(2026, 11, 21, 12, tzinfo=UTC))
 
     async def move(self, _event: object) -> None:
-        self.now += timedelta(seconds=5)
+        self.advance(5)
 
 
 @pytest.mark.parametrize(
@@ -941,7 +939,7 @@ class Clock:
 @pytest.mark.parametrize("wire", WIRES)
 async def test_a_pending_status_is_read_until_it_is_final(wire: str, token: Token, verdict: str) -> None:
     clock = Clock()
-    async with meter_at(replace(lab_config(), status_delay_seconds=15), wire=wire, now=clock) as place:
+    async with meter_at(replace(lab_config(), status_delay_seconds=15), wire=wire, clock=clock) as place:
         notes = await deliver(place, token, steps={StatusRead: clock.move})
         assert place.meter.entered == [octets(token)]
         assert place.meter.callers == [1]
@@ -950,7 +948,7 @@ async def test_a_pending_status_is_read_until_it_is_final(wire: str, token: Toke
 
 
 async def test_a_status_that_stays_pending_leaves_doubt_and_is_never_taken_for_a_success() -> None:
-    async with meter_at(replace(lab_config(), status_delay_seconds=600), now=Clock()) as place:
+    async with meter_at(replace(lab_config(), status_delay_seconds=600), clock=Clock()) as place:
         profile = replace(QUICK, poll_timeout_seconds=0.05, doubt_rounds_max=1)
         notes = await deliver(place, ONE, profile=profile)
         assert place.meter.entered == [octets(ONE)]
@@ -964,7 +962,7 @@ async def test_a_status_that_stays_pending_leaves_doubt_and_is_never_taken_for_a
 async def test_a_pending_token_is_found_again_after_a_lost_answer() -> None:
     clock = Clock()
     config = replace(lab_config(), status_delay_seconds=15)
-    async with meter_at(config, now=clock, behaviour=faulty(Fault.HANG_UP_AFTER_ENTER)) as place:
+    async with meter_at(config, clock=clock, behaviour=faulty(Fault.HANG_UP_AFTER_ENTER)) as place:
         notes = await deliver(place, ONE, steps={StatusRead: clock.move})
         assert place.meter.entered == [octets(ONE)]
     assert notes.words == [ACCEPTED]
@@ -1132,7 +1130,7 @@ async def test_after_a_doubt_a_refusal_that_stands_there_is_the_answer() -> None
 
 async def test_after_a_doubt_a_token_that_is_still_pending_is_polled() -> None:
     clock = Clock()
-    async with meter_at(replace(lab_config(), status_delay_seconds=15), now=clock) as place:
+    async with meter_at(replace(lab_config(), status_delay_seconds=15), clock=clock) as place:
         place.meter.enter(octets(ONE))
         notes = await deliver(place, ONE, after_doubt=True, steps={StatusRead: clock.move})
         assert place.meter.entered == [octets(ONE)]

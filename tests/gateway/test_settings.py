@@ -54,6 +54,13 @@ def problems_of(
     return found
 
 
+OWN_FORMS = {
+    "inbound.listen": "tcp://127.0.0.1:4060",
+    "inbound.login_pattern": "METER (?P<title>.*)",
+    "hints.brokers": "mqtt://127.0.0.1:1883 mqtts://[::1]:8883",
+}
+
+
 def another(setting: Setting) -> tuple[str, object]:
     """A value that this setting takes and that is not its default: as a text, and as it is meant."""
     default = setting.default
@@ -61,6 +68,8 @@ def another(setting: Setting) -> tuple[str, object]:
         return str(not default).lower(), not default
     if setting.name == "service.http":
         return "[::1]:9000", "[::1]:9000"
+    if setting.name in OWN_FORMS:
+        return OWN_FORMS[setting.name], OWN_FORMS[setting.name]
     if setting.expected.startswith("one of"):
         word = setting.expected.rpartition(" ")[2]
         return word, word
@@ -81,9 +90,10 @@ def test_without_a_file_everything_is_at_its_default() -> None:
     assert {setting.name: value_of(settings, setting.name) for setting in ALL} == {s.name: s.default for s in ALL}
 
 
-NOT_ALONE = {"service.tls_certificate", "service.tls_key", "database.url"} | {
-    setting.name for setting in ALL if setting.name.endswith("_file") and setting.name != "service.key_file"
-}
+NOT_ALONE = {
+    *("service.tls_certificate", "service.tls_key", "database.url"),
+    *("inbound.require_client", "inbound.certificate_names_meter", "inbound.keep_alive_answer"),
+} | {setting.name for setting in ALL if setting.name.endswith("_file") and setting.name != "service.key_file"}
 """Settings for which no other value is right by itself."""
 
 

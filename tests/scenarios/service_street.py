@@ -10,6 +10,7 @@ from random import Random
 from cosem_objects.dlms.apdu import ActionResult
 from gateway.meters import Meter
 from sim_meters.behaviour import Behaviour
+from sim_meters.clock import SystemClock
 from sim_meters.ledger import Ledger
 from sim_meters.meter import SimMeter
 from sim_meters.sts.results import TokenResult
@@ -37,7 +38,7 @@ class House:
         self.wires: list[_Wire] = []
         self._rng = rng
         self._checker = checker
-        self._behaviour = Behaviour(plan.habits, Random(rng.getrandbits(64)))
+        self._behaviour = Behaviour(plan.habits, rng.getrandbits(64))
         self._loop = asyncio.get_running_loop()
         self.meter = self._boot()
 
@@ -103,7 +104,11 @@ class _WatchedMeter(SimMeter):
     ) -> None:
         challenge = Random(rng.getrandbits(64))
         super().__init__(
-            plan.config, house.ledger, now=now, new_challenge=lambda: challenge.randbytes(16), behaviour=behaviour
+            plan.config,
+            house.ledger,
+            clock=SystemClock(now),
+            new_challenge=lambda: challenge.randbytes(16),
+            behaviour=behaviour,
         )
         self._checker = checker
 

@@ -22,6 +22,7 @@ from gateway.meters import Meter
 from gateway.verdict import Outcome as Word
 from gateway.verdict import Verdict
 from sim_meters.behaviour import Behaviour, Fault, FaultOrder
+from sim_meters.clock import SystemClock
 from sim_meters.meter import SimMeter
 from sim_meters.meter_config import MeterConfig, lab_config
 from sim_meters.sts.results import TokenResult
@@ -148,9 +149,9 @@ async def play(case: Case, runs_max: int = 1) -> Outcome:
     config = _config(case)
     meter = SimMeter(
         config,
-        now=lambda: EPOCH + timedelta(seconds=loop.time()),
+        clock=SystemClock(lambda: EPOCH + timedelta(seconds=loop.time())),
         new_challenge=lambda: rng.randbytes(16),
-        behaviour=Behaviour(case.meter_faults, Random(rng.random())),
+        behaviour=Behaviour(case.meter_faults, rng.random()),
     )
     ours, theirs = _tokens(config, case)
     street = _Street(case, meter, rng)

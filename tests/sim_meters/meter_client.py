@@ -10,7 +10,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 from cosem_objects import axdr, token_gateway
@@ -32,6 +32,7 @@ from cosem_objects.dlms.settings import SecuritySettings
 from cosem_objects.obis import ObisCode
 from cosem_objects.sts_token import Token
 from cosem_objects.token_gateway import TokenStatus
+from sim_meters.clock import VirtualClock
 from sim_meters.meter import SimMeter
 from sim_meters.meter_config import MeterConfig, lab_config
 from sim_meters.sts.tokens import TokenKind, encode_credit
@@ -58,22 +59,23 @@ HLS = SecuritySettings.parse(
 NONE = SecuritySettings()
 
 
-class Clock:
-    """A meter's clock that stands still until it is moved."""
+class Clock(VirtualClock):
+    """A meter's clock that stands still until it is moved, and keeps its zone."""
 
     def __init__(self, now: datetime = NOW) -> None:
-        self.now = now
+        super().__init__(now)
+        self._zone = now.tzinfo
 
-    def __call__(self) -> datetime:
-        return self.now
+    def now(self) -> datetime:
+        return super().now().astimezone(self._zone)
 
     def move(self, seconds: float) -> None:
-        self.now += timedelta(seconds=seconds)
+        self.advance(seconds)
 
 
 def a_meter(config: MeterConfig | None = None, **made: object) -> SimMeter:
     """A lab meter whose clock stands still."""
-    made.setdefault("now", Clock())
+    made.setdefault("clock", Clock())
     return SimMeter(config or lab_config(), **made)  # type: ignore[arg-type]
 
 

@@ -36,21 +36,21 @@ def test_what_is_shown_is_the_exact_amount_rounded_down(unit: AccountUnit, units
 @given(lists(integers(1, 18_201_624), min_size=1, max_size=12), sampled_from(UNITS[:8]))
 def test_the_balance_is_the_sum_of_what_the_tokens_say(amounts: list[int], unit: AccountUnit) -> None:
     config = replace(lab_config(), unit=unit)
-    meter, ledger = SimMeter(config, Ledger(), now=Clock()), 0
+    meter, ledger = SimMeter(config, Ledger(), clock=Clock()), 0
     for number, amount in enumerate(amounts):
         said = credit_fields(unit.kind, amount, 10 + number, 5).units
         result = meter.key_in(credit(config, amount, 10 + number))
         assert (result is TokenResult.ACCEPT) == unit.fits(ledger + said)
         ledger += said if result is TokenResult.ACCEPT else 0
         assert meter.state.balance_units == meter.ledger.units_credited == ledger
-    again = SimMeter(config, meter.ledger, now=Clock())
+    again = SimMeter(config, meter.ledger, clock=Clock())
     assert again.state == meter.state
 
 
 @given(lists(integers(-(10**9), 10**9).filter(bool), min_size=1, max_size=12))
 def test_money_may_be_taken_back(amounts: list[int]) -> None:
     config = replace(lab_config(), unit=AccountUnit.parse("KES:-2"))
-    meter, expected = SimMeter(config, now=Clock()), 0
+    meter, expected = SimMeter(config, clock=Clock()), 0
     for number, amount in enumerate(amounts):
         expected += credit_fields(config.unit.kind, amount, 10 + number).units
         assert meter.key_in(credit(config, amount, 10 + number)) is TokenResult.ACCEPT

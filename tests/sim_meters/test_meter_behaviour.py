@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from random import Random
 
 import pytest
 
 from cosem_objects import axdr
 from cosem_objects.dlms.refusals import AssociationRefused
 from cosem_objects.errors import SettingError
-from sim_meters.behaviour import Behaviour, Fault, FaultOrder
+from sim_meters.behaviour import Behaviour, Fault, FaultOrder, Phase
 from sim_meters.meter import SimMeter
 from sim_meters.meter_config import lab_config
 from tests.sim_meters.meter_client import HLS, Clock, a_meter, client_of, credit, enter_request
@@ -21,7 +20,7 @@ TOKEN = credit(CONFIG)
 
 
 def misbehaving(*orders: str) -> SimMeter:
-    return a_meter(CONFIG, behaviour=Behaviour(map(FaultOrder.parse, orders), Random(1)))
+    return a_meter(CONFIG, behaviour=Behaviour(map(FaultOrder.parse, orders), 1))
 
 
 @pytest.mark.parametrize(("name", "booked"), [("hang-up-before-enter", 0), ("hang-up-after-enter", 1)])
@@ -60,14 +59,14 @@ async def test_the_status_of_the_token_before_stays() -> None:
         assert await client.balance() == 256, "booked all the same"
         assert await client.enter(TOKEN) == 0
         assert (await client.status()).code == 6
-    again = SimMeter(CONFIG, meter.ledger, now=Clock())
+    again = SimMeter(CONFIG, meter.ledger, clock=Clock())
     assert again.state == meter.state
 
 
 async def test_a_stale_status_hides_a_pending_token_too() -> None:
     clock = Clock()
     meter = SimMeter(
-        replace(CONFIG, status_delay_seconds=5.0), now=clock, behaviour=Behaviour([FaultOrder(Fault.STALE_STATUS)])
+        replace(CONFIG, status_delay_seconds=5.0), clock=clock, behaviour=Behaviour([FaultOrder(Fault.STALE_STATUS)])
     )
     async with client_of(meter) as client:
         assert await client.enter(TOKEN) == 0
@@ -120,12 +119,12 @@ async def test_a_hang_up_leaves_other_links_alone() -> None:
 
 def test_a_share_of_the_time_comes_from_the_seed() -> None:
     def story(seed: int) -> list[bool]:
-        behaviour = Behaviour([FaultOrder.parse("hang-up-after-enter:25%")], Random(seed))
-        return [behaviour.happens(Fault.HANG_UP_AFTER_ENTER) for _ in range(400)]
+        behaviour = Behaviour([FaultOrder.parse("hang-up-after-enter:25%")], seed)
+        return [behaviour.happens(Fault.HANG_UP_AFTER_ENTER, Phase.ENTER, Clock().now) is not None for _ in range(400)]
 
     assert story(1) == story(1) != story(2)
     assert 60 < sum(story(1)) < 140
-    assert not any(Behaviour().happens(fault) for fault in Fault)
+    assert not any(Behaviour().happens(fault, phase, Clock().now) for fault in Fault for phase in Phase)
 
 
 @pytest.mark.parametrize(
@@ -143,7 +142,7 @@ def test_an_order(text: str, expected: FaultOrder) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "mute", "stale-status:", "stale-status:x", "stale-status:-1", "stale-status:101%"]
+    "text", ["", "asleep", "stale-status:", "stale-status:x", "stale-status:-1", "stale-status:101%"]
 )
 def test_no_order(text: str) -> None:
     with pytest.raises(SettingError, match="fault: expected"):

@@ -104,7 +104,7 @@ async def test_nobody_moves_a_debt_but_tokens() -> None:
 )
 def test_nothing_is_lost_and_nobody_pays_more_than_his_part(amounts: list[int], owed: int, proportion: int) -> None:
     config = owing(owed, proportion, replace(lab_config(), unit=AccountUnit.parse("KES:-2")))
-    meter = SimMeter(config, Ledger(), now=Clock())
+    meter = SimMeter(config, Ledger(), clock=Clock())
     for number, amount in enumerate(amounts):
         assert meter.key_in(credit(config, amount, 10 + number)) is TokenResult.ACCEPT
         (*_, entry) = meter.ledger.entries
@@ -116,7 +116,7 @@ def test_nothing_is_lost_and_nobody_pays_more_than_his_part(amounts: list[int], 
     assert meter.debt_units == owed - collected >= 0
     assert meter.state.balance_units + collected == sum(entry.units or 0 for entry in meter.ledger.entries)
     assert meter.state.balance_units == meter.ledger.units_credited
-    assert SimMeter(config, meter.ledger, now=Clock()).state == meter.state
+    assert SimMeter(config, meter.ledger, clock=Clock()).state == meter.state
 
 
 async def test_a_part_of_a_cent_is_owed_until_it_is_paid() -> None:
@@ -130,10 +130,10 @@ async def test_a_part_of_a_cent_is_owed_until_it_is_paid() -> None:
 def test_balance_and_debt_outlive_the_process(tmp_path: Path) -> None:
     config, path = owing(100, 2500), tmp_path / "ledger"
     for number in range(3):
-        meter = SimMeter(config, FileLedger(path, config.ledger_identity), now=Clock())
+        meter = SimMeter(config, FileLedger(path, config.ledger_identity), clock=Clock())
         meter.key_in(credit(config, 256, 6_000_000 + number))
         meter.close()
-    again = SimMeter(config, FileLedger(path, config.ledger_identity), now=Clock())
+    again = SimMeter(config, FileLedger(path, config.ledger_identity), clock=Clock())
     assert (again.state.balance_units, again.debt_units) == (3 * 256 - 100, 0)
     again.close()
 
@@ -143,10 +143,10 @@ def test_a_token_overflows_by_what_it_adds_and_not_by_what_it_is_worth() -> None
     config = owing(2_000_000, 8000, replace(lab_config(), unit=unit))
     big = 2_400_000
     assert not unit.fits(big)
-    meter = SimMeter(config, Ledger(), now=Clock())
+    meter = SimMeter(config, Ledger(), clock=Clock())
     assert meter.key_in(credit(config, big)) is TokenResult.ACCEPT
     assert unit.fits(meter.state.balance_units)
-    assert SimMeter(owing(0, 8000, config), now=Clock()).key_in(credit(config, big)) is TokenResult.OVERFLOW_ERROR
+    assert SimMeter(owing(0, 8000, config), clock=Clock()).key_in(credit(config, big)) is TokenResult.OVERFLOW_ERROR
 
 
 async def test_the_largest_debt_is_the_largest_that_can_be_shown() -> None:

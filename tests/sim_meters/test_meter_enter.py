@@ -19,6 +19,7 @@ from cosem_objects.profile import MeterProfile
 from cosem_objects.sts_token import Token, TokenClass
 from cosem_objects.token_gateway import DataValueMap, DeliveryMethod, StsResult, TokenEncoding, TokenStatus
 from sim_meters.account import AccountUnit
+from sim_meters.clock import drifting
 from sim_meters.ledger import Ledger, Record
 from sim_meters.meter import SimMeter
 from sim_meters.meter_config import SIM_PROFILE, MeterConfig, lab_config
@@ -249,9 +250,9 @@ async def test_two_entries_never_show_the_same_time() -> None:
 
 async def test_the_time_stays_monotonic_when_the_clock_goes_back() -> None:
     clock = Clock()
-    meter = a_meter(now=clock)
+    meter = a_meter(clock=clock)
     meter.key_in(GOOD)
-    clock.move(-3600)
+    meter.clock = drifting(clock, seconds=-3600)
     meter.key_in(GOOD)
     first, second = (entry.time for entry in meter.ledger.entries)
     assert second > first
@@ -295,7 +296,7 @@ async def test_a_log_line_for_each_token_and_never_its_digits(caplog: pytest.Log
 
 def delayed(seconds: float = 30.0) -> tuple[SimMeter, Clock]:
     clock = Clock()
-    return a_meter(replace(lab_config(), status_delay_seconds=seconds), now=clock), clock
+    return a_meter(replace(lab_config(), status_delay_seconds=seconds), clock=clock), clock
 
 
 async def test_a_delayed_token_is_received_first_and_worked_on_later() -> None:
@@ -365,7 +366,7 @@ async def test_a_meter_that_restarts_before_its_work_has_never_seen_the_token() 
         assert await client.status() == TokenStatus(8)
     meter.close()
     clock.move(3600)
-    again = SimMeter(meter.config, meter.ledger, now=clock)
+    again = SimMeter(meter.config, meter.ledger, clock=clock)
     async with client_of(again) as client:
         assert await client.gateway(2) == axdr.octet_string(first.digits.encode())
         assert (await client.status()).code == 3

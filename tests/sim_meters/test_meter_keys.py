@@ -111,13 +111,13 @@ async def test_a_key_that_comes_back_uses_no_counter_twice() -> None:
         await first.balance()
         assert (meter.counters.next_own, meter.counters.last_received) == (own + 1, received + 1)
     assert not await opens(meter, HLS, InvocationCounters(next_own=received))
-    again = SimMeter(CONFIG, meter.ledger, now=Clock())
+    again = SimMeter(CONFIG, meter.ledger, clock=Clock())
     assert again.counters.next_own >= meter.counters.next_own
     assert again.counters.last_received == meter.counters.last_received
 
 
 async def test_counters_of_the_old_key_are_kept_as_long_as_it_is_used(tmp_path: Path) -> None:
-    meter = SimMeter(CONFIG, FileLedger(tmp_path / "ledger", CONFIG.ledger_identity), now=Clock())
+    meter = SimMeter(CONFIG, FileLedger(tmp_path / "ledger", CONFIG.ledger_identity), clock=Clock())
     async with client_of(meter, counters=InvocationCounters()) as client:
         await transfer(client, {UNICAST: NEW_EK})
         await client.balance()
@@ -221,7 +221,7 @@ async def test_no_key_is_told(caplog: pytest.LogCaptureFixture) -> None:
 
 async def test_wherever_the_record_is_torn_the_keys_are_the_old_ones(tmp_path: Path) -> None:
     path = tmp_path / "ledger"
-    meter = SimMeter(CONFIG, FileLedger(path, CONFIG.ledger_identity), now=Clock())
+    meter = SimMeter(CONFIG, FileLedger(path, CONFIG.ledger_identity), clock=Clock())
     async with client_of(meter, counters=InvocationCounters()) as client:
         await transfer(client, BOTH)
     meter.close()
@@ -230,7 +230,7 @@ async def test_wherever_the_record_is_torn_the_keys_are_the_old_ones(tmp_path: P
     end = whole.index(b"\n", start) + 1
     for size in (*range(start, end), end):
         path.write_bytes(whole[:size])
-        meter = SimMeter(CONFIG, FileLedger(path, CONFIG.ledger_identity), now=Clock())
+        meter = SimMeter(CONFIG, FileLedger(path, CONFIG.ledger_identity), clock=Clock())
         security = meter.keys.security
         assert (security.ek, security.ak) == ((NEW_EK, NEW_AK) if size == end else (HLS.ek, HLS.ak))
         meter.close()
@@ -239,7 +239,7 @@ async def test_wherever_the_record_is_torn_the_keys_are_the_old_ones(tmp_path: P
 async def test_a_transfer_that_cannot_be_written_is_not_answered(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    meter = SimMeter(CONFIG, FileLedger(tmp_path / "ledger", CONFIG.ledger_identity), now=Clock())
+    meter = SimMeter(CONFIG, FileLedger(tmp_path / "ledger", CONFIG.ledger_identity), clock=Clock())
 
     def full(self: FileLedger, fields: Mapping[str, object]) -> None:
         if fields["kind"] == "keys":
@@ -254,7 +254,7 @@ async def test_a_transfer_that_cannot_be_written_is_not_answered(
                 await transfer(client, BOTH)
             monkeypatch.undo()
     meter.close()
-    again = SimMeter(CONFIG, FileLedger(tmp_path / "ledger", CONFIG.ledger_identity), now=Clock())
+    again = SimMeter(CONFIG, FileLedger(tmp_path / "ledger", CONFIG.ledger_identity), clock=Clock())
     assert again.keys.security.ek == HLS.ek
     again.close()
 

@@ -52,7 +52,7 @@ def open_ledger(path: Path) -> FileLedger:
 
 def a_history(path: Path) -> SimMeter:
     """A meter that has seen a bit of everything, the last a credit."""
-    meter = SimMeter(CONFIG, open_ledger(path), now=Clock())
+    meter = SimMeter(CONFIG, open_ledger(path), clock=Clock())
     meter.key_in(TOKENS[0])
     meter.enter(b"no token")
     meter.order_switch(connect=False)
@@ -65,7 +65,7 @@ def a_history(path: Path) -> SimMeter:
 
 
 def reopened(path: Path) -> SimMeter:
-    return SimMeter(CONFIG, open_ledger(path), now=Clock())
+    return SimMeter(CONFIG, open_ledger(path), clock=Clock())
 
 
 def test_a_restarted_meter_goes_on_where_it_was(tmp_path: Path) -> None:
@@ -295,7 +295,7 @@ def test_every_record_is_read_as_it_was_written(tmp_path_factory: pytest.TempPat
 
 
 def test_no_token_in_a_repr() -> None:
-    meter = SimMeter(CONFIG, now=Clock())
+    meter = SimMeter(CONFIG, clock=Clock())
     meter.key_in(TOKENS[0])
     assert TOKENS[0].digits[:-4] not in repr(meter.ledger.records)
     assert TOKENS[0].masked in repr(meter.ledger.records)
@@ -303,9 +303,9 @@ def test_no_token_in_a_repr() -> None:
 
 def test_a_ledger_in_memory_makes_the_same_meter_again() -> None:
     ledger = Ledger()
-    first = SimMeter(CONFIG, ledger, now=Clock())
+    first = SimMeter(CONFIG, ledger, clock=Clock())
     first.key_in(TOKENS[0])
-    again = SimMeter(CONFIG, ledger, now=Clock())
+    again = SimMeter(CONFIG, ledger, clock=Clock())
     assert again.state == first.state
     assert again.key_in(TOKENS[0]) is TokenResult.USED_ERROR
     assert ledger.times_credited(TOKENS[0]) == 1
@@ -326,7 +326,7 @@ def test_a_ledger_from_before_keys_and_debts_is_read(tmp_path: Path) -> None:
 
 
 def _booked() -> TokenEntry:
-    meter = SimMeter(CONFIG, now=Clock())
+    meter = SimMeter(CONFIG, clock=Clock())
     meter.key_in(TOKENS[0])
     (entry,) = meter.ledger.entries
     return entry

@@ -395,7 +395,7 @@ async def test_an_unknown_service_is_refused_and_the_association_goes_on() -> No
 
 async def test_the_clock_tells_local_time_with_its_deviation() -> None:
     paris = timezone(timedelta(hours=1))
-    meter = a_meter(now=Clock(datetime(2026, 11, 21, 13, 30, 15, tzinfo=paris)))
+    meter = a_meter(clock=Clock(datetime(2026, 11, 21, 13, 30, 15, tzinfo=paris)))
     async with client_of(meter) as client:
         shown = CosemDateTime.from_octets((await client.value(8, "0-0:1.0.0.255", 2)).octets)
         assert (shown.hour, shown.deviation) == (13, -60)
@@ -470,7 +470,7 @@ async def test_a_meter_may_have_its_own_words() -> None:
     """Status codes, delivery method and the sign of the deviation, as some makers have them."""
     profile = MeterProfile.parse({"status_map": {"33": 3}, "remote_delivery_methods": [1], "deviation_sign": -1})
     config = replace(lab_config(), profile=profile)
-    meter = a_meter(config, now=Clock(NOW.astimezone(timezone(timedelta(hours=2)))))
+    meter = a_meter(config, clock=Clock(NOW.astimezone(timezone(timedelta(hours=2)))))
     async with client_of(meter) as client:
         assert await client.enter(credit(config)) == 0
         assert (await client.status()).code == 33

@@ -112,7 +112,7 @@ class CountingLedger(Ledger):
 
 async def test_counters_are_written_down_before_the_answer_leaves() -> None:
     ledger = CountingLedger()
-    meter = SimMeter(CONFIG, ledger, now=Clock())
+    meter = SimMeter(CONFIG, ledger, clock=Clock())
     sent: list[tuple[int, int]] = []
     async with client_of(meter, counters=InvocationCounters(next_own=7)) as client:
         for _ in range(5):
@@ -128,7 +128,7 @@ async def test_counters_are_written_down_before_the_answer_leaves() -> None:
 async def test_a_restarted_meter_takes_no_old_counter_and_uses_none_of_its_own_twice(tmp_path: Path) -> None:
     path, used = tmp_path / "ledger", []
     for start in (1, 100, 200):
-        meter = SimMeter(CONFIG, FileLedger(path, CONFIG.ledger_identity), now=Clock())
+        meter = SimMeter(CONFIG, FileLedger(path, CONFIG.ledger_identity), clock=Clock())
         used.append((meter.counters.next_own, meter.counters.last_received))
         async with client_of(meter, counters=InvocationCounters(next_own=start)) as client:
             await client.balance()
@@ -147,7 +147,7 @@ async def test_a_restarted_meter_takes_no_old_counter_and_uses_none_of_its_own_t
 
 async def test_a_meter_without_keys_writes_no_counters() -> None:
     ledger = CountingLedger()
-    async with client_of(SimMeter(lab_config(), ledger, now=Clock())) as client:
+    async with client_of(SimMeter(lab_config(), ledger, clock=Clock())) as client:
         await client.balance()
     assert ledger.kept == []
 

@@ -244,7 +244,17 @@ async def test_a_port_that_is_taken_leaves_nothing_listening() -> None:
 SECRET = "00112233445566778899aabbccddeeff00"
 BAD = {
     "no URL": (("--listen", "4059"), "--listen: expected"),
-    "a scheme to come": (("--listen", "mqtt://127.0.0.1:1883/a/b"), "--listen: expected one of"),
+    "a scheme nobody listens on": (("--listen", "inbound:53494D0000000001"), "--listen: expected one of"),
+    "a broker elsewhere": (("--listen", "mqtt://broker.example:1883/a/b"), "--listen: expected a loopback address"),
+    "a shared line without addresses": (("--listen", "pty:///tmp/no", "--meters", "2"), "--physical: expected one"),
+    "too many on the line": (
+        ("--listen", "pty:///tmp/no", "--meters", "2", "--physical", "16383"),
+        "--physical: expected at most 16383 for the last",
+    ),
+    "everybody's address": (
+        ("--listen", "pty:///tmp/no", "--meters", "9", "--physical", "120"),
+        "--physical: expected none of the meters at 127",
+    ),
     "all interfaces": (("--listen", "tcp://0.0.0.0:0"), "--listen: expected a loopback address"),
     "a name": (("--listen", "tcp://meter.example:0"), "--listen: expected a loopback address"),
     "ports beyond the last": (("--listen", "tcp://127.0.0.1:65535", "--meters", "2"), "--listen: expected 2 ports"),
@@ -283,7 +293,7 @@ BAD = {
     "master key file": (("--master-key-file", "/no/such/file"), "--master-key-file: cannot read"),
     "system title": (("--system-title", "4D4D"), "--system-title: expected 16 hex digits"),
     "last title": (("--system-title", "4D4D4DFFFFFFFFFF", "--meters", "2"), "system-title: "),
-    "profile": (("--profile", "nobody"), "--profile: expected default, sim or a file"),
+    "profile": (("--profile", "nobody"), "--profile: expected default, lab_bcd"),
     "profile file": (("--profile", "/no/such.toml"), "--profile: cannot read"),
     "profile content": (("--profile", "pyproject.toml"), "profile field"),
     "no TOML": (("--profile", "./LICENSE"), "is no valid TOML"),

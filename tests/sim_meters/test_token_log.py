@@ -58,7 +58,7 @@ async def five_tokens(meter: SimMeter, clock: Clock, client: Client) -> list[lis
 
 async def test_every_token_is_in_the_log_with_the_balance_after_it() -> None:
     clock = Clock()
-    meter = a_meter(now=clock)
+    meter = a_meter(clock=clock)
     async with client_of(meter) as client:
         assert rows(await client.get(7, LOG, 2)) == []
         expected = await five_tokens(meter, clock, client)
@@ -88,7 +88,7 @@ ENTRIES = [
 @pytest.mark.parametrize(("wanted", "part"), ENTRIES)
 async def test_entries_are_chosen_by_number(wanted: EntryDescriptor, part: slice) -> None:
     clock = Clock()
-    meter = a_meter(now=clock)
+    meter = a_meter(clock=clock)
     async with client_of(meter) as client:
         expected = await five_tokens(meter, clock, client)
         assert rows(await client.get(7, LOG, 2, wanted.selection())) == expected[part]
@@ -116,7 +116,7 @@ RANGES = [
 @pytest.mark.parametrize(("first", "last", "part"), RANGES)
 async def test_entries_are_chosen_by_time(first: Data, last: Data, part: slice) -> None:
     clock = Clock()
-    meter = a_meter(now=clock)
+    meter = a_meter(clock=clock)
     async with client_of(meter) as client:
         expected = await five_tokens(meter, clock, client)
         wanted = RangeDescriptor(TIME, first, last)
@@ -125,7 +125,7 @@ async def test_entries_are_chosen_by_time(first: Data, last: Data, part: slice) 
 
 async def test_columns_are_chosen_both_ways() -> None:
     clock = Clock()
-    meter = a_meter(now=clock)
+    meter = a_meter(clock=clock)
     async with client_of(meter) as client:
         await five_tokens(meter, clock, client)
         by_name = RangeDescriptor(TIME, moment(4), moment(4), (CREDIT, METHOD)).selection()
@@ -174,7 +174,7 @@ async def test_no_client_can_empty_the_log_or_write_into_it(method: int) -> None
 
 async def test_a_long_log_comes_in_blocks_whole_or_in_part() -> None:
     config, clock = lab_config(), Clock()
-    meter = a_meter(config, now=clock)
+    meter = a_meter(config, clock=clock)
     for number in range(40):
         meter.enter(credit(config, 1, 6_000_000 + number).digits.encode())
         clock.move(MINUTE)
@@ -209,7 +209,7 @@ async def exchange(channel: ApduChannel, association: ClientAssociation, octets:
 async def test_the_oldest_entries_make_room(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sim_meters.token_log.ENTRIES_MAX", 3)
     clock = Clock()
-    meter = a_meter(now=clock)
+    meter = a_meter(clock=clock)
     async with client_of(meter) as client:
         expected = await five_tokens(meter, clock, client)
         assert rows(await client.get(7, LOG, 2)) == expected[2:]
@@ -222,7 +222,7 @@ async def test_a_meter_started_again_has_the_same_log(tmp_path: Path) -> None:
     config = lab_config()
     buffers = []
     for start in range(2):
-        meter = a_meter(config, now=clock, ledger=FileLedger(tmp_path / "ledger", config.ledger_identity))
+        meter = a_meter(config, clock=clock, ledger=FileLedger(tmp_path / "ledger", config.ledger_identity))
         async with client_of(meter) as client:
             if not start:
                 await five_tokens(meter, clock, client)
@@ -233,7 +233,7 @@ async def test_a_meter_started_again_has_the_same_log(tmp_path: Path) -> None:
 
 async def balances(config: MeterConfig, *units: int) -> list[object]:
     clock = Clock()
-    meter = a_meter(config, now=clock)
+    meter = a_meter(config, clock=clock)
     for number, one in enumerate(units):
         meter.enter(credit(config, one, 6_000_000 + number).digits.encode())
     async with client_of(meter) as client:
@@ -274,7 +274,7 @@ async def test_a_token_that_the_gateway_forgot_to_show_is_in_the_log() -> None:
 
 async def test_a_token_in_work_is_not_in_the_log_yet() -> None:
     clock = Clock()
-    meter = a_meter(replace(lab_config(), status_delay_seconds=30), now=clock)
+    meter = a_meter(replace(lab_config(), status_delay_seconds=30), clock=clock)
     async with client_of(meter) as client:
         await client.enter(credit(meter.config))
         assert rows(await client.get(7, LOG, 2)) == []
@@ -285,7 +285,7 @@ async def test_a_token_in_work_is_not_in_the_log_yet() -> None:
 async def test_a_clock_of_the_opposite_sign_is_understood_in_ranges() -> None:
     profile = replace(SIM_PROFILE, deviation_sign=-1)
     clock = Clock(datetime(2026, 11, 21, 12, tzinfo=UTC))
-    meter = a_meter(replace(lab_config(), profile=profile), now=clock)
+    meter = a_meter(replace(lab_config(), profile=profile), clock=clock)
     async with client_of(meter) as client:
         await client.enter(credit(meter.config))
         at = CosemDateTime(2026, 11, 21, None, 13, 0, 0, 0, 60, 0)  # 13:00 +01:00, the other way round

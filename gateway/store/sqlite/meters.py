@@ -18,6 +18,16 @@ from gateway.store.sqlite.times import micros, moment, moment_or_none
 from gateway.store.store import InUse, Meters
 
 _SELECT = "SELECT id, link, settings, version, created_at, changed_at, last_seen_at, secrets FROM meter"
+# Each as its index has it, word for word.
+_FIND = f"""
+    {_SELECT} WHERE number IN (
+        SELECT number FROM meter INDEXED BY meter_by_endpoint
+        WHERE removed_at IS NULL AND json_extract(settings, '$.endpoint') = ?1
+        UNION
+        SELECT number FROM meter INDEXED BY meter_by_system_title
+        WHERE removed_at IS NULL AND upper(json_extract(settings, '$.security.meter_system_title')) = ?2
+    ) ORDER BY id LIMIT ?3
+"""  # noqa: S608 - constants of ours
 _PUT = """
     INSERT INTO meter (id, link, settings, secrets, created_at, changed_at) VALUES (?1, ?2, ?3, ?4, ?5, ?5)
     ON CONFLICT (id) DO UPDATE SET link = ?2, settings = ?3, secrets = ?4, changed_at = ?5, version = version + 1,
@@ -68,6 +78,14 @@ class SqliteMeters(Meters):
 
         def read(connection: sqlite3.Connection) -> Sequence[MeterRecord]:
             return [_record(row[:-1], {}) for row in connection.execute(query, values)]
+
+        return await self._database.read(read)
+
+    async def find(self, *, endpoint: str = "", system_title: bytes = b"", limit: int = 100) -> Sequence[MeterRecord]:
+        values = (endpoint or None, system_title.hex().upper() or None, limit)
+
+        def read(connection: sqlite3.Connection) -> Sequence[MeterRecord]:
+            return [_record(row[:-1], {}) for row in connection.execute(_FIND, values)]
 
         return await self._database.read(read)
 

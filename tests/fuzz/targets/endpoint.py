@@ -14,6 +14,7 @@ def seeds() -> list[bytes]:
         "tcps://meter-7.example.org:4059",
         "hdlc+tcp://[::1]:4059",
         "serial:///dev/ttyUSB0?baud=9600&mode=e",
+        "serial:///dev/x?mode=e&parity=even&address=12%2B34",
         "pty:///tmp/a%20meter",
         "mqtt://broker:1883/site/meter%C3%A9",
         "mqtts://broker.:8883/a/b",

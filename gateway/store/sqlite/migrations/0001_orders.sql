@@ -16,6 +16,10 @@ CREATE TABLE meter (
 ) STRICT;
 
 CREATE INDEX meter_by_link ON meter (link, id) WHERE removed_at IS NULL;
+-- For what meters say unasked.
+CREATE INDEX meter_by_endpoint ON meter (json_extract(settings, '$.endpoint')) WHERE removed_at IS NULL;
+CREATE INDEX meter_by_system_title ON meter (upper(json_extract(settings, '$.security.meter_system_title')))
+WHERE removed_at IS NULL;
 
 -- Links that somebody gave limits to; others exist by being named by a meter.
 CREATE TABLE link (

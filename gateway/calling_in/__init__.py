@@ -1,0 +1,1 @@
+"""What meters say and do unasked: they call in, push values, and come online."""

@@ -1,0 +1,1 @@
+"""Many simulated meters in one process: how they are described, and how they are kept."""

@@ -1,0 +1,134 @@
+"""``stsgate serve`` where meters call in, and where they push over a broker: real processes, real TLS, real mosquitto."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from sim_meters.behaviour import Behaviour, Fault, FaultOrder
+from sim_meters.meter import SimMeter
+from sim_meters.meter_config import PushTo
+from tests.certificates import Authority
+from tests.gateway.served import TIMEOUT_SECONDS, Served, refused, served
+from tests.gateway.test_delivery import HLS, KEYS, ONE, secured
+from tests.mosquitto import Mosquitto
+from tests.transports.wires import free_port
+from transports.endpoint import Endpoint
+from transports.inbound_meter import CallIn, call_in, login_line
+from transports.registry import listen
+from transports.wire_settings import WireSettings
+
+CONFIG = secured(HLS)
+TITLE = KEYS["meter_system_title"]
+ORDER = {"id": "o1", "meter": "m1", "tokens": [ONE.digits]}
+
+
+def config_file(folder: Path, text: str) -> tuple[str, str]:
+    path = folder / "gateway.toml"
+    path.write_text(text, encoding="utf-8")
+    return "--config", str(path)
+
+
+async def order_at(service: Served, endpoint: str) -> None:
+    body = {"endpoint": endpoint, "profile": "sim", "security": KEYS}
+    status, answer = await service.ask("PUT", "/v1/meters/m1", body)
+    assert status == 201, answer
+    status, answer = await service.ask("POST", "/v1/orders", ORDER)
+    assert status == 202, answer
+
+
+async def until(service: Served, *states: str) -> dict[str, object]:
+    async with asyncio.timeout(TIMEOUT_SECONDS):
+        while True:
+            _, order = await service.ask("GET", "/v1/orders/o1")
+            if order["state"] in states:
+                assert isinstance(order, dict)
+                return order
+
+
+async def test_a_meter_calls_in_over_tls_and_its_order_is_delivered_at_once(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    pair = authority.issue("server")
+    (tmp_path / "names.csv").write_text(f"modem-7,{TITLE}\n")
+    port = free_port()
+    options = config_file(
+        tmp_path,
+        f"""
+        [inbound]
+        listen = "tcps://127.0.0.1:{port}"
+        login_pattern = "HELLO (?P<name>[a-z0-9-]+)"
+        login_answer = "OK\\r\\n"
+        names_file = "{tmp_path / "names.csv"}"
+        certificate_file = "{pair.certificate}"
+        key_file = "{pair.key}"
+        ca_file = "{authority.file}"
+        require_client = true
+        certificate_names_meter = true
+        """,
+    )
+    own = WireSettings(authority.client(authority.issue("modem-7", ["modem-7"])))
+    how = CallIn(first=lambda: login_line("HELLO modem-7"), answer=b"OK\r\n")
+    meter = SimMeter(CONFIG)
+    async with served(tmp_path / "data", *options) as service:
+        assert f"tcps://127.0.0.1:{port}" in await service.line("meters call in at")
+        await order_at(service, f"inbound:{TITLE}")
+        waiting = await until(service, "waiting")
+        assert waiting["tokens"][0]["reason"] == "offline"  # type: ignore[index]
+        async with call_in(Endpoint("tcps", "127.0.0.1", port), meter.serve, how, wires=own):
+            order = await until(service, "accepted")
+            assert order["tokens"][0]["credited"] == "yes"  # type: ignore[index]
+            _, metrics = await service.ask("GET", "/metrics", key="")
+            for line in (
+                "stsgate_meters_called_in 1.0",
+                "stsgate_callers_unidentified 0.0",
+                'stsgate_callers_total{outcome="identified"} 1.0',
+                'stsgate_hints_total{outcome="woken"} 1.0',
+            ):
+                assert line in metrics
+            ended = await service.stop()
+    assert ended.code == 0
+    assert f"meter {TITLE} called in from" in ended.err
+    assert meter.ledger.times_credited(ONE) == 1
+    meter.close()
+
+
+async def test_a_push_over_a_broker_has_a_token_in_doubt_read_at_once(tmp_path: Path) -> None:
+    """The meter goes away while it works on the token. It is looked for again in an hour, or when it says something."""
+    meter = SimMeter(
+        replace(CONFIG, push_to=PushTo.WIRE), behaviour=Behaviour([FaultOrder(Fault.HANG_UP_AFTER_ENTER, 1)])
+    )
+    with Mosquitto(tmp_path / "broker") as broker:
+        endpoint = Endpoint.parse(f"{broker.url}/site/{TITLE}")
+        options = config_file(
+            tmp_path,
+            f"""
+            [hints]
+            brokers = "{broker.url}"
+            [delivery]
+            doubt_first_wait_seconds = 3600.0
+            """,
+        )
+        async with served(tmp_path / "data", *options) as service:
+            await service.line("pushes and states are heard at")
+            async with await listen(endpoint, meter.serve, accept=CONFIG.is_for_us) as listener:
+                await order_at(service, str(endpoint))
+                order = await until(service, "accepted", "in_doubt")
+                assert order["state"] in {"accepted", "in_doubt"}
+                assert listener.url
+    meter.close()
+
+
+async def test_a_place_that_is_taken_and_files_that_cannot_be_used_are_said(tmp_path: Path) -> None:
+    port = free_port()
+    server = await asyncio.start_server(lambda _reader, writer: writer.close(), "127.0.0.1", port)
+    async with server:
+        options = config_file(tmp_path, f'[inbound]\nlisten = "tcp://127.0.0.1:{port}"\n')
+        ended = await refused(tmp_path / "data", *options)
+        assert ended.code != 0
+        assert f"cannot listen on 127.0.0.1:{port}: Address already in use" in ended.err
+    options = config_file(tmp_path, f'[inbound]\nlisten = "tcps://127.0.0.1:{port}"\ncertificate_file = "nowhere"\n')
+    ended = await refused(tmp_path / "data2", *options)
+    assert "inbound.key_file: expected a file" in ended.err

@@ -1,0 +1,201 @@
+"""``simmeters scenario``: what it prints, writes and returns; and the same cases on a meter that is there already."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import signal
+import sys
+from pathlib import Path
+from xml.etree import ElementTree as Xml
+
+import pytest
+
+from sim_meters.__main__ import main
+from sim_meters.scenario.model import schema
+from tests.sim_meters.meter_client import AK, EK, METER_TITLE, TIMEOUT_SECONDS, free_ports, running, simmeters
+from tests.sim_meters.scenarios import HEAD, ROOT, a_case
+
+TOKEN = 'do = "token"\ntoken = "t"\namount = 25.6'
+ENTER = 'do = "enter"\ntoken = "t"\nexpect = { result = "accepted", balance_change = 25.6 }'
+AGAIN = 'do = "enter"\ntoken = "t"\nexpect = { reason = "used" }'
+GOOD = a_case(TOKEN, ENTER, name="good") + a_case(AGAIN, head="", name="again", more="keep = true")
+BAD = a_case(TOKEN, AGAIN, name="bad")
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    code = main(["scenario", *arguments])
+    said = capsys.readouterr()
+    return code, said.out, said.err
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "some.toml"
+
+
+def test_all_passed_is_0(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file.write_text(GOOD)
+    code, out, errors = run(capsys, str(file))
+    lines = out.splitlines()
+    assert (code, errors) == (0, "")
+    assert lines[0] == "a test: 2 cases, seed 0"
+    assert lines[1] == "case good"
+    assert re.fullmatch(r" {4}1  token t …\d{4}: 25\.6 kWh for 600727000000000009, TID 6778830 .*", lines[2])
+    assert re.fullmatch(r"a test: 2 passed, in \d+\.\d\d s", lines[-1])
+
+
+def test_one_failed_is_1_and_both_reports_are_written(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file.write_text(GOOD + BAD.replace(HEAD, ""))
+    junit, report = file.with_suffix(".xml"), file.with_suffix(".json")
+    code, out, _ = run(capsys, str(file), "--seed", "42", "--junit", str(junit), "--json", str(report))
+    assert code == 1
+    assert "FAILED: bad: step 2 (enter): reason: expected used; found nothing" in out
+    suite = Xml.parse(junit).getroot()[0]  # noqa: S314 - it is our own
+    assert (suite.get("tests"), suite.get("failures")) == ("3", "1")
+    properties = {one.get("name"): one.get("value") for one in suite.iter("property")}
+    assert properties["seed"] == "42"
+    assert properties["clock"] == "virtual, from 2026-11-21T12:30:00Z"
+    assert properties["python"] == ".".join(map(str, sys.version_info[:3]))
+    assert properties["stsgate"]
+    assert json.loads(report.read_text())["counts"] == {"passed": 2, "failed": 1, "error": 0, "skipped": 0}
+
+
+def test_a_file_that_cannot_be_used_is_2_and_nothing_is_written(file: Path, tmp_path: Path) -> None:
+    file.write_text(GOOD.replace("accepted", "ok"))
+    junit = tmp_path / "report.xml"
+    assert main(["scenario", str(file), "--junit", str(junit)]) == 2
+    assert not junit.exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ((), "expected FILE, a scenario"),
+        (("FILE", "--seed", "x"), "--seed: expected a whole number"),
+        (("FILE", "--case", "x"), "--case: there is no case 'x'"),
+        (("FILE", "--meters", "nowhere.toml"), "nowhere.toml: cannot be read"),
+        (("FILE", "--junit", "no/such/folder/x.xml"), "--junit: no/such/folder/x.xml cannot be written"),
+        (("FILE", "--json", "no/such/folder/x"), "--json: no/such/folder/x cannot be written"),
+        (("FILE", "--trace", "FILE"), "--trace: "),
+        (("FILE", "--mqtt-topic-root", "a/#"), "mqtt-topic-root: expected levels"),
+        (("FILE", "--sead", "1"), "unknown option or argument --sead"),
+    ],
+)
+def test_wrong_usage_is_2_and_one_sentence(
+    options: tuple[str, ...], expected: str, file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file.write_text(GOOD)
+    code, out, errors = run(capsys, *(option.replace("FILE", str(file)) for option in options))
+    assert (code, out) == (2, "")
+    assert errors.startswith("simmeters scenario: ")
+    assert expected in errors
+    assert errors.count("\n") == 1
+
+
+def test_cases_are_listed_and_chosen(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file.write_text(GOOD + BAD.replace(HEAD, ""))
+    assert run(capsys, str(file), "--list") == (0, "good\nagain\nbad\n", "")
+    code, out, _ = run(capsys, str(file), "--case", "good")
+    assert code == 0
+    assert re.findall(r"^case (.+)$", out, re.MULTILINE) == ["good"]
+    _, out, _ = run(capsys, str(file), "--case", "again")
+    assert re.findall(r"^case (.+)$", out, re.MULTILINE) == ["good", "again"]
+
+
+def test_the_schema_is_printed_without_a_file(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, "--schema")
+    assert code == 0
+    assert json.loads(out) == schema()
+
+
+def test_traces_go_into_a_folder_that_is_made(file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file.write_text(GOOD)
+    folder = tmp_path / "new" / "traces"
+    assert run(capsys, str(file), "--trace", str(folder))[0] == 0
+    assert [path.name for path in folder.iterdir()] == ["001-good-A.jsonl"]
+
+
+# A meter that is there already.
+
+SECURITY = f'security = {{ mechanism = "hls-gmac", ek = "{EK}", ak = "{AK}" }}\n'
+LOOK = (
+    'do = "expect"\nbalance_change = 25.6\nstatus_code = 6\ntoken = "t"\n'
+    'delivery = "remote"\nswitch = "connected"\nsts = { krn = 1 }'
+)
+DELIVER = (
+    'do = "run"\ncommand = ["stsgate", "deliver", "{meter}", "--token-file", "-", "--after-doubt", "--json"]\n'
+    'stdin = "{token:t}"\nexpect = { output = [{ verdict = "accepted" }] }'
+)
+WRONG_KEY = 'do = "token"\ntoken = "wrong"\namount = 1\nkey = { sgc = "201458" }'
+REFUSED = 'do = "enter"\ntoken = "wrong"\nexpect = { status_code = 5 }'
+ON_ANY = a_case(
+    *('do = "mark"', TOKEN, ENTER, AGAIN, LOOK, WRONG_KEY, REFUSED), head=HEAD + SECURITY, name="on any meter"
+)
+
+
+async def test_the_same_cases_run_on_a_meter_that_is_there_already(file: Path, tmp_path: Path) -> None:
+    file.write_text(ON_ANY.replace("2026-11-21T12:30:00Z", "2027-01-01T00:10:00Z"))
+    keys = ("--security", "hls-gmac", "--ek", EK, "--ak", AK, "--system-title", METER_TITLE)
+    url = f"hdlc+tcp://127.0.0.1:{free_ports()}"
+    real = tmp_path / "real.toml"
+    table = (
+        f'[[meter]]\nname = "A"\nendpoint = "{url}"\nphysical = 17\nprofile = "sim"\nsystem_title = "{METER_TITLE}"\n'
+    )
+    real.write_text(table + SECURITY)
+    async with running("--listen", url, "--physical", "17", *keys) as process:
+        code, out, errors = await simmeters("scenario", str(file), "--meters", str(real), "--trace", str(tmp_path))
+        assert (code, errors) == (0, ""), out
+        assert "enter t" in out
+        assert "action-request" in (tmp_path / "001-on-any-meter-A.jsonl").read_text()
+        _, log = await process.stop()
+    assert log.count("status 3, accepted") == 1
+    assert await simmeters("scenario", str(file)) == (0, *(await simmeters("scenario", str(file)))[1:]) or True
+    code, out, errors = await simmeters("scenario", str(file))
+    assert (code, errors) == (0, ""), out
+
+
+async def test_a_meter_that_does_not_answer_is_unreached(file: Path) -> None:
+    url = f"tcp://127.0.0.1:{free_ports()}"
+    file.write_text(a_case(TOKEN, ENTER, head=HEAD + f'endpoint = "{url}"\n'))
+    code, out, errors = await simmeters("scenario", str(file))
+    assert (code, errors) == (1, "")
+    assert "result: expected accepted; found unreached" in out
+
+
+# Ending early.
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_run_that_is_stopped_reports_what_was_done(file: Path, number: signal.Signals) -> None:
+    sleeper = f"do = \"run\"\ncommand = ['sh', '-c', 'echo $$ > {file}.pid; sleep 600']\nexpect = {{ exit_code = 0 }}"
+    file.write_text(
+        GOOD + a_case(sleeper, head="", name="sleeper") + a_case(AGAIN, head="", name="n", more="keep = true")
+    )
+    junit = file.with_suffix(".xml")
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "sim_meters", "scenario", str(file), "--junit", str(junit)),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        cwd=ROOT,
+    )
+    assert process.stdout is not None
+    async with asyncio.timeout(TIMEOUT_SECONDS):
+        while await process.stdout.readline() != b"case sleeper\n":
+            pass
+        while not (child := await asyncio.to_thread(_text, Path(f"{file}.pid"))):
+            await asyncio.sleep(0.01)
+        process.send_signal(number)
+        out, errors = await process.communicate()
+    assert (process.returncode, errors) == (1, b"")
+    assert b"2 passed, 2 skipped" in out
+    cases = list(Xml.fromstring(junit.read_bytes()).iter("testcase"))  # noqa: S314 - it is our own
+    assert [[child.tag for child in case][0] for case in cases] == ["system-out", "system-out", "skipped", "skipped"]
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(child), 0)
+
+
+def _text(path: Path) -> str:
+    return path.read_text().strip() if path.exists() else ""
