@@ -21,20 +21,17 @@ from enum import StrEnum
 
 from pydantic import ValidationError
 
-from cosem_objects.dlms.apdu import DataNotification, EventNotification, decode
-from cosem_objects.dlms.ciphered import CipheredApdu, is_ciphered
+from cosem_objects.dlms.ciphered import is_ciphered
 from cosem_objects.dlms.security import (
-    Cipher,
     DecipheringError,
     InvocationCounters,
     ReplayedCounterError,
-    SecurityLayer,
     WrongSystemTitleError,
 )
-from cosem_objects.dlms.settings import AUTHENTICATED, TITLE_SIZE, SecuritySettings
+from cosem_objects.dlms.settings import SecuritySettings
 from cosem_objects.errors import RemoteProtocolError, SettingError
+from gateway.calling_in.push_check import check_authentic, check_notification
 from gateway.meter_body import MeterBody
-from gateway.meters import DEFAULT_CLIENT_SYSTEM_TITLE
 from gateway.store.records import MeterRecord
 from gateway.store.store import Meters, StoreBroken, StoreError
 from gateway.vault import VaultError
@@ -116,7 +113,7 @@ class _Known:
 
     version: int
     counters: InvocationCounters = field(default_factory=InvocationCounters)
-    remembered: deque[tuple[bytes, float]] = field(default_factory=lambda: deque(maxlen=_REMEMBERED_MAX))
+    remembered: deque[tuple[bytes, float]] = field(default_factory=lambda: deque(maxlen=_REMEMBERED_MAX), repr=False)
     """Digests, and when they came."""
     pushed: _Wakings = field(default_factory=_Wakings)
     present: _Wakings = field(default_factory=_Wakings)
@@ -204,8 +201,8 @@ class PushHints:
                 outcome = HintOutcome.DROPPED
             self._on_outcome(outcome)
             if outcome in _SUSPICIOUS and apdu is not None:
-                name = sender.title.hex().upper() or sender.endpoint
-                self._log.log(logging.WARNING, "a push that is said to come from %s is not believed: %s", name, outcome)
+                extra = {"link": sender.endpoint}
+                self._log.log(logging.WARNING, "a push is not believed: %s", outcome, extra=extra)
 
     async def _judge(self, record: MeterRecord, sender: Sender, apdu: bytes) -> HintOutcome:
         """Raises ``StoreError``."""
@@ -226,9 +223,9 @@ class PushHints:
         """What speaks against this push; None = nothing."""
         try:
             if is_ciphered(apdu):
-                _check_authentic(known.counters, security, sender, apdu)
+                check_authentic(apdu, security, known.counters, sender.title)
                 return None
-            _check_notification(apdu)
+            check_notification(apdu)
         except WrongSystemTitleError:
             return HintOutcome.UNKNOWN
         except ReplayedCounterError:
@@ -279,24 +276,3 @@ class PushHints:
 
 _BEST_FIRST = tuple(HintOutcome)
 _SUSPICIOUS = frozenset({HintOutcome.FORGED, HintOutcome.REPLAYED, HintOutcome.PLAIN, HintOutcome.UNKNOWN})
-
-
-def _check_authentic(counters: InvocationCounters, security: SecuritySettings, sender: Sender, apdu: bytes) -> None:
-    """Whether it is a notification, authentic and new. Raises ``RemoteProtocolError``."""
-    if not security.needs_keys:
-        raise DecipheringError("a ciphered push of a meter that has no keys")
-    ciphered = CipheredApdu.parse(apdu)
-    if not ciphered.control & AUTHENTICATED:
-        raise DecipheringError("a push without an authentication tag")
-    title = security.meter_system_title or ciphered.title or sender.title
-    if len(title) != TITLE_SIZE:
-        raise DecipheringError("a ciphered push of a meter whose system title is not known")
-    own_title = security.client_system_title or bytes.fromhex(DEFAULT_CLIENT_SYSTEM_TITLE)
-    layer = SecurityLayer(security, Cipher(security.ek, security.ak), counters, own_title, title)
-    _check_notification(layer.unprotect(apdu))
-
-
-def _check_notification(apdu: bytes) -> None:
-    """Raises ``RemoteProtocolError`` for any other APDU, and for none."""
-    if not isinstance(decode(apdu), DataNotification | EventNotification):
-        raise RemoteProtocolError("no notification")

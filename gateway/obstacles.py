@@ -31,8 +31,8 @@ def obstacle_of(error: Exception) -> Obstacle:
 
 
 _ADVICE = {
-    "no-answer": "; if it never answers, check server SAP, physical address, and the wire (tcp or hdlc+tcp)",
-    "hung-up": "; if it always does so at once, check the wire (tcp or hdlc+tcp)",
+    "no-answer": "; if it never answers, check server SAP, physical address, and the endpoint's scheme",
+    "hung-up": "; if it always does so at once, check the endpoint's scheme",
 }
 _OBSTACLES: tuple[tuple[type[Exception], str, bool], ...] = (
     (NotSentError, "offline", False),

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+_TICK_SECONDS = 0.001
+
 
 class Served:
     """One conversation of a meter, from its beginning to its end."""
@@ -103,7 +105,7 @@ class Served:
         """The client has been silent for long enough, or will be."""
         silent_seconds = (self._meter.steady_clock.now() - self._heard).total_seconds()
         remaining = self._meter.config.profile.inactivity_seconds - silent_seconds
-        if remaining > 0:
+        if remaining > _TICK_SECONDS:  # less than that a clock may round to nothing, and never come to an end
             self._set_watch(remaining)
         else:
             self.end()

@@ -59,7 +59,15 @@ SHARED_WITH_ANOTHER_DEFAULT = {
     "--profile": "the simulated meters have a profile of their own",
     "--pan": "a meter has one; a head-end need not check it",
 }
-DELIVER_ONLY = {"--endpoint", "--meter-system-title", "--invocation-counter", "--serial"}
+DELIVER_ONLY = {
+    "--endpoint",
+    "--meter-system-title",
+    "--invocation-counter",
+    "--serial",
+    "--inbound-listen",
+    "--inbound-login",
+    "--inbound-wait",
+}
 
 EK, AK = "000102030405060708090A0B0C0D0E0F", "D0D1D2D3D4D5D6D7D8D9DADBDCDDDEDF"
 KEYS = ["--ek", EK, "--ak", AK]

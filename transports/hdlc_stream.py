@@ -25,7 +25,8 @@ class FrameStream:
     ) -> None:
         self.stream = stream
         self._receiver = FrameReceiver()
-        self._inter_octet_seconds = settings.inter_octet_timeout_seconds
+        self.inter_octet_seconds = settings.inter_octet_timeout_seconds
+        """A frame that stops in the middle for so long is dropped."""
         self._on_frame = on_frame
         self._on_closed = on_closed
         self._timer: asyncio.TimerHandle | None = None
@@ -59,7 +60,7 @@ class FrameStream:
             self._on_frame(frame)
         if self._receiver.inside_frame:
             loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(self._inter_octet_seconds, self.resynchronise)
+            self._timer = loop.call_later(self.inter_octet_seconds, self.resynchronise)
 
     def _on_end(self, error: ChannelError) -> None:
         self._stop_timer()

@@ -35,7 +35,7 @@ class InboundSettings:
     """On ``tcps`` with ``tls.require_client``: the common name of the caller's certificate has to be the system title
     (16 hex digits) that it claims, or a name that stands for it in ``words.names``."""
     hdlc: HdlcSettings = HDLC_DEFAULTS
-    keep_alive_answer: bytes = b""
+    keep_alive_answer: bytes = field(default=b"", repr=False)
     """Sent back for each of ``words.keep_alive``; on the wrapper only."""
     tcp_keep_alive_seconds: int = 60
     """The system asks a silent peer so often whether it is there; after three times without an answer it is not."""
@@ -52,9 +52,9 @@ class InboundSettings:
 class InboundEvents:
     """What the listener tells. None of these may raise or wait."""
 
-    on_called_in: Callable[[bytes], None] = lambda _title: None
+    on_called_in: Callable[[bytes], None] = field(default=lambda _title: None, repr=False)
     """A meter is there; whether it is the one it says will be seen."""
-    on_push: Callable[[bytes, bytes], None] = lambda _title, _apdu: None
+    on_push: Callable[[bytes, bytes], None] = field(default=lambda _title, _apdu: None, repr=False)
     """System title that the connection goes by, and an APDU that belongs to no conversation."""
     on_caller: Callable[[str], None] = lambda _what: None
     """What became of one caller, in the words of ``InboundListener.counts``."""
@@ -77,7 +77,7 @@ class CalledInMeters:
         """The connection of the meter at ``inbound:TITLE``; for ``LinkPool``. Raises ``NotSentError``."""
         link = self._links.get(endpoint.system_title)
         if link is None or link.ended is not None:
-            raise NotSentError(f"meter {endpoint.system_title.hex().upper()} has not called in, or has hung up")
+            raise NotSentError("the meter has not called in, or has hung up")
         return link
 
     async def wait(self, title: bytes, seconds: float) -> None:
@@ -92,7 +92,7 @@ class CalledInMeters:
             async with asyncio.timeout(seconds):
                 await waiter
         except TimeoutError:
-            raise NotSentError(f"meter {title.hex().upper()} did not call in within {seconds:g} s") from None
+            raise NotSentError(f"the meter did not call in within {seconds:g} s") from None
         finally:
             waiters.discard(waiter)
             if not waiters and self._waiters.get(title) is waiters:

@@ -106,6 +106,10 @@ class CalledInLink(SharedLink):
         else:
             self._wire = HdlcLink(self._traced, hdlc, on_stray)
 
+    def __str__(self) -> str:
+        """As endpoints name it."""
+        return str(Endpoint("inbound", system_title=self.title))
+
     @property
     def name(self) -> str:
         """Who is at the other end, for messages."""

@@ -37,17 +37,17 @@ _TITLE_DIGITS = re.compile(r"[0-9A-Fa-f]{16}")
 class FirstWords:
     """What callers may say first."""
 
-    identify: Identify
+    identify: Identify = field(repr=False)
     login: re.Pattern[str] | None = None
     """The whole line without its end; with a group ``title`` (16 hex digits), or ``name`` (a key of ``names``)."""
-    login_answer: bytes = b""
-    names: Mapping[str, bytes] = field(default_factory=dict)
+    login_answer: bytes = field(default=b"", repr=False)
+    names: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     """Name in a login line -> system title."""
-    wports: Mapping[int, bytes] = field(default_factory=dict)
+    wports: Mapping[int, bytes] = field(default_factory=dict, repr=False)
     """Source wPort -> system title."""
     speaks_hdlc: bool = False
     """Otherwise the wrapper."""
-    keep_alive: bytes = b""
+    keep_alive: bytes = field(default=b"", repr=False)
     """Means nothing, wherever a message could begin."""
 
 
@@ -59,6 +59,9 @@ class Caller(NamedTuple):
     """To be sent back at once; often nothing."""
     rest: bytes
     """What has come already and is for the framing: all but login line and keep-alives."""
+
+    def __repr__(self) -> str:
+        return f"<Caller {self.title.hex().upper()}>"
 
 
 class FirstReader:

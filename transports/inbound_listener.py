@@ -74,7 +74,7 @@ class InboundListener(Listener):
         self.events.on_caller(what)
 
     def drop(self, call: _Call, why: str, reason: str) -> None:
-        """Close a connection that will not do. One line in the log, but not one for each in a flood."""
+        """Close a connection that will not do. One line in the log for it, but not one for each of a flood."""
         self.count(why)
         self._log.log(logging.WARNING, "a caller from %s is closed: %s", call.stream.name, reason)
         call.stream.hang_up()
@@ -91,17 +91,17 @@ class InboundListener(Listener):
         if call.link is None:
             self.unidentified -= 1
         elif self.meters.remove(call.link):
-            logger.info("meter %s hung up (%s)", call.link.title.hex().upper(), call.link.ended)
+            logger.info("a meter that called in is gone: %s", call.link.ended, extra={"link": str(call.link)})
 
     def identified(self, call: _Call, link: CalledInLink) -> None:
         """It is known who calls."""
         self.unidentified -= 1
         self.count("identified")
         replaced = self.meters.add(link)
-        logger.info("meter %s called in from %s", link.title.hex().upper(), link.name)
+        logger.info("a meter called in from %s", link.name, extra={"link": str(link)})
         if replaced is not None:
             self.count("replaced")
-            replaced.cut(f"meter {link.title.hex().upper()} called in anew; this connection was the old one")
+            replaced.cut("the meter called in anew; this connection was the old one")
         self.events.on_called_in(link.title)
 
     # Before anything is said.

@@ -16,7 +16,7 @@ import asyncio
 import random
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from transports.channel import Address, ChannelClosed, ChannelError, Link, Listener, NotSentError, OnChannel
 from transports.conversations import Accept, Conversations, accept_all
@@ -42,14 +42,14 @@ ANSWER_TIMEOUT_SECONDS = 10.0
 class CallIn:
     """How a meter calls in."""
 
-    first: Callable[[], bytes]
+    first: Callable[[], bytes] = field(repr=False)
     """What it says first on each new connection, as bytes on the wire: ``login_line``, ``push_message``."""
-    answer: bytes = b""
+    answer: bytes = field(default=b"", repr=False)
     """What the head-end says to that, before anything else; empty: nothing."""
-    keep_alive: bytes = b""
+    keep_alive: bytes = field(default=b"", repr=False)
     """Sent every ``keep_alive_seconds``; empty: never."""
     keep_alive_seconds: float = 60.0
-    keep_alive_answer: bytes = b""
+    keep_alive_answer: bytes = field(default=b"", repr=False)
     speaks_hdlc: bool = False
     """Otherwise the wrapper."""
     retry_seconds_min: float = 1.0

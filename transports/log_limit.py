@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 LINES_MAX = 20
 PERIOD_SECONDS = 60.0
@@ -19,7 +19,7 @@ class LogLimit:
         self._since = -PERIOD_SECONDS
         self._lines = 0
 
-    def log(self, level: int, message: str, *values: object) -> None:
+    def log(self, level: int, message: str, *values: object, extra: Mapping[str, object] | None = None) -> None:
         if not self._logger.isEnabledFor(level):
             return
         at = self._now()
@@ -30,4 +30,4 @@ class LogLimit:
                 self._logger.log(level, "%d more such lines were left out", left_out)
         self._lines += 1
         if self._lines <= LINES_MAX:
-            self._logger.log(level, message, *values)
+            self._logger.log(level, message, *values, extra=extra)

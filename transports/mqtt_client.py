@@ -16,7 +16,7 @@ import ssl
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import cast
 
 from transports.channel import ChannelClosed, ChannelError, NotSentError, again
@@ -29,7 +29,6 @@ from transports.mqtt_packets import (
     Disconnected,
     Message,
     Packet,
-    PacketReceiver,
     TopicFilter,
     encode_connect,
     encode_disconnect,
@@ -40,12 +39,15 @@ from transports.mqtt_packets import (
     encode_unsubscribe,
     reason_name,
 )
+from transports.mqtt_receiver import PacketReceiver
 from transports.stream import CLOSE_TIMEOUT_SECONDS, UNSENT_BYTES_MAX, Congestion
 from transports.tcp import reason_of
 
 SUBSCRIBE_TIMEOUT_SECONDS = 10.0
+UNACKNOWLEDGED_MAX = 10_000
+"""Messages under way, where the broker names no smaller number (receive maximum)."""
 WAITING_MAX = 10_000
-"""Messages that wait because the broker takes no more before it has acknowledged some (receive maximum)."""
+"""Messages that wait because the broker takes no more before it has acknowledged some."""
 FILTERS_MAX = 100
 """In one SUBSCRIBE, so that no packet becomes too long."""
 
@@ -65,14 +67,11 @@ class BrokerLogin:
     client_id: str
     is_5: bool = True
     username: str = ""
-    password: str = ""
+    password: str = field(default="", repr=False)
     keep_alive_seconds: int = 30
     will: Message | None = None
     receive_maximum: int = 0xFFFF
     """How many messages the broker may send us before we acknowledge one."""
-
-    def __repr__(self) -> str:
-        return f"<BrokerLogin {self.client_id!r}>"
 
 
 class Publication:
@@ -112,6 +111,7 @@ class MqttClient(asyncio.Protocol):
         self._receiver = PacketReceiver(is_5=login.is_5)
         self._connack: asyncio.Future[Connack] = self._loop.create_future()
         self._limits = Connack(0)
+        self._window = 1
         self._congestion = Congestion()
         self._out: list[bytes] = []
         self._last_id = 0
@@ -169,6 +169,7 @@ class MqttClient(asyncio.Protocol):
         if self.ended is not None:
             raise NotSentError(str(self.ended))
         self._limits = connack
+        self._window = min(connack.receive_maximum, UNACKNOWLEDGED_MAX)
         self._on_closed = on_closed
         keep_alive = connack.server_keep_alive_seconds
         self._keep_alive(self._keep_alive_seconds if keep_alive is None else keep_alive)
@@ -194,7 +195,7 @@ class MqttClient(asyncio.Protocol):
             raise NotSentError(f"no connection to the broker: {self.ended}")
         publication = Publication(message, on_acknowledged)
         # Nearly always there is room; then it is written here and now, and a bad one is refused here and now.
-        if not self._waiting and len(self._unacknowledged) < self._limits.receive_maximum:
+        if not self._waiting and len(self._unacknowledged) < self._window:
             self._publish(publication)
         elif len(self._waiting) >= WAITING_MAX:
             raise NotSentError(f"{WAITING_MAX} messages wait for the broker {self.name} already")
@@ -291,7 +292,7 @@ class MqttClient(asyncio.Protocol):
 
     def _send_waiting(self) -> None:
         waiting = self._waiting
-        while waiting and len(self._unacknowledged) < self._limits.receive_maximum:
+        while waiting and len(self._unacknowledged) < self._window:
             publication = waiting.popleft()
             if not publication.is_cancelled:
                 self._publish(publication)

@@ -57,8 +57,7 @@ class SerialLink(HdlcLink):
     """
 
     def __init__(self, stream: SigningOnStream, line: LineStream, use: LineUse, settings: HdlcSettings) -> None:
-        # Of all speeds that may come, the slowest: to wait longer inside a frame that comes whole costs nothing.
-        super().__init__(stream, serial_hdlc(settings, SIGN_ON))
+        super().__init__(stream, serial_hdlc(settings, use.opening))
         self._base = settings
         self._stream = stream
         self._line = line
@@ -88,6 +87,7 @@ class SerialLink(HdlcLink):
             elif use != self._use:
                 raise NotSentError(f"the line {self._line.name} is in use with {self._use}, not with {use}")
             connection.settings = serial_hdlc(connection.settings, self._line.line)
+            self.frames.inter_octet_seconds = connection.settings.inter_octet_timeout_seconds
             if key in self._uses:
                 self._connected.add(key)
 

@@ -2,8 +2,8 @@
 
 The device is moved by serialx. Measured side by side on a pseudo-terminal, on asyncio and on uvloop, it and
 pyserial-asyncio-fast are as fast as each other, and both tell within milliseconds that a device is gone. serialx was
-chosen because it hands on the system's error as it is, takes a vanished device for what it is in a write, too (the other
-one reports it to the event loop as a failure of the program), changes speed and parity of an open device without
+chosen because it hands on the system's error as it is, takes a vanished device for what it is in a write, too (the
+other one reports it to the event loop as a failure of the program), changes speed and parity of an open device without
 holding up the loop, asks USB adapters for low latency, and is typed.
 """
 

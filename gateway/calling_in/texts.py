@@ -12,6 +12,8 @@ from transports.endpoint import Endpoint
 from transports.inbound_listener import SCHEMES
 from transports.wrapper import SAP_MAX
 
+TITLE_LINE = "(?P<title>[0-9A-Fa-f]{16})"
+"""A login line that is the system title alone."""
 _GROUP = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _TITLE_DIGITS = 2 * TITLE_SIZE
 _TABLE_SIZE_MAX = 64 << 20

@@ -101,14 +101,15 @@ async def _deliver(
     """The verdicts, and whether all went as it must: delivered, and told."""
     delivery = Delivery(meter, teller.tell, amount=amount, after_doubt=after_doubt, connect=links.connect)
     _stop_on_signals()
-    try:
-        async with links:
+    async with links:
+        try:
             return await delivery.run(tokens), True
-    except asyncio.CancelledError:  # what was begun is in doubt, and must be said
-        return await teller.interrupted(tokens, "interrupted", "stopped by the user", after_doubt=after_doubt), False
-    except Exception as error:  # a bug must not hide that a token may have left
-        print(f"stsgate deliver: {unexpected(error)}", file=sys.stderr)
-        return await teller.interrupted(tokens, "internal-error", "see the error", after_doubt=after_doubt), False
+        except asyncio.CancelledError:  # what was begun is in doubt, and must be said
+            said = await teller.interrupted(tokens, "interrupted", "stopped by the user", after_doubt=after_doubt)
+        except Exception as error:  # a bug must not hide that a token may have left
+            print(f"stsgate deliver: {unexpected(error)}", file=sys.stderr)
+            said = await teller.interrupted(tokens, "internal-error", "see the error", after_doubt=after_doubt)
+    return said, False
 
 
 def _stop_on_signals() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Callable
 from typing import Any, NoReturn
 
@@ -41,5 +42,17 @@ def whole_number(low: int, high: int) -> Callable[[str], int]:
         if not (text.isascii() and text.isdigit() and len(text) < 20 and low <= int(text) <= high):
             raise argparse.ArgumentTypeError(f"expected a whole number from {low} to {high}, got {text[:20]!r}")
         return int(text)
+
+    return read
+
+
+def seconds(low: float, high: float) -> Callable[[str], float]:
+    """A reader for a time from ``low`` to ``high`` seconds."""
+
+    def read(text: str) -> float:
+        is_number = re.fullmatch(r"\d{1,9}(\.\d{1,9})?", text, re.ASCII) is not None
+        if not (is_number and low <= float(text) <= high):
+            raise argparse.ArgumentTypeError(f"expected seconds, {low:g} to {high:g}, got {text[:20]!r}")
+        return float(text)
 
     return read

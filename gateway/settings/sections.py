@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from gateway.calling_in.texts import checked_brokers, checked_group, checked_listen, checked_login_pattern
+from gateway.calling_in.texts import TITLE_LINE, checked_brokers, checked_group, checked_listen, checked_login_pattern
 from gateway.http_address import FORM, split_http_address
 from gateway.webhooks.message import check_installation
 from transports.wire_options import checked_topic_root
@@ -214,7 +214,7 @@ class InboundSection(Section):
         Form("empty, or a regular expression with a group named title or name"),
         AfterValidator(checked_login_pattern),
     ] = Field(
-        default="",
+        default=TITLE_LINE,
         description="Regular expression for a whole first line that says who calls, with a group (?P<title>...) for 16 "
         "hexadecimal digits, or (?P<name>...) for a name of names_file. Empty: no such lines.",
     )

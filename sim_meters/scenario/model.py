@@ -34,6 +34,11 @@ class CaseTable(Table):
     """go on with the meters, tokens and marks of the case before, instead of fresh ones"""
     step: Annotated[tuple[AnyStep, ...], Field(min_length=1, max_length=STEPS_MAX)]
 
+    @property
+    def shown(self) -> str:
+        """Its name, as it stands in an error."""
+        return repr(self.name[:60])
+
 
 class ClockTable(Table):
     start: Moment

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from decimal import Decimal
 
 from cosem_objects.profile import MeterProfile
+from cosem_objects.token_gateway import DataValueMap
 from sim_meters.behaviour import Fault
 from sim_meters.scenario.bench import BenchMeter
 from sim_meters.scenario.client import FAILED, associated
@@ -54,6 +56,13 @@ def reason_of(seen: Snapshot, profile: MeterProfile) -> str | None:
     return None if seen.status is None else profile.data_value_map.result(seen.status.data_value)
 
 
+def check_reason(expected: object, seen: Snapshot, profile: MeterProfile) -> Check:
+    check = check_one_of("reason", expected, reason_of(seen, profile))
+    if profile.data_value_map in (DataValueMap.RAW, DataValueMap.NONE):
+        return replace(check, found=f"{check.found}: the profile {profile.name} does not say what data_value means")
+    return check
+
+
 def _checks(
     step: ExpectStep, meter: BenchMeter, seen: Snapshot, tokens: Mapping[str, MadeToken], mark: Decimal | None
 ) -> Iterator[Check]:
@@ -93,6 +102,6 @@ def _gateway_checks(
     if step.data_value is not None:
         yield check_one_of("data_value", step.data_value, None if status is None else status.data_value)
     if step.reason is not None:
-        yield check_one_of("reason", step.reason, reason_of(seen, profile))
+        yield check_reason(step.reason, seen, profile)
     if step.delivery is not None:
         yield check_one_of("delivery", step.delivery, seen.delivery)

@@ -88,10 +88,10 @@ def make_plan(
     for cases in _linked(file.case):
         names = cases[0].on or tuple(meter.name for meter in file.meter[:1])
         if not names:
-            raise SettingError(f"case {cases[0].name!r}: on: expected the names of meters")
+            raise SettingError(f"case {cases[0].shown}: on: expected the names of meters")
         for name in names:
             if name not in meters:
-                raise SettingError(f"case {cases[0].name!r}: on: there is no meter {name!r}")
+                raise SettingError(f"case {cases[0].shown}: on: there is no meter {name!r}")
             check_chain(cases, name, meters, has_clock=file.clock is not None)
         chains += [Chain(_runs(cases, name, is_alone=len(names) == 1)) for name in names]
     return ScenarioPlan(
@@ -132,14 +132,14 @@ def _linked(cases: Sequence[CaseTable]) -> list[list[CaseTable]]:
     names: set[str] = set()
     for case in cases:
         if case.name in names:
-            raise SettingError(f"case {case.name!r}: expected it once")
+            raise SettingError(f"case {case.shown}: expected it once")
         names.add(case.name)
         if not case.keep:
             linked.append([case])
         elif not linked:
-            raise SettingError(f"case {case.name!r}: keep: there is no case before it")
+            raise SettingError(f"case {case.shown}: keep: there is no case before it")
         elif case.on is not None:
-            raise SettingError(f"case {case.name!r}: on: expected none with keep; it has the meters of the case before")
+            raise SettingError(f"case {case.shown}: on: expected none with keep; it has the meters of the case before")
         else:
             linked[-1].append(case)
     return linked
@@ -156,7 +156,7 @@ def _selected(chains: Sequence[Chain], only: Collection[str]) -> tuple[Chain, ..
     found = {name for chain in chains for run in chain.runs for name in (run.case.name, run.title)}
     for name in only:
         if name not in found:
-            raise SettingError(f"--case: there is no case {name!r}; --list names them")
+            raise SettingError(f"--case: there is no case {name[:60]!r}; --list names them")
     selected = []
     for chain in chains:
         wanted = [at for at, run in enumerate(chain.runs) if run.case.name in only or run.title in only]

@@ -23,6 +23,7 @@ from sim_meters.scenario.step_tables import (
     RebootStep,
     RunStep,
     Step,
+    StsExpectation,
     TokenStep,
 )
 from sim_meters.scenario.tokens import check_token_step
@@ -32,6 +33,7 @@ METER_OPTIONS = "meter"
 """Stands for several arguments, so it has to be one of its own."""
 _OF_THE_METER = ("endpoint", "pan", "serial")
 _SIMULATED_ONLY = (KeypadStep, FaultStep, LinkStep, RebootStep)
+_NO_FAULT = "there is no fault {!r}; docs/faults.md names them"
 _NO_EXPECTATIONS = {"do", "name", "meter", "over_wire", "within_seconds"}
 
 
@@ -56,9 +58,9 @@ def check_chain(cases: Sequence[CaseTable], meter: str, meters: Mapping[str, Met
                 expectations += _check(step, known)
             except (SettingError, TokenFormatError) as error:
                 what = getattr(step, "do", "")
-                raise SettingError(f"case {case.name!r}, step {number} ({what}): {error}") from None
+                raise SettingError(f"case {case.shown}, step {number} ({what}): {error}") from None
         if not expectations:
-            raise SettingError(f"case {case.name!r}: expected at least one expectation; it can never fail")
+            raise SettingError(f"case {case.shown}: expected at least one expectation; it can never fail")
 
 
 def meters_named(step: Step) -> Iterator[str]:
@@ -71,15 +73,18 @@ def meters_named(step: Step) -> Iterator[str]:
 
 
 def expectations_of(step: Step) -> set[str]:
-    """The names of what a step expects."""
-    if isinstance(step, ExpectStep):
-        return step.model_fields_set - _NO_EXPECTATIONS
-    expect = getattr(step, "expect", None)
-    return set() if expect is None else set(expect.model_fields_set)
+    """The names of what a step expects. What is there and empty expects nothing, but an ``output`` without objects."""
+    expect = step if isinstance(step, ExpectStep) else getattr(step, "expect", None)
+    if expect is None:
+        return set()
+    names: set[str] = expect.model_fields_set - _NO_EXPECTATIONS
+    return {name for name in names if name == "output" or getattr(expect, name) not in ((), {}, StsExpectation())}
 
 
 def fault_order(step: FaultStep) -> FaultOrder:
     """Raises ``SettingError``."""
+    if step.fault not in list(Fault):
+        raise SettingError(_NO_FAULT.format(step.fault))
     said = step.model_dump(exclude_none=True, include={"fault", "count", "percent", "phase", "value", "skip"})
     return FaultOrder.parse_mapping(said)
 
@@ -146,7 +151,7 @@ def _check_expect(step: ExpectStep, known: _Known) -> None:
     _check_tokens([*step.times_credited, *([] if step.token is None else [step.token])], known)
     for fault in step.strikes:
         if fault not in list(Fault):
-            raise SettingError(f"strikes: there is no fault {fault!r}; expected one of {', '.join(Fault)}")
+            raise SettingError(f"strikes: {_NO_FAULT.format(fault)}")
 
 
 def _check_run(step: RunStep, known: _Known) -> None:

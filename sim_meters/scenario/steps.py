@@ -11,6 +11,7 @@ from random import Random
 
 from cosem_objects.dlms.apdu import ActionResult
 from cosem_objects.names import spell
+from cosem_objects.profile import MeterProfile
 from cosem_objects.token_gateway import DataValueMap
 from sim_meters.clock import VirtualClock
 from sim_meters.outcomes import token_status
@@ -18,7 +19,7 @@ from sim_meters.scenario.bench import Bench, BenchMeter
 from sim_meters.scenario.client import Entered, enter
 from sim_meters.scenario.compare import check_number, check_one_of, check_program
 from sim_meters.scenario.meters import MeterPlan
-from sim_meters.scenario.observe import look, look_until, reason_of
+from sim_meters.scenario.observe import check_reason, look, look_until, reason_of
 from sim_meters.scenario.placeholders import Filler
 from sim_meters.scenario.program import run_program
 from sim_meters.scenario.report import Check, StepError
@@ -118,9 +119,8 @@ async def _enter(step: EnterStep, state: CaseState) -> Taken:
         octets = bytes.fromhex(step.octets or "")
         what = f"{len(octets)} octets that are no token"
     entered = await enter(meter.access, octets)
-    reason = reason_of(entered.after, profile)
-    words = f"enter {what} on {meter.plan.name}: {_entered_words(entered, reason)}"
-    return Taken(words, tuple(_enter_checks(step, entered, reason)))
+    words = f"enter {what} on {meter.plan.name}: {_entered_words(entered, reason_of(entered.after, profile))}"
+    return Taken(words, tuple(_enter_checks(step, entered, profile)))
 
 
 def _entered_words(entered: Entered, reason: str | None) -> str:
@@ -137,13 +137,13 @@ def _entered_words(entered: Entered, reason: str | None) -> str:
     return "; ".join(said)
 
 
-def _enter_checks(step: EnterStep, entered: Entered, reason: str | None) -> Iterator[Check]:
+def _enter_checks(step: EnterStep, entered: Entered, profile: MeterProfile) -> Iterator[Check]:
     expect, before, after = step.expect, entered.before, entered.after
     status = after.status
     if expect.result is not None:
         yield check_one_of("result", expect.result, entered.result)
     if expect.reason is not None:
-        yield check_one_of("reason", expect.reason, reason)
+        yield check_reason(expect.reason, after, profile)
     if expect.status_code is not None:
         yield check_one_of("status_code", expect.status_code, None if status is None else status.code)
     if expect.data_value is not None:
@@ -153,8 +153,7 @@ def _enter_checks(step: EnterStep, entered: Entered, reason: str | None) -> Iter
     if expect.balance is not None:
         yield check_number("balance", expect.balance, after.balance)
     if expect.balance_change is not None:
-        known = before.balance is not None and after.balance is not None
-        yield check_number("balance_change", expect.balance_change, _change(before, after) if known else None)
+        yield check_number("balance_change", expect.balance_change, _change(before, after))
 
 
 def _change(before: Snapshot, after: Snapshot) -> Decimal | None:
@@ -225,6 +224,6 @@ async def _disturb(step: FaultStep | LinkStep | RebootStep, meter: BenchMeter) -
                 simulated.behaviour.cancel(order.fault, order.phase)
                 return f"fault {order.fault} of {name}: no more"
             simulated.behaviour.order(order)
-            often = "always" if order.count is None else f"{order.count} times"
+            often = {None: "always", 1: "once"}.get(order.count, f"{order.count} times")
             chance = "" if order.chance_percent == 100 else f", with a chance of {order.chance_percent:g} %"
             return f"fault {order.fault} of {name}: {often}{chance}"

@@ -9,7 +9,7 @@ import hashlib
 import hmac
 import string
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import lru_cache
 
 from cryptography.hazmat.decrepit.ciphers.algorithms import TripleDES
 from cryptography.hazmat.primitives.ciphers import Cipher, modes
@@ -19,6 +19,7 @@ from sim_meters.sts.algorithms import BlockCipher, algorithm_of
 from sim_meters.sts.key_attributes import KeyAttributes, KeyType
 
 _VENDING_KEY_BYTES = {2: 8, 4: 20}
+_CIPHERS_MAX = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ class VendingKey:
         return cls(_parse_hex("vending key", text, _VENDING_KEY_BYTES[dkga], f"DKGA{dkga:02d}"))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class DecoderKey:
     """The key in one meter, for one encryption algorithm."""
 
@@ -58,10 +59,16 @@ class DecoderKey:
         """Read hex digits of the length this EA needs. Raises ``SettingError``, which never shows the key."""
         return cls(_parse_hex("decoder key", text, algorithm_of(ea).key_bytes, f"EA{ea:02d}"), ea)
 
-    @cached_property
+    @property
     def cipher(self) -> BlockCipher:
-        """The algorithm under this key, made ready once."""
-        return algorithm_of(self.ea).cipher(int.from_bytes(self.octets, "big"))
+        """The algorithm under this key, made ready. That of the keys used last is kept, and not that of each key: it
+        is larger than all the rest of a simulated meter."""
+        return _cipher_of(self.octets, self.ea)
+
+
+@lru_cache(maxsize=_CIPHERS_MAX)
+def _cipher_of(key: bytes, ea: int) -> BlockCipher:
+    return algorithm_of(ea).cipher(int.from_bytes(key, "big"))
 
 
 def derive_decoder_key(vending_key: VendingKey, attributes: KeyAttributes) -> DecoderKey:

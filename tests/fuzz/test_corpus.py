@@ -23,16 +23,22 @@ from gateway.translator import Translation
 from sim_meters.fault_order import FaultOrder
 from sim_meters.fleet.group import MeterGroup
 from sim_meters.fleet.plan import FleetPlan
+from sim_meters.scenario import file as scenario_file
+from sim_meters.scenario.model import ScenarioFile
 from tests.fuzz import corpus
 from tests.fuzz.__main__ import main
 from tests.fuzz.properties import Choices, assert_harmless
 from tests.fuzz.shorten import broken_at, shortened
-from tests.fuzz.targets import NAMES, load
+from tests.fuzz.targets import NAMES, load, mqtt_meter, push, scenario
+from transports.channel import ChannelGarbled
 from transports.endpoint import Endpoint, EndpointError
 from transports.hdlc_client import HdlcClientConnection
 from transports.hdlc_receiver import FrameReceiver
 from transports.hdlc_server import HdlcServerConnection
+from transports.inbound_first import FirstReader, KeepAliveFilter
 from transports.mode_e import ModeEClient, _Lines
+from transports.mqtt_presence import Presence
+from transports.mqtt_receiver import PacketReceiver
 from transports.wrapper import WrapperReceiver
 
 TOTAL_OCTETS_MAX = 200_000
@@ -138,6 +144,16 @@ _BROKEN: dict[str, tuple[Any, str, Any]] = {
     "mode_e: an unknown speed": _of(ModeEClient, "receive", lambda heard: [*heard, 1200 + len(heard)]),
     "endpoint: lets a foreign error out": (Endpoint, "parse", _raises(ValueError("one of ours would be better"))),
     "endpoint: writes another URL": (Endpoint, "authority", property(lambda endpoint: f"{endpoint.host}:1")),
+    "mqtt_packets: it matters where the stream is cut": _of(PacketReceiver, "receive", lambda packets: packets[:1]),
+    "mqtt_packets: lets a foreign error out": (PacketReceiver, "receive", _raises(IndexError("of bytes"))),
+    "mqtt_packets: another payload": _of(
+        PacketReceiver, "_publish", lambda message: message._replace(payload=message.payload[1:] + b"x")
+    ),
+    "mqtt_meter: a state that is written is another": _of(
+        Presence, "encode", lambda octets: octets[:-1] + b',"fw":"?"}'
+    ),
+    "mqtt_meter: takes any payload": (mqtt_meter, "is_wpdu", bool),
+    "mqtt_meter: answers anywhere": (mqtt_meter, "is_response_topic", lambda place, topic: True),
     "endpoint: says nothing": (Endpoint, "parse", _raises(EndpointError(""))),
     "fleet: lets a foreign error out": (FleetPlan, "parse", _raises(KeyError("group"))),
     "fleet: an endless message": (FleetPlan, "parse", _raises(SettingError("no " * 200))),
@@ -147,6 +163,22 @@ _BROKEN: dict[str, tuple[Any, str, Any]] = {
     "fault_order: lets a foreign error out": (FaultOrder, "parse", _raises(KeyError("phase"))),
     "fault_order: an endless message": (FaultOrder, "parse_mapping", _raises(SettingError("no " * 200))),
     "fault_order: loses the count": _of(FaultOrder, "to_mapping", lambda said: {**said, "count": 7}),
+    "scenario: lets a foreign error out": (ScenarioFile, "model_validate_json", _raises(KeyError("case"))),
+    "scenario: an endless message": (scenario_file, "_words", lambda error: "no " * 200),
+    "scenario: the schema takes less": (scenario, "is_valid", lambda mapping: False),
+    "scenario: the schema takes more": (scenario, "is_valid", bool),
+    "first_words: loses what comes behind": _of(
+        FirstReader, "receive", lambda caller: caller and caller._replace(rest=b"?")
+    ),
+    "first_words: repeats what was said": (FirstReader, "_read_login", _raises(ChannelGarbled("correct-horse"))),
+    "first_words: holds much back": (KeepAliveFilter, "receive", lambda filtered, data: (data[:-9], 0)),
+    "push: no tag is checked": (
+        Cipher,
+        "open",
+        lambda cipher, control, title, counter, sealed: cipher.seal(0x20, title, counter, sealed[:-12]),
+    ),
+    "push: counters move too early": (InvocationCounters, "check", InvocationCounters.accept),
+    "push: a sender without a name": (push, "sender_of", lambda apdu: apdu[:7]),
     "server: reads beyond the end": (OctetReader, "take", _take_beyond_the_end),
     "server: raises": (ServerAssociation, "receive", _raises(RemoteProtocolError("a frame"))),
     "server: says nothing": _of(ServerAssociation, "respond", lambda octets: b""),

@@ -142,6 +142,7 @@ TWICE = f"{ONE.digits[:4]} {ONE.digits[4:8]}-{ONE.digits[8:]}"
 GMAC = ["--security", "hls-gmac"]
 AMOUNT, KWH = ["--amount", "5"], ["--unit", "kWh"]
 
+INBOUND = ["--endpoint", "inbound:4D4D4D0000BC614E", "--inbound-listen", "tcp://127.0.0.1:0"]
 WRONG: list[tuple[str, list[str]]] = [
     # what the line must say | the options. PORT is where somebody listens, FILES a folder.
     ("endpoint", ["--endpoint", ""]),
@@ -155,10 +156,16 @@ WRONG: list[tuple[str, list[str]]] = [
     ("path", ["--endpoint", "tcp://127.0.0.1:PORT/meter"]),
     ("passwords", ["--endpoint", f"tcp://me:{PASSWORD.replace(' ', '')}@127.0.0.1:PORT"]),
     ("blanks", ["--endpoint", "tcp://127.0.0.1: PORT"]),
-    ("tcps", ["--endpoint", "tcps://127.0.0.1:PORT"]),
-    ("serial", ["--endpoint", "serial:///dev/ttyUSB0?baud=9600"]),
-    ("mqtt", ["--endpoint", "mqtt://127.0.0.1:PORT/site/meter"]),
-    ("inbound", ["--endpoint", "inbound:4D4D4D0000BC614E"]),
+    ("baud", ["--endpoint", "serial:///dev/ttyUSB0?baud=9601"]),
+    ("one meter of one site", ["--endpoint", "mqtt://127.0.0.1:PORT/meter"]),
+    ("tls-key", ["--endpoint", "tcps://127.0.0.1:PORT", "--tls-certificate", "FILES/quick.toml"]),
+    ("mqtt-topic-root", ["--endpoint", "mqtt://127.0.0.1:PORT/site/meter", "--mqtt-topic-root", "dlms/#"]),
+    ("mqtt-password-file", ["--endpoint", "mqtt://127.0.0.1:PORT/site/meter", "--mqtt-password-file", "FILES/none"]),
+    ("inbound-listen", ["--endpoint", "inbound:4D4D4D0000BC614E"]),
+    ("inbound-login", [*INBOUND, "--inbound-login", "(["]),
+    ("inbound-login", [*INBOUND, "--inbound-login", "LOGIN .*"]),
+    ("inbound-wait", [*INBOUND, "--inbound-wait", "0"]),
+    ("meters call in by tcp", [*INBOUND[:2], "--inbound-listen", "mqtt://127.0.0.1:PORT/a/b"]),
     # tokens
     ("19", ["--token", ONE.digits[:-1]]),
     ("21", ["--token", ONE.digits + "0"]),
@@ -215,7 +222,7 @@ WRONG: list[tuple[str, list[str]]] = [
     ("with a point, not a comma", ["--amount", "5,0", *KWH]),
     ("ciphering service-glo: both keys", ["--ciphering", "service-glo"]),
     ("hdlc-window: tcp has no windows", ["--hdlc-window", "3"]),
-    ("tcp://host:port, hdlc+tcp://host:port; and, not supported yet: ", ["--endpoint", "http://127.0.0.1:1"]),
+    ("tcp://host:port, tcps://host:port, hdlc+tcp://host:port, ", ["--endpoint", "http://127.0.0.1:1"]),
     ("password", ["--security", "lls"]),
     ("password", ["--security", "lls", "--password", ""]),
     ("password", ["--security", "lls", "--password-file", "FILES/empty.txt"]),

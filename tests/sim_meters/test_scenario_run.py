@@ -152,6 +152,13 @@ async def test_what_a_meter_shows_otherwise_is_found(tmp_path: Path) -> None:
     )
 
 
+async def test_a_reason_that_the_profile_cannot_know_is_told_as_that(tmp_path: Path) -> None:
+    again = 'do = "enter"\ntoken = "t"\nexpect = { reason = "used" }'
+    case = await only_case(a_case(TOKEN, ENTER, again, head=HEAD + 'profile = "default"\n'), tmp_path)
+    assert case.status is Status.FAILED
+    assert case.message.endswith("found nothing: the profile default does not say what data_value means")
+
+
 async def test_a_token_that_is_given_is_entered_as_it_is(tmp_path: Path) -> None:
     given = 'do = "token"\ntoken = "t"\ndigits = "4864 3202 7813 1401 0686"'
     # A section of a key change, of STS531-1: this meter knows credit alone.

@@ -108,7 +108,7 @@ async def until_true(is_so: Callable[[], bool]) -> None:
 async def test_a_pool_speaks_to_a_meter_that_has_called_in_and_says_not_sent_of_one_that_has_not() -> None:
     async with listening() as listener:
         pool = LinkPool(called_in=listener.meters.shared_link)
-        with pytest.raises(NotSentError, match=f"meter {TITLE.hex().upper()} has not called in"):
+        with pytest.raises(NotSentError, match="the meter has not called in"):
             await pool.open_link(THERE)
         async with calling(listener):
             await listener.meters.wait(TITLE, SECONDS)
@@ -254,7 +254,10 @@ async def test_a_meter_that_hung_up_has_not_called_in_until_it_calls_again(caplo
         await link.close()
         await until(listener, "identified", 2)
         assert await ask_once(listener) == b"cba"
-        assert f"meter {TITLE.hex().upper()} hung up" in caplog.text
+        gone = [record for record in caplog.records if record.message.startswith("a meter that called in is gone: ")]
+        assert [(record.message.split()[-3:], record.__dict__["link"]) for record in gone[:1]] == [
+            (["closed", "the", "connection"], str(THERE))
+        ]
 
 
 async def test_a_silent_connection_is_closed_but_not_while_somebody_speaks_on_it(

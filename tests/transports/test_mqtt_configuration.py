@@ -17,8 +17,8 @@ from tests.transports.brokers import SECONDS
 from tests.transports.wires import echo
 from transports.channel import ChannelClosed, NotSentError
 from transports.endpoint import Endpoint, EndpointError
+from transports.mqtt_bridge import MqttMeters
 from transports.mqtt_client import BrokerLogin, MqttClient, connect_broker
-from transports.mqtt_meter import MqttMeters
 from transports.mqtt_packets import Acknowledgement, Message, TopicFilter
 from transports.mqtt_watch import MqttWatch
 from transports.registry import Calling, listen, open_link

@@ -195,6 +195,41 @@ async def test_what_a_meter_says_unasked_goes_to_its_push_topic() -> None:
         assert heard[place.response("w")].payload == wrap(1, 16, b"answer")
 
 
+async def test_a_slow_meters_answers_go_each_to_its_own_request() -> None:
+    endpoint = new_place()
+    place = place_of(endpoint)
+    go_on, silent = asyncio.Event(), b"silence"
+
+    async def slow(channel: ApduChannel) -> None:
+        while True:
+            apdu = await channel.receive(None)
+            await go_on.wait()
+            if apdu != silent:
+                await channel.send(apdu[::-1])
+
+    async with (
+        await listen(endpoint, slow),
+        stranger(endpoint, f"{place.base}/rs/#") as head_end,
+        stranger(endpoint) as other,
+    ):
+        await head_end.say(request_5(place, b"one", b"1"))
+        await head_end.say(request_5(place, silent, b"2"))
+        await head_end.say(request_5(place, b"three", b"3"))
+        await head_end.say(request_5(place, b"four", b"4", payload=wrap(99, 1, b"four")))
+        await other.say(request_5(place, b"five", b"5", response_topic=place.response("x")))
+        await head_end.say(Message(place.request_3("w", b"6", 2**33), wrap(16, 1, b"six")))
+        go_on.set()
+        heard = [await head_end.hear() for _ in range(5)]
+        answers = {(message.topic, message.correlation): message.payload[8:] for message in heard}
+        assert answers == {
+            (place.response("w"), b"1"): b"eno",
+            (place.response("w"), b"3"): b"eerht",
+            (place.response("w"), b"4"): b"ruof",
+            (place.response("x"), b"5"): b"evif",
+            (place.response_3("w", b"6"), b"6"): b"xis",
+        }
+
+
 # What a meter drops.
 
 
@@ -388,7 +423,7 @@ async def test_a_meter_gets_one_request_at_a_time() -> None:
 
 
 async def test_whose_turn_does_not_come_has_sent_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("transports.mqtt_link.TURN_WAIT_SECONDS", 0.01)
+    monkeypatch.setattr("transports.mqtt_channel.TURN_WAIT_SECONDS", 0.01)
     endpoint = new_place()
     pool = LinkPool(OVER_5)
     async with (

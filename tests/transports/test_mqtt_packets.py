@@ -14,7 +14,6 @@ from transports.mqtt_packets import (
     Connack,
     Disconnected,
     Message,
-    PacketReceiver,
     TopicFilter,
     encode_connect,
     encode_disconnect,
@@ -25,6 +24,7 @@ from transports.mqtt_packets import (
     encode_unsubscribe,
     reason_name,
 )
+from transports.mqtt_receiver import PacketReceiver
 
 WILL = Message("dlms/v1/lab/m1/state", b'{"online":false}', retain=True)
 

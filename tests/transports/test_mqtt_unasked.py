@@ -16,7 +16,7 @@ from tests.transports.wires import echo
 from transports.channel import ApduChannel, ChannelClosed, NotSentError
 from transports.endpoint import Endpoint, EndpointError
 from transports.link_pool import LinkPool
-from transports.mqtt_meter import MqttMeters
+from transports.mqtt_bridge import MqttMeters
 from transports.mqtt_packets import Message
 from transports.mqtt_watch import MqttWatch
 from transports.registry import Calling, listen, open_link
@@ -135,7 +135,7 @@ async def test_a_watch_waits_for_a_broker_and_comes_back_to_it(tmp_path: Path) -
 
 
 async def test_many_meters_behind_one_bridge(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("transports.mqtt_meter.STATES_AT_ONCE", 50)
+    monkeypatch.setattr("transports.mqtt_meter_broker.STATES_AT_ONCE", 50)
     bridge_at = new_place()
     bridge, pool, heard = MqttMeters(bridge_at, Calling()), LinkPool(), Heard()
     site = f"site-of-{bridge_at.path.partition('/')[2]}"
@@ -164,7 +164,7 @@ async def test_many_meters_behind_one_bridge(monkeypatch: pytest.MonkeyPatch) ->
 async def test_a_meter_behind_a_bridge_that_hangs_up_is_offline_for_a_moment_and_the_others_are_not(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("transports.mqtt_meter.REBOOT_SECONDS", 0.01)
+    monkeypatch.setattr("transports.mqtt_meter_broker.REBOOT_SECONDS", 0.01)
     bridge_at = new_place()
     bridge, pool, heard = MqttMeters(bridge_at, Calling()), LinkPool(), Heard()
 

@@ -143,6 +143,7 @@ def test_noise_stands_before_what_a_meter_says_and_never_inside() -> None:
         said = line.at_client.octets
         assert said.count(b"answer") == 10
         assert 70 <= len(said) <= 110
+        assert said.endswith(b"answer")
         return said
 
     assert in_virtual_time(story) == in_virtual_time(story)

@@ -33,6 +33,7 @@ from transports.pty_stream import Pty, PtyStream
 from transports.registry import listen, open_link, shared_name
 from transports.serial_format import SerialFormat, serial_hdlc
 from transports.simulated_line import SimulatedLine
+from transports.stream import ByteStream
 from transports.trace import Knowledge, Ring, Trace
 from transports.wire_settings import SerialSettings, WireSettings
 
@@ -249,6 +250,24 @@ class Socket:
     def _plug_in(self) -> None:
         self._stream = PtyStream(self._pty, lambda _cut: None)
         self._stream.start(self._heard.put_nowait, lambda _error: None)
+
+
+async def test_a_meter_waits_quietly_for_who_comes_next() -> None:
+    """Where nobody is at the other end, the system says so again and again to who asks."""
+    stays = 0
+
+    def count(stream: ByteStream) -> ByteStream:
+        nonlocal stays
+        stays += 1
+        return stream
+
+    async with await listen_on_pty(echo, "", through=count) as listener:
+        endpoint = Endpoint.parse(listener.url)
+        for number in range(1, 4):
+            assert stays == number
+            await talk(await open_link(endpoint))
+            for _ in range(100):
+                await asyncio.sleep(0)
 
 
 async def test_a_meter_finds_its_device_again(

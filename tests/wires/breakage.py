@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import TypeVar
 
+from cosem_objects.sts_token import Token
 from gateway.verdict import Outcome
 from tests.gateway.test_delivery import ONE
 from tests.wires.head_end import Settled, look_again, settle, untruths
@@ -44,7 +45,7 @@ async def settle_down(stand: Stand, watch: Watch) -> None:
     await look_again(stand)
 
 
-def troubles(settled: Settled, stand: Stand, watch: Watch) -> list[str]:
+def troubles(settled: Settled, stand: Stand, watch: Watch, token: Token = ONE) -> list[str]:
     """What was wrong with a delivery to a healthy meter over a wire that was broken."""
     found = [*settled.untruths]
     if not watch.is_struck:
@@ -56,7 +57,7 @@ def troubles(settled: Settled, stand: Stand, watch: Watch) -> list[str]:
     if last.outcome is not Outcome.ACCEPTED:
         found.append(f"{last.outcome} ({last.reason}: {last.detail}) after {len(settled.verdicts)} tries")
     # Once more, now that all who could still bring something are gone.
-    found += untruths(settled.last, stand.times_credited(ONE))
+    found += untruths(settled.last, stand.times_credited(token))
     return found
 
 
@@ -69,28 +70,26 @@ async def break_at_all(wire: Wire, strike: Strike, points: Iterable[Point], fold
 async def all_at_once(
     cases: Iterable[tuple[str, T]], attempt: Callable[[T, Path], Awaitable[list[str]]], folder: Path
 ) -> list[str]:
-    """Try all cases, some at a time, each in a folder of its own. Gives what was wrong, with the names of the cases."""
+    """Try all cases, some at a time, each with a path of its own. Gives what was wrong, with the names of the cases."""
     places = asyncio.Semaphore(AT_ONCE)
     failures: list[str] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: failures.append(str(context)))
 
     async def one(number: int, name: str, case: T) -> list[str]:
         async with places:
-            found = await until_broken(lambda own: attempt(case, own), folder / str(number))
+            found = await until_broken(lambda own: attempt(case, own), folder / f"case-{number}")
             return [f"{name}: {trouble}" for trouble in found]
 
     wrong = await asyncio.gather(*(one(number, name, case) for number, (name, case) in enumerate(cases)))
     return [trouble for some in wrong for trouble in some] + failures
 
 
-async def until_broken(attempt: Callable[[Path], Awaitable[list[str]]], folder: Path) -> list[str]:
-    """Try until the wire was really broken at its point."""
+async def until_broken(attempt: Callable[[Path], Awaitable[list[str]]], place: Path) -> list[str]:
+    """Try until the wire was really broken at its point; each time with a path of its own, where nothing is yet."""
     found = [NEVER_BROKEN]
     for number in range(TRIES_MAX):
-        own = folder / str(number)
-        own.mkdir(parents=True)
         try:
-            found = await attempt(own)
+            found = await attempt(place.with_name(f"{place.name}-{number}"))
         except TimeoutError:
             found = ["it hangs"]
         if NEVER_BROKEN not in found:

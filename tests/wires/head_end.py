@@ -1,4 +1,4 @@
-"""A head-end that does not give up: one token, tried until it is settled, with the meter's ledger looked at each time."""
+"""A head-end that does not give up: one token, tried until it is settled; the meter's ledger is looked at each time."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from cosem_objects.sts_token import Token
 from gateway.delivery import Delivery
 from gateway.events import Judged
-from gateway.verdict import Credited, Outcome
 from gateway.session import read_counters
+from gateway.verdict import Credited, Outcome
 from tests.gateway.test_delivery import Notes
-from tests.wires.point import Watch, watched
+from tests.wires.point import watched
 from tests.wires.stand import Stand
 from transports.channel import ChannelError
 

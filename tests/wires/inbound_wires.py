@@ -15,6 +15,7 @@ from tests.wires.point import Watch
 from tests.wires.proxy import Proxy
 from tests.wires.stand import HDLC, Stand, Strike, Wire, pooled
 from transports.endpoint import Endpoint
+from transports.inbound import InboundEvents
 from transports.inbound_listener import InboundListener
 from transports.inbound_meter import CallIn, CallingMeter, call_in
 
@@ -28,6 +29,9 @@ class InboundStand(Stand):
         self.proxy = proxy
         self.carried = proxy.carried
         self.listener = listener
+        self.called_in = asyncio.Event()
+        """Somebody said that he is the meter."""
+        listener.events = InboundEvents(on_called_in=lambda _title: self.called_in.set())
         self.title = self.meter.config.security.meter_system_title
         self.endpoint = inbound_endpoint(self.title)
         self.strangers: list[asyncio.StreamWriter] = []
@@ -45,7 +49,7 @@ class InboundStand(Stand):
 
 
 @asynccontextmanager
-async def inbound_stand(speaks_hdlc: bool, watch: Watch, _folder: Path) -> AsyncIterator[InboundStand]:
+async def inbound_stand(speaks_hdlc: bool, watch: Watch, _path: Path) -> AsyncIterator[InboundStand]:
     words = replace(LOGIN_SETTINGS.words, speaks_hdlc=speaks_hdlc)
     listener = await listen_somewhere(replace(LOGIN_SETTINGS, words=words, hdlc=HDLC))
     async with listener, Proxy() as proxy:
@@ -73,10 +77,9 @@ async def let_a_stranger_in(stand: InboundStand) -> None:
     port = Endpoint.parse(stand.listener.url).port
     _, writer = await asyncio.open_connection("127.0.0.1", port)
     stand.strangers.append(writer)
-    known = stand.listener.counts["replaced"]
+    stand.called_in.clear()
     writer.write(login(stand.title))
-    while stand.listener.counts["replaced"] == known:
-        await asyncio.sleep(0)
+    await stand.called_in.wait()
 
 
 async def fall_silent(stand: InboundStand) -> None:

@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -31,6 +32,8 @@ STILL_SECONDS = 0.6
 
 
 class MqttStand(Stand):
+    """The meter, and how its neighbour comes to the broker: over a connection of its own, and the same proxy."""
+
     def __init__(
         self,
         watch: Watch,
@@ -51,6 +54,13 @@ class MqttStand(Stand):
         """Between broker and meter."""
         self.waking: asyncio.TimerHandle | None = None
         self.endpoint = Endpoint("mqtt", "127.0.0.1", near.own_port, "site/meter")
+
+    async def listen(self, stand: Stand, wires: WireSettings) -> MqttMeterListener:
+        """Put a meter on the broker."""
+        place = replace(stand.endpoint, port=self.far.own_port)
+        listener = await listen(place, stand.serve, hdlc=HDLC, wires=wires)
+        assert isinstance(listener, MqttMeterListener)
+        return listener
 
     def wake(self) -> None:
         """It does not stand still for longer than the test needs it."""
@@ -80,27 +90,28 @@ async def mqtt_stand(
     settings: MqttSettings,
     broker_settings: tuple[str, ...],
     watch: Watch,
-    folder: Path,
+    path: Path,
     *,
     is_far: bool = False,
     security: SecuritySettings = HLS,
     passages: Mapping[str, Gate] = MappingProxyType({}),
 ) -> AsyncIterator[MqttStand]:
     wires = WireSettings(mqtt=settings)
-    async with running(Mosquitto(folder / "broker", broker_settings)) as broker:
-        async with Proxy(broker.port) as near, Proxy(broker.port) as far:
-            near.new_changes = _changes(passages, "near")
-            far.new_changes = _changes(passages, "far")
-            stand = MqttStand(watch, broker, near, far, settings.payload, security)
-            stand.carried = (far if is_far else near).carried
-            place = Endpoint("mqtt", "127.0.0.1", far.own_port, stand.endpoint.path)
-            async with await listen(place, stand.serve, hdlc=HDLC, wires=wires) as listener, pooled(stand, wires):
-                assert isinstance(listener, MqttMeterListener)
-                stand.dropped = listener.meter.dropped
-                try:
-                    yield stand
-                finally:
-                    stand.wake()
+    async with (
+        running(Mosquitto(path.with_suffix(".broker"), broker_settings)) as broker,
+        Proxy(broker.port) as near,
+        Proxy(broker.port) as far,
+    ):
+        near.new_changes = _changes(passages, "near")
+        far.new_changes = _changes(passages, "far")
+        stand = MqttStand(watch, broker, near, far, settings.payload, security)
+        stand.carried = (far if is_far else near).carried
+        async with await stand.listen(stand, wires) as listener, pooled(stand, wires):
+            stand.dropped = listener.meter.dropped
+            try:
+                yield stand
+            finally:
+                stand.wake()
 
 
 async def restart(stand: MqttStand) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import secrets
 from collections.abc import Callable
 
 from tests.wires.proxy import Change
@@ -9,6 +11,10 @@ from tests.wires.proxy import Change
 PUBLISH = 3
 DUP, RETAIN = 0x08, 0x01
 """In the first octet of a PUBLISH (MQTT 5.0, 3.3.1)."""
+
+_CORRELATION_SIZE = 16
+_CORRELATION = b"\x09\x00\x10"
+"""The property, and how long it is here (MQTT 5.0, 3.3.2.3.6)."""
 
 OnPublish = Callable[[int, bytes], bytes]
 """The number of a message, counted from 0 over all connections, and its packet; gives what is sent on instead."""
@@ -62,6 +68,19 @@ def twice(_number: int, packet: bytes) -> bytes:
 
 def with_flag(packet: bytes, flag: int) -> bytes:
     return bytes((packet[0] | flag,)) + packet[1:]
+
+
+def as_another(packet: bytes) -> bytes:
+    """The same message with other correlation data."""
+    at = packet.index(_CORRELATION) + len(_CORRELATION)
+    return packet[:at] + secrets.token_bytes(_CORRELATION_SIZE) + packet[at + _CORRELATION_SIZE :]
+
+
+def deadline_of(packet: bytes) -> int:
+    """Of a request, in Unix seconds: the user property."""
+    found = re.search(rb"deadline\0.([0-9]+)", packet)
+    assert found is not None
+    return int(found[1])
 
 
 class HeldBack:

@@ -44,9 +44,7 @@ class Proxy:
     async def __aexit__(self, *_error: object) -> None:
         assert self._server is not None
         self._server.close()
-        self.cut()
-        while self._pairs:
-            await asyncio.gather(*(pair.gone for pair in self._pairs))
+        await self.cut_and_wait()
         await self._server.wait_closed()
 
     def cut(self) -> None:
@@ -54,9 +52,10 @@ class Proxy:
         for pair in tuple(self._pairs):
             pair.cut()
 
-    @property
-    def is_in_use(self) -> bool:
-        return bool(self._pairs)
+    async def cut_and_wait(self) -> None:
+        """Break all connections, until none is left on this side."""
+        self.cut()
+        await asyncio.gather(*[pair.gone for pair in self._pairs])
 
     def fall_silent(self) -> None:
         """The connections that stand carry nothing any more, and nobody is told."""
@@ -66,7 +65,7 @@ class Proxy:
     def hold(self, *directions: str) -> None:
         """What the connections that stand carry from now on comes late."""
         for pair in self._pairs:
-            pair.held = {direction: b"" for direction in directions}
+            pair.held = dict.fromkeys(directions, b"")
 
     def release(self) -> None:
         """Now it comes."""

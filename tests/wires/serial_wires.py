@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from random import Random
 
+from cosem_objects.dlms.settings import SecuritySettings
 from tests.gateway.test_delivery import HLS
 from tests.wires.point import Watch
 from tests.wires.stand import HDLC, Stand, Strike, Wire, pooled
@@ -29,11 +30,11 @@ def noise_of(line: SimulatedLine, chance: Random) -> bytes:
 
 
 class SerialStand(Stand):
-    def __init__(self, watch: Watch, path: Path, line: SimulatedLine) -> None:
-        super().__init__(watch, HLS)
+    def __init__(self, watch: Watch, path: Path, line: SimulatedLine, security: SecuritySettings) -> None:
+        super().__init__(watch, security)
         self.endpoint = Endpoint("serial", path=str(path), baud=BAUD)
         self.tap = Tap()
-        self.tap.noise = partial(noise_of, line, Random(line.seed))  # noqa: S311 - chance for tests, no secret
+        self.tap.noise = partial(noise_of, line, Random(line.seed))
         self.carried = self.tap.carried
         self.wires = WireSettings(serial=SerialSettings(echo=line.echo, line=line))
         self._line: Listener | None = None
@@ -61,8 +62,10 @@ class SerialStand(Stand):
 
 
 @asynccontextmanager
-async def serial_stand(line: SimulatedLine, watch: Watch, folder: Path) -> AsyncIterator[SerialStand]:
-    stand = SerialStand(watch, folder / "line", line)
+async def serial_stand(
+    line: SimulatedLine, watch: Watch, path: Path, *, security: SecuritySettings = HLS
+) -> AsyncIterator[SerialStand]:
+    stand = SerialStand(watch, path.with_suffix(".line"), line, security)
     await stand.plug_in()
     try:
         async with pooled(stand, stand.wires):

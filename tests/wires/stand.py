@@ -15,7 +15,7 @@ from cosem_objects.sts_token import Token
 from gateway.meters import Meter
 from gateway.session import connect_through
 from sim_meters.meter import SimMeter
-from sim_meters.meter_config import MeterConfig
+from sim_meters.meter_config import MeterConfig, lab_config
 from tests.gateway.test_delivery import HLS, QUICK, secured
 from tests.wires.point import MetersEnd, Point, Watch
 from tests.wires.tap import Carried
@@ -56,20 +56,41 @@ class Stand:
     def __init__(self, watch: Watch, security: SecuritySettings = HLS) -> None:
         self.watch = watch
         self.meter = ForgetfulMeter(secured(security))
+        self.physical = PHYSICAL
+        self.neighbour: Stand | None = None
+        """A meter on the same link."""
 
     @property
     def known(self) -> Meter:
         """The meter as the head-end knows it."""
-        physical = PHYSICAL if self.speaks_hdlc or self.endpoint.speaks_hdlc else None
+        physical = self.physical if self.speaks_hdlc or self.endpoint.speaks_hdlc else None
         security = self.meter.config.security
         return Meter(endpoint=self.endpoint, profile=IMPATIENT, security=security, hdlc=HDLC, physical=physical)
 
     async def serve(self, channel: ApduChannel) -> None:
         """What the meter's listener calls."""
-        await self.meter.serve(MetersEnd(channel, self.watch))
+        one = self
+        if self.neighbour is not None and channel.address.physical == self.neighbour.physical != self.physical:
+            one = self.neighbour
+        await one.meter.serve(MetersEnd(channel, one.watch))
 
     def times_credited(self, token: Token) -> int:
         return self.meter.ledger.times_credited(token)
+
+
+class Neighbour(Stand):
+    """A meter on the same link as another one: with an HDLC address of its own, or a name of its own on the broker."""
+
+    def __init__(self, beside: Stand) -> None:
+        super().__init__(Watch())
+        other = lab_config(1)
+        security = replace(HLS, meter_system_title=other.security.meter_system_title)
+        self.meter = ForgetfulMeter(replace(other, security=security))
+        self.physical = PHYSICAL + 1
+        self.endpoint = beside.endpoint
+        self.connect = beside.connect
+        self.speaks_hdlc = beside.speaks_hdlc
+        beside.neighbour = self
 
 
 @asynccontextmanager
@@ -84,7 +105,7 @@ async def pooled(stand: Stand, wires: WireSettings = WIRE_DEFAULTS, **options: A
 
 
 Wire = Callable[[Watch, Path], AbstractAsyncContextManager[Any]]
-"""Sets up a stand, in a folder of its own."""
+"""Sets up a stand; the path is its own, and nothing is there yet."""
 
 
 @dataclass(frozen=True)

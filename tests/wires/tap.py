@@ -7,18 +7,26 @@ from collections.abc import Callable
 from transports.channel import ChannelError
 from transports.stream import ByteStream, OnBytes, OnClosed
 
+Piece = Callable[[str, int, bytes], bytes]
+"""Direction, a number counted from 0, and what was written at once; gives what becomes of it."""
+
 
 class Carried:
-    """Counts the bytes that a wire carries, and knows when it breaks. ``up`` is to the meter, ``down`` from it."""
+    """Counts what a wire carries, and knows when it breaks. ``up`` is to the meter, ``down`` from it."""
 
     def __init__(self) -> None:
         self.bytes = {"up": 0, "down": 0}
-        """So far."""
+        """So far, as are the pieces."""
+        self.pieces = {"up": 0, "down": 0}
+        self.change: Piece = lambda _direction, _number, data: data
         self.breaks_after: dict[str, int] = {}
         """Direction -> bytes after which the wire breaks, once."""
 
     def pass_on(self, direction: str, data: bytes) -> tuple[bytes, bool]:
         """What of these bytes gets through, and whether the wire breaks then."""
+        number = self.pieces[direction]
+        self.pieces[direction] += 1
+        data = self.change(direction, number, data)
         most = self.breaks_after.get(direction)
         left = len(data) if most is None else most - self.bytes[direction]
         breaks = left < len(data)

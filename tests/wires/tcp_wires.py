@@ -8,7 +8,9 @@ from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 
+from cosem_objects.dlms.settings import SecuritySettings
 from tests.certificates import lab_tls
+from tests.gateway.test_delivery import HLS
 from tests.transports.wires import listen_somewhere
 from tests.wires.point import Watch
 from tests.wires.proxy import Proxy
@@ -21,16 +23,18 @@ TURNS_TO_NOTICE = 5
 
 
 class TcpStand(Stand):
-    def __init__(self, watch: Watch, proxy: Proxy) -> None:
-        super().__init__(watch)
+    def __init__(self, watch: Watch, proxy: Proxy, security: SecuritySettings) -> None:
+        super().__init__(watch, security)
         self.proxy = proxy
         self.carried = proxy.carried
 
 
 @asynccontextmanager
-async def tcp_stand(scheme: str, watch: Watch, _folder: Path) -> AsyncIterator[TcpStand]:
+async def tcp_stand(
+    scheme: str, watch: Watch, _path: Path, *, security: SecuritySettings = HLS
+) -> AsyncIterator[TcpStand]:
     async with Proxy() as proxy:
-        stand = TcpStand(watch, proxy)
+        stand = TcpStand(watch, proxy, security)
         stand.endpoint = Endpoint(scheme, "127.0.0.1", proxy.own_port)
         wires = WireSettings(tls=lab_tls())
         async with await listen_somewhere(scheme, stand.serve, hdlc=HDLC, wires=wires) as listener:
@@ -45,9 +49,7 @@ async def cut(stand: TcpStand) -> None:
 
 async def cut_and_noticed(stand: TcpStand) -> None:
     """Both ends have heard of it before anything else happens."""
-    stand.proxy.cut()
-    while stand.proxy.is_in_use:
-        await asyncio.sleep(0)
+    await stand.proxy.cut_and_wait()
     for _ in range(TURNS_TO_NOTICE):
         await asyncio.sleep(0)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 import subprocess
 import time
 from functools import partial
@@ -17,10 +16,9 @@ from tests.mosquitto import PLAIN
 from tests.wires.breakage import all_at_once, troubles
 from tests.wires.head_end import PATIENCE_SECONDS, look_again, settle
 from tests.wires.mqtt_wires import HDLC_SETTINGS, OLD_SETTINGS, SETTINGS, MqttStand, mqtt_stand
-from tests.wires.packets import RETAIN, Gate, HeldBack, twice, with_flag
+from tests.wires.packets import RETAIN, Gate, HeldBack, as_another, deadline_of, twice, with_flag
 from tests.wires.point import Watch
 from transports.mqtt_meter import Drop
-from transports.mqtt_packets import Message, PacketReceiver
 from transports.wire_settings import MqttSettings
 
 LAYOUTS = {"mqtt": SETTINGS, "mqtt 3.1.1": OLD_SETTINGS, "mqtt with HDLC": HDLC_SETTINGS}
@@ -39,7 +37,7 @@ SHORT_LIVED = MqttSettings(reply_timeout_seconds=0.05)
 async def test_every_message_twice_credits_once(layout: str, passage: str, tmp_path: Path) -> None:
     watch, gate = Watch(), Gate(twice)
     wire = partial(mqtt_stand, LAYOUTS[layout], PLAIN, security=NONE, passages={passage: gate})
-    async with wire(watch, tmp_path) as stand:
+    async with wire(watch, tmp_path / "case") as stand:
         settled = await settle(stand, ONE)
         await look_again(stand)
     watch.is_struck = gate.passed > 0
@@ -56,13 +54,13 @@ async def test_a_retained_request_is_not_executed(passage: str, tmp_path: Path) 
         if number == PLAIN_ENTER:
             copied.append(packet)
         elif number == PLAIN_ENTER + 1:
-            return with_flag(_as_another(copied[0]), RETAIN) + packet
+            return with_flag(as_another(copied[0]), RETAIN) + packet
         return packet
 
     copied: list[bytes] = []
     watch = Watch()
     passages = {passage: Gate(retained)}
-    async with mqtt_stand(SETTINGS, PLAIN, watch, tmp_path, security=NONE, passages=passages) as stand:
+    async with mqtt_stand(SETTINGS, PLAIN, watch, tmp_path / "case", security=NONE, passages=passages) as stand:
         settled = await settle(stand, ONE)
         await look_again(stand)
     watch.is_struck = bool(copied)
@@ -75,10 +73,12 @@ async def test_an_answer_that_nobody_waits_for_is_taken_for_no_other(tmp_path: P
     """Before each answer comes one to another question, first with flags of the broker's, then without."""
 
     def forged(_number: int, packet: bytes) -> bytes:
-        return with_flag(_as_another(packet), RETAIN) + _as_another(packet) + packet
+        return with_flag(as_another(packet), RETAIN) + as_another(packet) + packet
 
     watch, gate = Watch(), Gate(forged)
-    async with mqtt_stand(SETTINGS, PLAIN, watch, tmp_path, security=NONE, passages={"near down": gate}) as stand:
+    async with mqtt_stand(
+        SETTINGS, PLAIN, watch, tmp_path / "case", security=NONE, passages={"near down": gate}
+    ) as stand:
         settled = await settle(stand, ONE)
     watch.is_struck = gate.passed > 0
     assert troubles(settled, stand, watch) == []
@@ -118,13 +118,12 @@ async def test_a_request_that_expired_on_its_way_is_not_executed(tmp_path: Path)
     held: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
     watch = Watch()
     passages = {"far down": Gate(hold_enter)}
-    async with mqtt_stand(SHORT_LIVED, PLAIN, watch, tmp_path, security=NONE, passages=passages) as stand:
+    async with mqtt_stand(SHORT_LIVED, PLAIN, watch, tmp_path / "case", security=NONE, passages=passages) as stand:
         settling = asyncio.create_task(settle(stand, ONE))
         packet = await held
-        deadline = int(dict(_message(packet).user)["deadline"])
+        deadline = deadline_of(packet)
         settled = await settling
-        while time.time() <= deadline:
-            await asyncio.sleep(0.01)
+        await asyncio.sleep(max(0.0, deadline + 0.01 - time.time()))
         stand.far.say("down", packet)
         await look_again(stand)
     watch.is_struck = True
@@ -135,7 +134,7 @@ async def test_a_request_that_expired_on_its_way_is_not_executed(tmp_path: Path)
 
 async def test_a_meter_that_is_known_to_be_offline_is_asked_nothing_until_it_is_back(tmp_path: Path) -> None:
     asked, watch = Gate(lambda _number, packet: packet), Watch()
-    async with mqtt_stand(SETTINGS, PLAIN, watch, tmp_path, passages={"near up": asked}) as stand:
+    async with mqtt_stand(SETTINGS, PLAIN, watch, tmp_path / "case", passages={"near up": asked}) as stand:
         stand.far.away = 1_000_000
         stand.far.cut()
         await _until_offline(stand)
@@ -161,15 +160,3 @@ async def _until_offline(stand: MqttStand) -> None:
             pass
     ear.kill()
     await ear.communicate()
-
-
-def _message(packet: bytes) -> Message:
-    (message,) = PacketReceiver(is_5=True).receive(packet)
-    assert isinstance(message, Message)
-    return message
-
-
-def _as_another(packet: bytes) -> bytes:
-    """The same message with other correlation data."""
-    correlation = _message(packet).correlation
-    return packet.replace(correlation, secrets.token_bytes(len(correlation)))

@@ -26,9 +26,9 @@ async def test_noise_and_a_pulled_plug_cost_no_money_and_no_truth_on_more_seeds(
 
 
 async def struck_on_a_noisy_line(seed: int, folder: Path) -> list[str]:
-    chance = Random(seed)  # noqa: S311
+    chance = Random(seed)
     line = SimulatedLine(
         echo=chance.random() < 0.5, noise=chance.random(), noise_octets_max=chance.randint(1, 40), seed=seed
     )
     wire, strike, point = partial(serial_stand, line), chance.choice(SERIAL_STRIKES), chance.choice(ALL_POINTS)
-    return await until_broken(lambda own: break_at(wire, strike, point, own), folder)
+    return await until_broken(lambda own: break_at(wire, strike, point, own), folder / "case")

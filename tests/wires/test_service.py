@@ -3,6 +3,7 @@ what the meter's ledger says."""
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -81,9 +82,10 @@ async def served_at_all(wire: Wire, strike: Strike, points: tuple[Point, ...], f
     return await all_at_once(named, partial(serve_at, wire, strike), folder)
 
 
-async def serve_at(wire: Wire, strike: Strike, point: Point, folder: Path) -> list[str]:
+async def serve_at(wire: Wire, strike: Strike, point: Point, path: Path) -> list[str]:
     watch = strike.watch(point)
-    async with wire(watch, folder) as stand, head_end(folder, OPTIONS) as head:
+    await asyncio.to_thread(path.mkdir)
+    async with wire(watch, path) as stand, head_end(path, OPTIONS) as head:
         strike.aim(watch, stand)
         await know(head, stand, watch)
         await head.order("order", ONE)
