@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import resource
 import signal
 import time
 from argparse import ArgumentParser, Namespace, _SubParsersAction
 from collections.abc import Callable, Coroutine
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import Any, TypeAlias
 
 from sim_meters.fleet.announcement import LAB, announce_as_json, announce_fleet, announce_meters
@@ -49,6 +50,7 @@ async def run(plan: RunPlan, trace: Trace | None = None) -> int:
     Raises ``SettingError``, ``LedgerError`` and ``EndpointError``; nothing listens then.
     """
     begin = time.perf_counter()
+    _allow_all_files()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -66,6 +68,13 @@ async def run(plan: RunPlan, trace: Trace | None = None) -> int:
             await stop.wait()
             _log.info("stopping")
     return 0
+
+
+def _allow_all_files() -> None:
+    """Each listener and each connection takes a descriptor, and many systems give few until they are asked for more."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(OSError, ValueError):  # a system that does not mean what it says: then as many as there are
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _new_meters(plan: RunPlan) -> FleetMeters:

@@ -134,6 +134,11 @@ class HdlcChannel(ApduChannel):
     def repeats(self) -> int:
         return self._connection.repeats
 
+    @property
+    def is_connected(self) -> bool:
+        """The server may think so: SNRM was said, and no DISC was answered or given up."""
+        return self._connection.state not in {State.DISCONNECTED, State.ENDED}
+
     async def open(self, timeout_seconds: float) -> None:
         self._check_open()
         try:

@@ -7,9 +7,10 @@ import logging
 import socket
 from collections import Counter
 from collections.abc import Coroutine
+from contextlib import suppress
 from typing import Any
 
-from transports.channel import ChannelError, ChannelGarbled, Listener
+from transports.channel import ChannelError, ChannelGarbled, Listener, NotSentError
 from transports.endpoint import Endpoint, EndpointError
 from transports.inbound import NO_EVENTS, CalledInMeters, InboundEvents, InboundSettings
 from transports.inbound_connection import CalledInLink, CalledInStream
@@ -230,7 +231,8 @@ class _Call:
         self._timer.cancel()
         words, on_wrapper = settings.words, not settings.words.speaks_hdlc
         if caller.answer:
-            self.stream.write(caller.answer)
+            with suppress(NotSentError):  # it has just hung up, which we shall hear
+                self.stream.write(caller.answer)
         stream = CalledInStream(
             *(self.stream, caller.rest),
             keep_alives=KeepAliveFilter(words.keep_alive) if words.keep_alive and on_wrapper else None,

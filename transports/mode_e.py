@@ -14,7 +14,7 @@ away; so bit 7 is never looked at. Noise before a message, and the echo of our o
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from transports.channel import ChannelGarbled
 from transports.serial_format import SerialFormat
@@ -111,7 +111,7 @@ def _read_answer(line: str) -> Identification | int | None:
 class Reply:
     """What the meter's half says."""
 
-    octets: bytes
+    octets: bytes = field(repr=False)
     baud: int | None = None
     """HDLC begins, at this speed, when the octets are out."""
 

@@ -14,7 +14,7 @@ There is no standard; this is the layout that docs/mqtt.md describes:
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from transports.endpoint import EndpointError
 from transports.wrapper import HEADER, VERSION
@@ -86,7 +86,7 @@ class Request3:
     """What the topic of a request says in 3.1.1."""
 
     worker: str
-    correlation: bytes
+    correlation: bytes = field(repr=False)
     deadline: int
 
 

@@ -63,7 +63,6 @@ class SerialLink(HdlcLink):
         self._line = line
         self._use = use
         self._uses: dict[Pair, LineUse] = {}
-        self._connected: set[Pair] = set()
         self._preparing = asyncio.Lock()
 
     def channel(self, client_sap: int = 1, server_sap: int = 1, physical: int | None = None) -> ApduChannel:
@@ -81,20 +80,17 @@ class SerialLink(HdlcLink):
         key = pair(connection.own, connection.peer)
         use = self._uses.get(key, self._use)
         async with self._preparing:  # a channel that is closed just now lets the line go, but finishes this first
-            if not self._connected:
+            if not any(channel.is_connected for channel in self._channels.values()):
                 await self._make_ready(use)
                 self._use = use
             elif use != self._use:
                 raise NotSentError(f"the line {self._line.name} is in use with {self._use}, not with {use}")
             connection.settings = serial_hdlc(connection.settings, self._line.line)
             self.frames.inter_octet_seconds = connection.settings.inter_octet_timeout_seconds
-            if key in self._uses:
-                self._connected.add(key)
 
     def forget(self, channel: HdlcChannel) -> None:
         super().forget(channel)
         self._uses.pop(channel.key, None)
-        self._connected.discard(channel.key)
 
     async def _make_ready(self, use: LineUse) -> None:
         if use.mode_e:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 
 from cosem_objects.dlms.settings import Ciphering, SecuritySettings
@@ -72,7 +72,7 @@ def _manufactured(value: object) -> datetime | None:
 class SecurityTable:
     settings: SecuritySettings
     answers_as_asked: bool
-    master_key: bytes
+    master_key: bytes = field(repr=False)
     are_secrets_made: bool
     """None was given: each meter has its own."""
 

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from cosem_objects.errors import SettingError
 from sim_meters.clock import Clock, SystemClock, VirtualClock
 from sim_meters.fleet.fleet import Fleet
-from sim_meters.lab_api.server import LabAddress, lab_api
+from sim_meters.lab_api.address import LabAddress
 from sim_meters.option_values import seconds
 
 SPEED_MAX = 1e6
@@ -67,7 +67,12 @@ async def running_lab(plan: LabPlan, fleet: Fleet) -> AsyncIterator[str | None]:
         if plan.speed and isinstance(clock, VirtualClock):
             going = asyncio.create_task(clock.run(plan.speed))
             stack.callback(going.cancel)
-        yield None if plan.address is None else await stack.enter_async_context(lab_api(plan.address, fleet))
+        if plan.address is None:
+            yield None
+            return
+        from sim_meters.lab_api.server import lab_api  # noqa: PLC0415 - an HTTP server takes a while to import
+
+        yield await stack.enter_async_context(lab_api(plan.address, fleet))
 
 
 def _moment(text: str) -> datetime:

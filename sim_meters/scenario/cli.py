@@ -29,7 +29,12 @@ def add_scenario_command(
         allow_abbrev=False,
     )
     add = parser.add_argument
-    add("file", nargs="?", metavar="FILE", help="a scenario, in TOML")
+    add(
+        "file",
+        nargs="?",
+        metavar="FILE",
+        help="a scenario, in TOML: a file, or the name of a shipped one such as credit",
+    )
     add("--case", action="append", default=[], metavar="NAME", help="run this case only; may be repeated")
     add("--list", action="store_true", help="check the file and name its cases; run nothing")
     add("--schema", action="store_true", help="print the JSON Schema of scenario files; needs no file")

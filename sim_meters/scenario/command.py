@@ -16,6 +16,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from cosem_objects.errors import SettingError
+from sim_meters.fleet.group_table import is_shipped_name
 from sim_meters.option_values import whole
 from sim_meters.scenario.junit import junit_xml
 from sim_meters.scenario.model import schema
@@ -27,6 +28,7 @@ from transports.endpoint import EndpointError
 from transports.wire_options import wire_settings_from
 from transports.wire_settings import WireSettings
 
+_SHIPPED = Path(__file__).resolve().parents[2] / "config" / "scenarios"
 _SEED_MAX = (1 << 63) - 1
 
 
@@ -41,7 +43,7 @@ def run_command(options: Namespace, runner: Callable[[Coroutine[Any, Any, int]],
     seed = None if options.seed is None else whole(options, "seed", 0, _SEED_MAX)
     with TemporaryDirectory(prefix="simmeters-") as directory:
         plan = read_plan(
-            Path(options.file),
+            _path(options.file),
             Path(directory),
             meters_path=None if options.meters is None else Path(options.meters),
             seed=seed,
@@ -53,6 +55,17 @@ def run_command(options: Namespace, runner: Callable[[Coroutine[Any, Any, int]],
             return 0
         _check_targets(options)
         return runner(_run(plan, options))
+
+
+def _path(name: str) -> Path:
+    """Of a shipped scenario by its name, or of a file."""
+    if not is_shipped_name(name):
+        return Path(name)
+    path = _SHIPPED / f"{name}.toml"
+    if not path.is_file():
+        known = ", ".join(sorted(file.stem for file in _SHIPPED.glob("*.toml")))
+        raise SettingError(f"expected {known} or a file; got {name[:60]!r}")
+    return path
 
 
 def _wires(options: Namespace) -> WireSettings:

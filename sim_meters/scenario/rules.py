@@ -44,7 +44,7 @@ class _Known:
     meters: Mapping[str, MeterPlan]
     meter: str
     has_clock: bool
-    tokens: set[str] = field(default_factory=set)
+    tokens: set[str] = field(default_factory=set, repr=False)  # their names alone
     marked: set[str] = field(default_factory=set)
 
 

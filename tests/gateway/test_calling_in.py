@@ -27,7 +27,7 @@ from gateway.service import Service, ServiceOptions
 from gateway.session import connect_through
 from gateway.store.sqlite.store import SqliteStore
 from gateway.verdict import Credited
-from sim_meters.behaviour import Behaviour, Fault, FaultOrder
+from sim_meters.behaviour import Behaviour, Fault, FaultOrder, Phase
 from sim_meters.meter import SimMeter
 from sim_meters.meter_config import SIM_PROFILE, MeterConfig, lab_config
 from tests.gateway.stores import open_vault
@@ -47,6 +47,7 @@ SECURED = secured(HLS)
 TOKEN = credit(CONFIG)
 TITLE = bytes.fromhex(KEYS["meter_system_title"])
 HERE = f"inbound:{TITLE.hex().upper()}"
+AN_HOUR = Backoff(first_seconds=3600, longest_seconds=3600)
 WORDS = FirstWords(sender_of, LOGIN)
 
 
@@ -80,12 +81,13 @@ class Office(HeadEnd):
 
 
 @asynccontextmanager
-async def office(folder: Path, *, speaks_hdlc: bool = False, **rules: Any) -> AsyncIterator[Office]:
+async def office(
+    folder: Path, *, speaks_hdlc: bool = False, backoff: Backoff = AN_HOUR, **rules: Any
+) -> AsyncIterator[Office]:
     store = await SqliteStore.open(folder, open_vault(), now)
     called_in = CalledInMeters()
     pool = LinkPool(called_in=called_in.shared_link)
-    an_hour = Backoff(first_seconds=3600, longest_seconds=3600)
-    options = ServiceOptions(rules=RetryRules(backoff=an_hour, doubt_backoff=an_hour))
+    options = ServiceOptions(rules=RetryRules(backoff=backoff, doubt_backoff=backoff))
     place = Office(store, Service(store, options, now=now, rng=Random(1), connect=connect_through(pool)))
     hints = PushHints(
         store.meters,
@@ -261,15 +263,25 @@ async def replaced_at(folder: Path, config: MeterConfig, name: str, step: int) -
     return moment
 
 
+SILENCES = {
+    "the answer to enter never comes": FaultOrder(Fault.DROP_ANSWER_AFTER_ENTER, 1),
+    "it comes when the next association is asked for": FaultOrder(Fault.DELAY, 1, phase=Phase.ENTER, value=1.0),
+    "so does what was read back": FaultOrder(Fault.DELAY, 1, phase=Phase.READBACK, value=1.0),
+    "so does the association itself": FaultOrder(Fault.DELAY, 1, phase=Phase.ASSOCIATION, value=1.0),
+}
+
+
+@pytest.mark.parametrize("config", [CONFIG, SECURED], ids=["none", "hls-gmac"])
+@pytest.mark.parametrize("silence", SILENCES.values(), ids=SILENCES)
 async def test_a_meter_that_falls_silent_is_spoken_to_anew_on_the_same_connection(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, silence: FaultOrder, config: MeterConfig
 ) -> None:
-    """The answer to ``enter`` never comes. Nothing tells the meter that we gave up, but the next AARQ."""
+    """Nothing tells the meter that we gave up, but the next AARQ."""
     impatient = replace(SIM_PROFILE, response_timeout_seconds=0.5)
     monkeypatch.setattr("gateway.meter_body.load_named_profile", lambda _name: impatient)
-    meter = SimMeter(SECURED, behaviour=Behaviour([FaultOrder(Fault.DROP_ANSWER_AFTER_ENTER, 1)]))
-    async with office(tmp_path) as place:
-        await place.know(HERE, security=KEYS)
+    meter = SimMeter(config, behaviour=Behaviour([silence]))
+    async with office(tmp_path, backoff=Backoff(first_seconds=0.5, longest_seconds=0.5)) as place:
+        await place.know(HERE, security=KEYS if config is SECURED else {})
         async with place.called_by(meter):
             await place.listener.meters.wait(TITLE, SECONDS)
             await place.order("o", TOKEN)

@@ -163,6 +163,12 @@ async def test_who_wants_it_believes_pushes_in_clear(tmp_path: Path) -> None:
         assert await place.hear(sealed(2)) is O.WOKEN
 
 
+async def test_without_a_tag_nothing_is_believed_even_of_a_meter_that_never_makes_one(known: Registry) -> None:
+    await known.know("m1", CALLED_IN.endpoint, **KEYS, protection="enc")
+    assert await known.hear(sealed(9, control=ENCRYPTED)) is O.FORGED
+    assert await known.hear(sealed(3)) is O.WOKEN
+
+
 async def test_a_meter_is_found_by_its_title_its_endpoint_or_its_place_on_a_broker(tmp_path: Path) -> None:
     async with registry(tmp_path, endpoint="tcp://meter:4059") as place:
         await place.know("m2", ON_MQTT.endpoint.upper().replace("MQTT://", "mqtt://").replace("SITE/M1", "site/m1"))

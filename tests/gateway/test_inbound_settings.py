@@ -52,7 +52,7 @@ REFUSED = [
     ('keep_alive_answer = "PONG"', "inbound.keep_alive_answer", "expected keep_alive with it"),
     ('framing = "hdlc"\nwports_file = "a"', "inbound.wports_file", "HDLC has no wPorts"),
     (
-        'listen = "tcp://[::1]:1"\nidentify_by_message = false',
+        'listen = "tcp://[::1]:1"\nidentify_by_message = false\nlogin_pattern = ""',
         "inbound.listen",
         "expected a way to tell who calls: identify_by_message, login_pattern or wports_file",
     ),

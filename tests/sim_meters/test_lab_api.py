@@ -20,7 +20,8 @@ from sim_meters.clock import Clock, SystemClock, VirtualClock
 from sim_meters.fleet.files import load_fleet
 from sim_meters.fleet.fleet import Fleet
 from sim_meters.fleet.meters import FleetMeters
-from sim_meters.lab_api.server import LabAddress, lab_api
+from sim_meters.lab_api.address import LabAddress
+from sim_meters.lab_api.server import lab_api
 from sim_meters.meter import SimMeter
 from tests.sim_meters.meter_client import Client, associate, free_ports, running
 from transports.channel import ChannelClosed

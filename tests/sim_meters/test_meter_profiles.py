@@ -7,8 +7,8 @@ import tomllib
 from dataclasses import fields
 
 from cosem_objects.profile import MeterProfile
-from sim_meters.meter_config import SIM_PROFILE
 from sim_meters.fleet.files import PROFILES
+from sim_meters.meter_config import SIM_PROFILE
 
 
 def read(name: str) -> str:

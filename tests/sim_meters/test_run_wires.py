@@ -137,3 +137,20 @@ async def test_a_fleet_that_does_not_find_its_place_says_so(tmp_path: Path) -> N
             out, errors = await process.communicate()
     assert (process.returncode, out) == (1, b"")
     assert errors.decode().startswith(f"simmeters run: cannot listen on 127.0.0.1:{port}")
+
+
+async def test_more_listeners_than_files_that_a_process_has_at_first(tmp_path: Path) -> None:
+    file = tmp_path / "fleet.toml"
+    file.write_text(FLEET.format(host="127.0.0.1") + "count = 100")
+    command = f"ulimit -Sn 64; exec {sys.executable} -m sim_meters run --fleet {file}"
+    process = await asyncio.create_subprocess_exec(
+        *("sh", "-c", command), stdout=asyncio.subprocess.PIPE, cwd=Path(__file__).parents[2]
+    )
+    assert process.stdout is not None
+    try:
+        async with asyncio.timeout(TIMEOUT_SECONDS):
+            lines = [(await process.stdout.readline()).decode() for _ in range(103)]
+    finally:
+        process.kill()
+        await process.wait()
+    assert sum(line.startswith("listening ") for line in lines) == 100

@@ -16,8 +16,9 @@ import pytest
 
 from sim_meters.__main__ import main
 from sim_meters.scenario.model import schema
-from tests.sim_meters.meter_client import AK, EK, METER_TITLE, TIMEOUT_SECONDS, free_ports, running, simmeters
-from tests.sim_meters.scenarios import HEAD, ROOT, a_case
+from sim_meters.scenario.plan import read_plan
+from tests.sim_meters.meter_client import AK, EK, METER_TITLE, TIMEOUT_SECONDS, free_ports, running
+from tests.sim_meters.scenarios import HEAD, ROOT, a_case, ran
 
 TOKEN = 'do = "token"\ntoken = "t"\namount = 25.6'
 ENTER = 'do = "enter"\ntoken = "t"\nexpect = { result = "accepted", balance_change = 25.6 }'
@@ -75,6 +76,8 @@ def test_a_file_that_cannot_be_used_is_2_and_nothing_is_written(file: Path, tmp_
     ("options", "expected"),
     [
         ((), "expected FILE, a scenario"),
+        (("credits",), "expected credit, currency, power_cut, slow_meter, wires or a file; got 'credits'"),
+        (("no/credit",), "no/credit: cannot be read: No such file"),
         (("FILE", "--seed", "x"), "--seed: expected a whole number"),
         (("FILE", "--case", "x"), "--case: there is no case 'x'"),
         (("FILE", "--meters", "nowhere.toml"), "nowhere.toml: cannot be read"),
@@ -112,6 +115,12 @@ def test_the_schema_is_printed_without_a_file(capsys: pytest.CaptureFixture[str]
     assert json.loads(out) == schema()
 
 
+def test_a_shipped_scenario_is_found_by_its_name(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, "currency", "--list")
+    assert code == 0
+    assert "a credit that the account cannot hold is refused, and not used up\n" in out
+
+
 def test_traces_go_into_a_folder_that_is_made(file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file.write_text(GOOD)
     folder = tmp_path / "new" / "traces"
@@ -135,26 +144,29 @@ ON_ANY = a_case(
 
 async def test_the_same_cases_run_on_a_meter_that_is_there_already(file: Path, tmp_path: Path) -> None:
     write(file, ON_ANY)
-    code, out, errors = await simmeters("scenario", str(file))
-    assert (code, errors) == (0, ""), out
+    simulated = await ran(read_plan(file, tmp_path))
+    assert [case.message for case in simulated.cases] == [""]
     keys = ("--security", "hls-gmac", "--ek", EK, "--ak", AK, "--system-title", METER_TITLE)
     url = f"hdlc+tcp://127.0.0.1:{free_ports()}"
-    real = tmp_path / "real.toml"
-    write(real, f'[[meter]]\nname = "A"\nendpoint = "{url}"\nphysical = 17\nsystem_title = "{METER_TITLE}"\n{SECURITY}')
+    others = tmp_path / "real.toml"
+    table = f'[[meter]]\nname = "A"\nendpoint = "{url}"\nphysical = 17\nsystem_title = "{METER_TITLE}"\n'
+    write(others, table + SECURITY)
     async with running("--listen", url, "--physical", "17", *keys) as process:
-        code, out, errors = await simmeters("scenario", str(file), "--meters", str(real), "--trace", str(tmp_path))
+        real = await ran(read_plan(file, tmp_path, meters_path=others), trace_directory=tmp_path)
         _, log = await process.stop()
-    assert (code, errors) == (0, ""), out
+    assert [case.message for case in real.cases] == [""]
+    assert [step.words for step in real.cases[0].steps] == [step.words for step in simulated.cases[0].steps]
     assert "action-request" in read(tmp_path / "001-on-any-meter-A.jsonl")
     assert log.count("status 3, accepted") == 1
 
 
-async def test_a_meter_that_does_not_answer_is_unreached(file: Path) -> None:
-    url = f"tcp://127.0.0.1:{free_ports()}"
-    write(file, a_case(TOKEN, ENTER, head=HEAD + f'endpoint = "{url}"\n'))
-    code, out, errors = await simmeters("scenario", str(file))
-    assert (code, errors) == (1, "")
-    assert "result: expected accepted; found unreached" in out
+def test_other_meters_stand_in_for_those_of_the_same_name(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    others = file.with_name("others.toml")
+    write(file, GOOD)
+    write(others, f'[[meter]]\nname = "A"\nendpoint = "tcp://127.0.0.1:{free_ports()}"\n')
+    code, out, _ = run(capsys, str(file), "--meters", str(others))
+    assert code == 1
+    assert "FAILED: good: step 2 (enter): result: expected accepted; found unreached" in out
 
 
 # Ending early.

@@ -14,6 +14,7 @@ from cosem_objects.errors import SettingError
 from sim_meters.fleet.fields import Fields
 from sim_meters.scenario.file import parse_mapping
 from sim_meters.scenario.meter_table import LineTable, MeterTable, MqttTable, SecurityTable, StsTable
+from sim_meters.scenario.meters import Place, read_meters
 from sim_meters.scenario.model import ScenarioFile, schema
 from sim_meters.scenario.values import Table
 from tests.fuzz.properties import assert_harmless
@@ -87,7 +88,7 @@ ODD = st.one_of(
 NAMES = st.sampled_from(["x", "do", "name", "meter", "token", "expect", "balance", "listen", "security", "on", "keep"])
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.data())
 def test_parser_and_schema_agree_on_files_with_mistakes(data: st.DataObject) -> None:
     file = json.loads(json.dumps(data.draw(st.sampled_from(FILES))))
@@ -116,7 +117,7 @@ JUNK = st.recursive(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.dictionaries(st.text(max_size=10) | st.sampled_from(["name", "meter", "case"]), JUNK, max_size=5))
 def test_any_mapping_at_all_is_read_or_refused_in_one_sentence(mapping: dict[str, Any]) -> None:
     assert not parses({**mapping, "case": [{"name": "no steps"}]})
@@ -141,15 +142,13 @@ def test_a_meter_has_the_words_of_a_fleets_group(monkeypatch: pytest.MonkeyPatch
     """Whatever the reader of fleet files asks for can be said here, but what belongs to many meters."""
     asked: dict[str, set[str]] = {}
 
-    class Watched(Fields):
-        def take(self, name: str) -> Any:
-            asked.setdefault(self.what.partition(": ")[2], set()).add(name)
-            return super().take(name)
+    take = Fields.take
 
-    monkeypatch.setattr("sim_meters.fleet.group_table.Fields", Watched)
-    monkeypatch.setattr("sim_meters.fleet.fields.Fields", Watched)
-    from sim_meters.scenario.meters import Place, read_meters  # noqa: PLC0415
+    def watched(fields: Fields, name: str) -> Any:
+        asked.setdefault(fields.what.partition(": ")[2], set()).add(name)
+        return take(fields, name)
 
+    monkeypatch.setattr(Fields, "take", watched)
     read_meters([MeterTable(name="A")], Place(ROOT, ROOT, 0))
     of_many = {"count", "share", "call_in", "login", "behind", "push_to", "fault"}
     ours = {"name", "endpoint", "response_timeout_seconds"}

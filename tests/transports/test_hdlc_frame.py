@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from tests.transports.vectors import vectors
 from transports.channel import ChannelGarbled
-from transports.hdlc_frame import SEGMENTED, Frame, HdlcAddress, Kind, check_sum
+from transports.hdlc_frame import SEGMENTED, SUM_GOOD, Frame, HdlcAddress, Kind, check_sum, pair, running_sum
 from transports.hdlc_receiver import FrameReceiver
 
 VECTORS = vectors("hdlc")
@@ -328,3 +328,20 @@ def test_a_false_beginning_is_seen_through_as_soon_as_its_header_is_there() -> N
 )
 def test_control_bytes(control: int, kind: Kind) -> None:
     assert Frame(SERVER, CLIENT, control).kind is kind
+
+
+@given(st.binary(max_size=40), st.binary(max_size=40))
+def test_the_running_sum_behind_a_right_check_sum_is_always_the_same(header: bytes, information: bytes) -> None:
+    header += check_sum(header)
+    assert running_sum(header) == SUM_GOOD
+    assert running_sum(information + check_sum(header + information), SUM_GOOD) == SUM_GOOD
+
+
+stations = st.builds(HdlcAddress, st.integers(0, 2), st.none() | st.integers(1, 2), st.sampled_from([1, 2, 4]))
+
+
+@given(stations, stations, stations, stations)
+def test_the_key_of_two_stations_is_the_same_when_the_stations_are(
+    one: HdlcAddress, other: HdlcAddress, third: HdlcAddress, fourth: HdlcAddress
+) -> None:
+    assert (pair(one, other) == pair(third, fourth)) == ((one, other) == (third, fourth))

@@ -145,6 +145,26 @@ def test_each_association_signs_on_anew_and_two_at_a_time_sign_on_once() -> None
     in_virtual_time(story)
 
 
+def test_who_waited_for_the_line_signs_on_after_the_one_before_has_disconnected() -> None:
+    async def story() -> None:
+        client_end, meter_end = stream_pair()
+        meter = Meter(meter_end)
+        link, device = client_link(client_end)
+        async with link:
+            first, second = link.channel(16), link.channel(1)
+            await first.open(SECONDS)
+            closing = asyncio.ensure_future(first.close())
+            await asyncio.sleep(0)  # DISC is out, and the line is taken
+            await second.open(SECONDS)
+            assert await ask(second) == b"cba"
+            await closing
+            await second.close()
+            assert device.switches.count(SIGN_ON) == 2
+        await meter.close()
+
+    in_virtual_time(story)
+
+
 def test_after_long_silence_a_meter_waits_for_the_next_sign_on() -> None:
     ended: list[str] = []
 

@@ -422,6 +422,29 @@ async def test_a_meter_gets_one_request_at_a_time() -> None:
     await pool.close()
 
 
+async def test_who_gives_up_gives_the_turn_back_and_the_late_answer_is_for_nobody() -> None:
+    endpoint = new_place()
+    pool = LinkPool(OVER_5)
+    async with (
+        stranger(endpoint, place_of(endpoint).request) as meter,
+        await pool.open_link(endpoint) as link,
+        a_channel(link, 16) as one,
+        a_channel(link, 17) as other,
+    ):
+        await one.send(b"one")
+        first = await meter.hear()
+        with pytest.raises(ChannelTimeout):
+            await one.receive(0.01)
+        await meter.say(Message(first.response_topic, wrap(1, 16, b"late"), correlation=first.correlation))
+        await asyncio.wait_for(other.send(b"other"), SECONDS)
+        second = await meter.hear()
+        await meter.say(Message(second.response_topic, wrap(1, 17, b"2"), correlation=second.correlation))
+        assert await other.receive(SECONDS) == b"2"
+        with pytest.raises(ChannelTimeout):
+            await one.receive(0.01)
+    await pool.close()
+
+
 async def test_whose_turn_does_not_come_has_sent_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("transports.mqtt_channel.TURN_WAIT_SECONDS", 0.01)
     endpoint = new_place()

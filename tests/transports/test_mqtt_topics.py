@@ -25,7 +25,7 @@ from transports.mqtt_topics import (
 from transports.wrapper import wrap
 
 PLACE = Place.of("dlms/v1", "lab/m1")
-LEVELS = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="+#/\0"), min_size=1, max_size=12)
+LEVELS = st.text(st.characters(codec="utf-8", exclude_characters="+#/\0"), min_size=1, max_size=12)
 PLACES = st.builds(Place, LEVELS, LEVELS, LEVELS)
 IDS = st.binary(min_size=1, max_size=64)
 

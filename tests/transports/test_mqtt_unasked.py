@@ -87,7 +87,7 @@ async def test_watches_of_one_group_share_what_is_said_and_others_hear_all() -> 
             await meter.say(Message(f"{base}/push", wrap(1, 1, bytes([number + 1]))))
         expected = [("lab", name, bytes([number + 1])) for number in range(20)]
         for queue in (shared, alone):
-            assert sorted([await queue.next() for _ in range(20)]) == expected  # type: ignore[type-var]
+            assert sorted([await queue.next() for _ in range(20)]) == expected
             assert queue.queue.empty()
 
 
@@ -153,7 +153,7 @@ async def test_many_meters_behind_one_bridge(monkeypatch: pytest.MonkeyPatch) ->
         with pytest.raises(EndpointError, match="on this broker already"):
             await bridge.add(paths[0], echo)
         await bridge.close()
-        gone = set()
+        gone: set[tuple[object, object]] = set()
         while len(gone) < len(paths) + 1:
             where, name, is_online = await heard.next()
             if (where == site or f"{where}/{name}" == bridge_at.path) and not is_online:

@@ -386,6 +386,16 @@ async def test_meters_that_want_one_line_at_two_speeds_take_turns() -> None:
         await talk(await pool.open_link(slow), 17)
 
 
+async def test_a_line_with_mode_e_is_shared_like_any_other() -> None:
+    async with await listen_on_pty(echo, "?mode=e") as listener, pool_of_lines() as pool:
+        endpoint = Endpoint.parse(listener.url)
+        for physical in (17, 18):
+            await talk(await pool.open_link(endpoint), physical)
+        async with asyncio.TaskGroup() as group:
+            for physical in (17, 18, 19):
+                group.create_task(talk(await pool.open_link(endpoint), physical))
+
+
 # Time-outs.
 
 

@@ -12,6 +12,7 @@ PUBLISH = 3
 DUP, RETAIN = 0x08, 0x01
 """In the first octet of a PUBLISH (MQTT 5.0, 3.3.1)."""
 
+_STATE = b"site/meter/state"
 _CORRELATION_SIZE = 16
 _CORRELATION = b"\x09\x00\x10"
 """The property, and how long it is here (MQTT 5.0, 3.3.2.3.6)."""
@@ -21,7 +22,8 @@ OnPublish = Callable[[int, bytes], bytes]
 
 
 class Gate:
-    """Every message that passes in one direction of a proxy goes through ``on_publish``."""
+    """Every message that passes in one direction of a proxy goes through ``on_publish``; but those that tell of
+    presence."""
 
     def __init__(self, on_publish: OnPublish) -> None:
         self.passed = 0
@@ -43,7 +45,7 @@ class Gate:
         return change
 
     def _packet(self, packet: bytes) -> bytes:
-        if packet[0] >> 4 != PUBLISH:
+        if packet[0] >> 4 != PUBLISH or _STATE in packet:
             return packet
         number, self.passed = self.passed, self.passed + 1
         return self._on_publish(number, packet)
@@ -78,7 +80,7 @@ def as_another(packet: bytes) -> bytes:
 
 def deadline_of(packet: bytes) -> int:
     """Of a request, in Unix seconds: the user property."""
-    found = re.search(rb"deadline\0.([0-9]+)", packet)
+    found = re.search(rb"deadline..([0-9]+)", packet, re.DOTALL)
     assert found is not None
     return int(found[1])
 

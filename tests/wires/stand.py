@@ -96,7 +96,7 @@ class Neighbour(Stand):
 @asynccontextmanager
 async def pooled(stand: Stand, wires: WireSettings = WIRE_DEFAULTS, **options: Any) -> AsyncIterator[None]:
     """While this lasts, the stand's ``connect`` takes its links from a pool."""
-    pool = LinkPool(wires, linger_seconds=0.0, **options)
+    pool = LinkPool(wires, **options)
     stand.connect = connect_through(pool)
     try:
         yield

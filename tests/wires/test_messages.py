@@ -69,20 +69,25 @@ async def test_a_retained_request_is_not_executed(passage: str, tmp_path: Path) 
     assert stand.dropped[Drop.RETAINED] == 1
 
 
-async def test_an_answer_that_nobody_waits_for_is_taken_for_no_other(tmp_path: Path) -> None:
-    """Before each answer comes one to another question, first with flags of the broker's, then without."""
+async def test_an_old_answer_is_taken_for_no_new_one(tmp_path: Path) -> None:
+    """The answer to ``enter`` is lost. When the meter is read again, what it said before comes first: it would say that
+    the token never arrived."""
 
-    def forged(_number: int, packet: bytes) -> bytes:
-        return with_flag(as_another(packet), RETAIN) + as_another(packet) + packet
+    def replayed(number: int, packet: bytes) -> bytes:
+        answers.append(packet)
+        if number == PLAIN_ENTER:
+            return b""
+        return (as_another(answers[PLAIN_ENTER - 1]) if number == PLAIN_ENTER + 2 else b"") + packet
 
-    watch, gate = Watch(), Gate(forged)
-    async with mqtt_stand(
-        SETTINGS, PLAIN, watch, tmp_path / "case", security=NONE, passages={"near down": gate}
-    ) as stand:
+    answers: list[bytes] = []
+    watch = Watch()
+    wire = partial(mqtt_stand, SETTINGS, PLAIN, security=NONE, passages={"near down": Gate(replayed)})
+    async with wire(watch, tmp_path / "case") as stand:
         settled = await settle(stand, ONE)
-    watch.is_struck = gate.passed > 0
+        await look_again(stand)
+    watch.is_struck = len(answers) > PLAIN_ENTER + 2
     assert troubles(settled, stand, watch) == []
-    assert [judged.verdict.outcome for judged in settled.verdicts] == [Outcome.ACCEPTED]
+    assert stand.meter.enters == 1
 
 
 @pytest.mark.parametrize("passage", ["near up", "near down", "far down"])
