@@ -18,11 +18,13 @@ _START_SECONDS = 10
 _STOP_SECONDS = 10
 _LOOK_SECONDS = 0.05
 
-# A small message waits 40 ms for the acknowledgement of the one before it, unless TCP is told not to delay it.
+# As config/mosquitto has it. A small message waits 40 ms for the acknowledgement of the one before it, unless TCP is
+# told not to delay it.
 _CONFIGURATION = """\
 listener {port} {host}
 allow_anonymous true
 set_tcp_nodelay true
+max_inflight_messages 100
 persistence false
 log_type error
 """

@@ -44,6 +44,8 @@ class HdlcLink(Link):
         """``on_stray``: what is said unasked to a channel that there is not."""
         self.strays = 0
         """Frames from servers or for clients that have no channel here, UI frames among them."""
+        self.unanswered = 0
+        """For who leases the line: conversations that ended since a frame came last."""
         self.line = asyncio.Lock()
         self.ended: ChannelError | None = None
         self._settings = settings
@@ -88,6 +90,7 @@ class HdlcLink(Link):
             del self._channels[channel.key]
 
     def _on_frame(self, frame: Frame) -> None:
+        self.unanswered = 0
         channel = self._channels.get(pair(frame.destination, frame.source))
         if channel is None:
             self.strays += 1

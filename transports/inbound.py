@@ -44,8 +44,8 @@ class InboundSettings:
     identify_seconds: float = 30.0
     unidentified_max: int = 1_000
     connections_max: int = 20_000
-    per_address_max: int = 2_000
-    """Mobile networks put thousands of modems behind one address."""
+    per_address_max: int = 20_000
+    """No limit of its own: mobile networks put thousands of modems behind one address."""
 
 
 @dataclass(frozen=True, slots=True)

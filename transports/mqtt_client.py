@@ -1,59 +1,52 @@
 """MqttClient: one connection to a broker, from CONNECT to its end. It never reconnects, and never sends twice.
 
-Why not a library: see docs/mqtt.md. What counts here is to know exactly what has left and what has not, and to be told
-what the broker thinks of it (reason codes in PUBACK). A session lives as long as its connection, so there is nothing to
-be sent again: a request that was not answered before the connection broke is in doubt, and whoever asked finds out
-what became of it.
+The one file that knows gmqtt (why that library: docs/mqtt.md). What counts here is to know exactly what has left and
+what has not. gmqtt writes a message to the socket at once, in the call; a session lives as long as its connection, and
+what gmqtt would send again after a reconnection is given to a storage that forgets. So a request that was not answered
+before the connection broke is in doubt, and whoever asked finds out what became of it.
 
-Like ``TcpStream``, it is an ``asyncio.Protocol``: packets go from the socket straight to ``on_message``. What is
-written in one turn of the loop leaves in one piece.
+Some of gmqtt's private parts are touched, each where it says why; its version is bounded in pyproject.toml.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import ssl
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
-from typing import cast
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import gmqtt
 
 from transports.channel import ChannelClosed, ChannelError, NotSentError, again
 from transports.endpoint import Endpoint
-from transports.mqtt_packets import (
-    PACKET_ID_MAX,
-    Acknowledgement,
-    Alive,
-    Connack,
-    Disconnected,
-    Message,
-    Packet,
-    TopicFilter,
-    encode_connect,
-    encode_disconnect,
-    encode_ping,
-    encode_puback,
-    encode_publish,
-    encode_subscribe,
-    encode_unsubscribe,
-    reason_name,
-)
-from transports.mqtt_receiver import PacketReceiver
-from transports.stream import CLOSE_TIMEOUT_SECONDS, UNSENT_BYTES_MAX, Congestion
+from transports.mqtt_message import PACKET_SIZE_MAX, Acknowledgement, Message, TopicFilter, reason_name
+from transports.stream import CLOSE_TIMEOUT_SECONDS, Congestion
 from transports.tcp import reason_of
 
 SUBSCRIBE_TIMEOUT_SECONDS = 10.0
-UNACKNOWLEDGED_MAX = 10_000
-"""Messages under way, where the broker names no smaller number (receive maximum)."""
 WAITING_MAX = 10_000
 """Messages that wait because the broker takes no more before it has acknowledged some."""
+IN_FLIGHT_MAX = 1_000
+"""Messages that may be unacknowledged at a time, if the broker does not set a lower limit (receive maximum)."""
+CONGESTED_AT = 100
+"""Messages that wait, before whoever writes has to wait as well."""
 FILTERS_MAX = 100
 """In one SUBSCRIBE, so that no packet becomes too long."""
+_NO_RECONNECTION = -2
+"""gmqtt: -1 is for ever, and 0 would still be once."""
 
 OnMessage = Callable[[Message], None]
 OnClosed = Callable[[ChannelError], None]
 OnAcknowledged = Callable[[Acknowledgement], None]
+
+# It would log topics, payloads among them, and every lost connection as a warning; we say ourselves what happens.
+_silent = logging.getLogger("gmqtt")
+_silent.setLevel(logging.CRITICAL + 1)
 
 
 def _nothing(_what: object) -> None:
@@ -67,11 +60,14 @@ class BrokerLogin:
     client_id: str
     is_5: bool = True
     username: str = ""
-    password: str = field(default="", repr=False)
+    password: str = ""
     keep_alive_seconds: int = 30
     will: Message | None = None
     receive_maximum: int = 0xFFFF
     """How many messages the broker may send us before we acknowledge one."""
+
+    def __repr__(self) -> str:
+        return f"<BrokerLogin {self.client_id!r}>"
 
 
 class Publication:
@@ -93,86 +89,113 @@ class Publication:
         self._on_acknowledged(acknowledgement)
 
 
-class MqttClient(asyncio.Protocol):
+class _Forgetful:
+    """gmqtt's store of what it would send again after a reconnection: it only tells the id of what was just sent."""
+
+    is_empty = True
+
+    def __init__(self) -> None:
+        self.last_id = 0
+
+    def push_message(self, mid: int, _raw: bytes) -> None:
+        self.last_id = mid
+
+    def remove_message_by_mid(self, _mid: int) -> None:
+        """Nothing is kept."""
+
+    def get_all(self) -> list[tuple[int, bytes]]:
+        return []
+
+    def clear(self) -> None:
+        """Nothing is kept."""
+
+    async def wait_empty(self) -> None:
+        """It always is."""
+
+
+class MqttClient:
     """One connection. Made by ``connect_broker``."""
 
     def __init__(self, name: str, login: BrokerLogin, on_message: OnMessage) -> None:
-        """Raises ``NotSentError`` for a login that MQTT cannot carry."""
         self.name = name
         self.is_5 = login.is_5
         self.ended: ChannelError | None = None
         """Why nothing more will come or go."""
-        self._keep_alive_seconds = login.keep_alive_seconds
-        self._hello = _hello(login)
+        self._login = login
         self._on_message = on_message
         self._on_closed: OnClosed = _nothing
         self._loop = asyncio.get_running_loop()
-        self._transport: asyncio.Transport | None = None
-        self._receiver = PacketReceiver(is_5=login.is_5)
-        self._connack: asyncio.Future[Connack] = self._loop.create_future()
-        self._limits = Connack(0)
-        self._window = 1
+        self._store = _Forgetful()
+        self._client = self._make_client()
+        self._handler = self._make_handler()
+        self._in_flight_max = IN_FLIGHT_MAX
+        self._packet_size_max = PACKET_SIZE_MAX
+        self._qos_max = 2
         self._congestion = Congestion()
-        self._out: list[bytes] = []
-        self._last_id = 0
         self._unacknowledged: dict[int, Publication] = {}
         self._waiting: deque[Publication] = deque()
-        self._asked: dict[int, asyncio.Future[Acknowledgement]] = {}
+        self._asked: dict[int, asyncio.Future[tuple[int, ...]]] = {}
         self._drained: asyncio.Future[None] | None = None
         self._gone: asyncio.Future[None] = self._loop.create_future()
-        self._keeper: asyncio.TimerHandle | None = None
-        self._heard = True
 
-    # What asyncio calls.
+    def _make_client(self) -> gmqtt.Client:
+        login = self._login
+        will = login.will and gmqtt.Message(login.will.topic, login.will.payload, qos=1, retain=login.will.retain)
+        properties = {"receive_maximum": login.receive_maximum, "maximum_packet_size": PACKET_SIZE_MAX}
+        client = gmqtt.Client(
+            login.client_id.encode(),  # as octets: gmqtt counts the characters of a text
+            clean_session=True,
+            will_message=will,
+            persistent_storage=self._store,
+            logger=_silent,
+            **(properties if login.is_5 else {}),
+        )
+        client.reconnect_retries = _NO_RECONNECTION
+        if login.username:
+            client.set_auth_credentials(login.username, login.password or None)
+        client.on_connect = self._on_connect
+        client.on_message = self._on_publish
+        client.on_disconnect = self._on_disconnect
+        client.on_subscribe = self._on_answer
+        client.on_unsubscribe = self._on_answer
+        return client
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)
-        self._transport.write(self._hello)
-
-    def data_received(self, data: bytes) -> None:
-        self._heard = True
-        for packet in self._receiver.receive(data):
-            if isinstance(packet, Message):
-                if packet.qos:
-                    # Before it is looked at: a message that we fell over would only come again.
-                    self._write(encode_puback(packet.packet_id))
-                if self.ended is None:
-                    self._on_message(packet)
-            else:
-                self._on_packet(packet)
-        if self._receiver.failure is not None:
-            self._end(self._receiver.failure)
-
-    def connection_lost(self, error: Exception | None) -> None:
-        reason = "closed the connection" if error is None else f"was lost: {reason_of(error)}"
-        self._end(ChannelClosed(f"the broker {self.name} {reason}"))
-        self._transport = None
-        self._congestion.end()
-        if not self._gone.done():
-            self._gone.set_result(None)
-
-    def pause_writing(self) -> None:
-        self._congestion.begin()
-
-    def resume_writing(self) -> None:
-        self._congestion.end()
+    def _make_handler(self) -> Any:
+        handler = self._client._package_handler  # noqa: SLF001 - gmqtt leaves out what a PUBACK says
+        self._forget_id = handler._handle_puback_packet  # noqa: SLF001
+        handler._handle_puback_packet = self._on_puback  # noqa: SLF001
+        return handler
 
     # What links call.
 
-    async def connected(self, on_closed: OnClosed) -> None:
-        """Wait for the broker's word; from then on ``on_closed`` is called at the end. Raises ``NotSentError``."""
-        connack = await self._connack
-        if connack.reason:
-            raise NotSentError(f"the broker {self.name} refused us: {reason_name(connack.reason)}")
-        if connack.qos_max < 1:
-            raise NotSentError(f"the broker {self.name} offers QoS 0 only, and QoS 1 is needed")
+    async def connect(self, endpoint: Endpoint, context: ssl.SSLContext | None, on_closed: OnClosed) -> None:
+        """Raises ``NotSentError``, ``OSError``; then it is of no further use."""
+        version = gmqtt.constants.MQTTv50 if self.is_5 else gmqtt.constants.MQTTv311
+        connecting = asyncio.ensure_future(
+            self._client.connect(
+                endpoint.host,
+                endpoint.port,
+                ssl=context or False,
+                keepalive=self._login.keep_alive_seconds,
+                version=version,
+            )
+        )
+        try:
+            # A broker that hangs up instead of answering: gmqtt would wait for ever.
+            await asyncio.wait((connecting, self._gone), return_when=asyncio.FIRST_COMPLETED)
+            if connecting.done():
+                connecting.result()
+        except gmqtt.mqtt.handler.MQTTConnectError as error:
+            raise NotSentError(f"the broker {self.name} refused us: {reason_name(error._code)}") from None  # noqa: SLF001
+        finally:
+            connecting.cancel()
+            await asyncio.wait((connecting,))
         if self.ended is not None:
             raise NotSentError(str(self.ended))
-        self._limits = connack
-        self._window = min(connack.receive_maximum, UNACKNOWLEDGED_MAX)
+        if self._qos_max < 1:
+            raise NotSentError(f"the broker {self.name} offers QoS 0 only, and QoS 1 is needed")
         self._on_closed = on_closed
-        keep_alive = connack.server_keep_alive_seconds
-        self._keep_alive(self._keep_alive_seconds if keep_alive is None else keep_alive)
+        self._handler._permanent_failure = True  # noqa: SLF001 - or the end would begin with a try to come back
 
     @property
     def congested(self) -> bool:
@@ -191,17 +214,21 @@ class MqttClient(asyncio.Protocol):
         ``on_acknowledged`` is told what the broker says. At the end of the connection nothing is told, and what still
         waited is forgotten.
         """
-        if self.ended is not None:
-            raise NotSentError(f"no connection to the broker: {self.ended}")
+        if self.ended is not None or not self._client.is_connected:
+            raise NotSentError(f"no connection to the broker: {self.ended or 'it is closing'}")
+        if message.size > self._packet_size_max:
+            raise NotSentError(
+                f"the broker {self.name} takes packets of {self._packet_size_max} bytes, not of {message.size}"
+            )
         publication = Publication(message, on_acknowledged)
-        # Nearly always there is room; then it is written here and now, and a bad one is refused here and now.
-        if not self._waiting and len(self._unacknowledged) < self._window:
+        if not self._waiting and len(self._unacknowledged) < self._in_flight_max:
             self._publish(publication)
         elif len(self._waiting) >= WAITING_MAX:
             raise NotSentError(f"{WAITING_MAX} messages wait for the broker {self.name} already")
         else:
-            self._encode(message, 0)
             self._waiting.append(publication)
+            if len(self._waiting) >= CONGESTED_AT:
+                self._congestion.begin()
         return publication
 
     async def subscribe(self, filters: Sequence[TopicFilter]) -> tuple[int, ...]:
@@ -209,200 +236,154 @@ class MqttClient(asyncio.Protocol):
         reasons: tuple[int, ...] = ()
         for start in range(0, len(filters), FILTERS_MAX):
             some = filters[start : start + FILTERS_MAX]
-            packet_id = self._next_id()
-            answer = await self._ask(packet_id, encode_subscribe(packet_id, some, is_5=self.is_5))
-            if len(answer.reasons) != len(some):
+            wanted = [_subscription(one, is_5=self.is_5) for one in some]
+            answer = await self._ask(partial(self._client.subscribe, wanted))
+            if len(answer) != len(some):
                 raise ChannelClosed(f"the broker {self.name} answered a SUBSCRIBE of {len(some)} with something else")
-            reasons += answer.reasons
+            reasons += answer
         return reasons
 
     async def unsubscribe(self, filters: Sequence[str]) -> None:
         """Raises ``ChannelError``."""
-        packet_id = self._next_id()
-        await self._ask(packet_id, encode_unsubscribe(packet_id, filters, is_5=self.is_5))
+        await self._ask(lambda: self._client.unsubscribe([text.encode() for text in filters]))
 
     async def acknowledged(self) -> None:
         """Wait until the broker has acknowledged all that was published. Raises ``ChannelClosed``."""
-        if self._unacknowledged or self._waiting:
-            try:
-                async with asyncio.timeout(SUBSCRIBE_TIMEOUT_SECONDS):
-                    await asyncio.shield(self._all_acknowledged())
-            except TimeoutError:
-                raise ChannelClosed(f"the broker {self.name} acknowledges nothing") from None
+        try:
+            async with asyncio.timeout(SUBSCRIBE_TIMEOUT_SECONDS):
+                await self._all_acknowledged()
+        except TimeoutError:
+            raise ChannelClosed(f"the broker {self.name} acknowledges nothing") from None
         if self.ended is not None:
             raise again(self.ended)
 
     async def close(self) -> None:
         """Wait until the broker has acknowledged everything, then say DISCONNECT. Never raises, never waits longer
         than 2 s."""
-        transport = self._transport
-        if transport is None:
-            return
-        if self._unacknowledged or self._waiting:
-            await _within(CLOSE_TIMEOUT_SECONDS, self._all_acknowledged(), transport)
         if self.ended is None:
-            self._write(encode_disconnect())
-            self._flush()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(CLOSE_TIMEOUT_SECONDS):
+                    await self._all_acknowledged()
         self._end(ChannelClosed("closed on this side"))
-        await _within(CLOSE_TIMEOUT_SECONDS, self._gone, transport)
-        if self._transport is not None:
-            self._transport.abort()
-            await self._gone
+        try:
+            with suppress(TimeoutError, Exception):
+                async with asyncio.timeout(CLOSE_TIMEOUT_SECONDS):
+                    await self._client.disconnect()
+        finally:
+            self._abort()
 
     def hang_up(self) -> None:
         """End at once and without a word: the broker publishes our last will."""
-        if self._transport is not None:
-            self._end(ChannelClosed("closed on this side"))
-            self._transport.abort()
+        self._end(ChannelClosed("closed on this side"))
+        self._abort()
+
+    # What gmqtt calls.
+
+    def _on_connect(self, _client: object, _flags: int, _result: int, _properties: object) -> None:
+        said_by_broker = self._handler._connack_properties  # noqa: SLF001 - elsewhere ours stand before the broker's
+
+        def said(name: str, default: int) -> int:
+            value: int = said_by_broker.get(name, (default,))[0]
+            return value
+
+        # gmqtt raises where the broker takes no more; here it waits, so gmqtt need not count.
+        self._in_flight_max = min(IN_FLIGHT_MAX, said("receive_maximum", 0xFFFF))
+        self._handler.id_generator._max = 0xFFFF  # noqa: SLF001
+        self._packet_size_max = said("maximum_packet_size", PACKET_SIZE_MAX)
+        self._qos_max = said("max_qos", 2)
+
+    def _on_publish(
+        self, _client: object, topic: str | bytes, payload: bytes, qos: int, properties: dict[str, Any]
+    ) -> None:
+        if self.ended is None and isinstance(topic, str):
+            self._on_message(_message(topic, payload, qos, properties))
+
+    def _on_disconnect(self, _client: object, packet: object, _error: object = None) -> None:
+        if isinstance(packet, bytes) and packet:
+            reason = f"ended the connection: {reason_name(packet[0])}"
+        else:
+            reason = "closed the connection"
+        self._end(ChannelClosed(f"the broker {self.name} {reason}"))
+        if not self._gone.done():
+            self._gone.set_result(None)
+
+    def _on_answer(self, _client: object, mid: int, reasons: Iterable[int], _properties: object = None) -> None:
+        asked = self._asked.pop(mid, None)
+        if asked is not None and not asked.done():
+            asked.set_result(tuple(reasons))
+
+    def _on_puback(self, command: int, packet: bytes) -> None:
+        self._forget_id(command, packet)
+        publication = self._unacknowledged.pop(int.from_bytes(packet[:2], "big"), None)
+        if publication is None:
+            return
+        self._send_waiting()
+        publication.acknowledge(Acknowledgement(packet[2] if len(packet) > 2 else 0))
+        if self._drained is not None and not self._unacknowledged:
+            self._let_go_on()
 
     # Within.
 
-    def _on_packet(self, packet: Packet) -> None:
-        match packet:
-            case Acknowledgement():
-                self._on_acknowledgement(packet)
-            case Connack():
-                if self._connack.done():
-                    self._end(ChannelClosed(f"the broker {self.name} sent a second CONNACK"))
-                else:
-                    self._connack.set_result(packet)
-            case Disconnected():
-                said = packet.text or reason_name(packet.reason)
-                self._end(ChannelClosed(f"the broker {self.name} ended the connection: {said}"))
-            case Alive():
-                pass  # heard: that is all
-
-    def _on_acknowledgement(self, packet: Acknowledgement) -> None:
-        publication = self._unacknowledged.pop(packet.packet_id, None)
-        if publication is None:
-            asked = self._asked.pop(packet.packet_id, None)
-            if asked is not None and not asked.done():
-                asked.set_result(packet)
-            return
-        self._send_waiting()
-        publication.acknowledge(packet)
-        if self._drained is not None and not self._unacknowledged:
-            self._drained.set_result(None)
-            self._drained = None
-
-    def _all_acknowledged(self) -> asyncio.Future[None]:
-        if self._drained is None or self._drained.cancelled():
-            self._drained = self._loop.create_future()
-        return self._drained
+    def _publish(self, publication: Publication) -> None:
+        message = publication.message
+        self._client.publish(message.topic, message.payload, qos=1, retain=message.retain, **_properties(message))
+        self._unacknowledged[self._store.last_id] = publication
 
     def _send_waiting(self) -> None:
         waiting = self._waiting
-        while waiting and len(self._unacknowledged) < self._window:
+        while waiting and len(self._unacknowledged) < self._in_flight_max and self._client.is_connected:
             publication = waiting.popleft()
             if not publication.is_cancelled:
                 self._publish(publication)
+        if self._congestion.on and len(waiting) < CONGESTED_AT:
+            self._congestion.end()
 
-    def _publish(self, publication: Publication) -> None:
-        packet_id = self._next_id()
-        octets = self._encode(publication.message, packet_id)
-        self._unacknowledged[packet_id] = publication
-        self._write(octets)
-
-    def _encode(self, message: Message, packet_id: int) -> bytes:
-        try:
-            octets = encode_publish(message, packet_id, is_5=self.is_5)
-        except ValueError as error:
-            raise NotSentError(str(error)) from None
-        size_max = self._limits.packet_size_max
-        if size_max is not None and len(octets) > size_max:
-            raise NotSentError(f"the broker {self.name} takes packets of {size_max} bytes, not of {len(octets)}")
-        return octets
-
-    async def _ask(self, packet_id: int, octets: bytes) -> Acknowledgement:
-        if self.ended is not None:
-            raise again(self.ended)
-        future: asyncio.Future[Acknowledgement] = self._loop.create_future()
-        self._asked[packet_id] = future
-        self._write(octets)
+    async def _ask(self, ask: Callable[[], int]) -> tuple[int, ...]:
+        if self.ended is not None or not self._client.is_connected:
+            raise again(self.ended or ChannelClosed(f"the connection to the broker {self.name} is closing"))
+        future: asyncio.Future[tuple[int, ...]] = self._loop.create_future()
+        mid = ask()
+        self._asked[mid] = future
         try:
             async with asyncio.timeout(SUBSCRIBE_TIMEOUT_SECONDS):
                 return await future
         except TimeoutError:
             error = ChannelClosed(f"the broker {self.name} did not answer within {SUBSCRIBE_TIMEOUT_SECONDS:g} s")
             self._end(error)
+            self._abort()
             raise again(error) from None
         finally:
-            self._asked.pop(packet_id, None)
+            self._asked.pop(mid, None)
 
-    def _next_id(self) -> int:
-        if len(self._unacknowledged) + len(self._asked) >= PACKET_ID_MAX:
-            raise NotSentError(f"the broker {self.name} has acknowledged nothing for {PACKET_ID_MAX} messages")
-        while True:
-            self._last_id = self._last_id % PACKET_ID_MAX + 1
-            if self._last_id not in self._unacknowledged and self._last_id not in self._asked:
-                return self._last_id
+    async def _all_acknowledged(self) -> None:
+        if self._unacknowledged or self._waiting:
+            self._drained = self._drained or self._loop.create_future()
+            await asyncio.shield(self._drained)
 
-    def _write(self, octets: bytes) -> None:
-        if not self._out:
-            self._loop.call_soon(self._flush)
-        self._out.append(octets)
-
-    def _flush(self) -> None:
-        out, self._out = self._out, []
-        transport = self._transport
-        if not out or transport is None or transport.is_closing():
-            return
-        transport.write(out[0] if len(out) == 1 else b"".join(out))
-        if self._congestion.on and transport.get_write_buffer_size() > UNSENT_BYTES_MAX:
-            self._end(ChannelClosed(f"the broker {self.name} takes no more bytes"))
-            transport.abort()
-
-    def _keep_alive(self, seconds: float) -> None:
-        if seconds > 0 and self.ended is None:
-            self._keeper = self._loop.call_later(seconds / 2, self._ask_whether_alive, seconds)
-
-    def _ask_whether_alive(self, seconds: float) -> None:
-        if not self._heard:
-            self._end(ChannelClosed(f"the broker {self.name} was silent for {seconds / 2:g} s"))
-            if self._transport is not None:
-                self._transport.abort()
-            return
-        self._heard = False
-        self._write(encode_ping())
-        self._keep_alive(seconds)
+    def _let_go_on(self) -> None:
+        if self._drained is not None:
+            drained, self._drained = self._drained, None
+            drained.set_result(None)
 
     def _end(self, error: ChannelError) -> None:
         if self.ended is not None:
             return
         self.ended = error
-        if self._keeper is not None:
-            self._keeper.cancel()
-        if not self._connack.done():
-            self._connack.set_exception(NotSentError(str(error)))
-            self._connack.exception()  # perhaps nobody waits for it any more
         for asked in self._asked.values():
             if not asked.done():
                 asked.set_exception(again(error))
         self._unacknowledged.clear()
         self._waiting.clear()
-        if self._drained is not None and not self._drained.done():
-            self._drained.set_result(None)
-            self._drained = None
+        self._let_go_on()
         self._congestion.end()
-        if self._transport is not None:
-            self._transport.close()
         on_closed, self._on_message, self._on_closed = self._on_closed, _nothing, _nothing
         on_closed(error)
 
-
-def _hello(login: BrokerLogin) -> bytes:
-    try:
-        return encode_connect(
-            login.client_id,
-            is_5=login.is_5,
-            keep_alive_seconds=login.keep_alive_seconds,
-            username=login.username,
-            password=login.password,
-            will=login.will,
-            receive_maximum=login.receive_maximum,
-        )
-    except ValueError as error:
-        raise NotSentError(f"nobody can log in at a broker like that: {error}") from None
+    def _abort(self) -> None:
+        connection = self._client._connection  # noqa: SLF001 - gmqtt has no way to hang up without DISCONNECT
+        if connection is not None:
+            connection._keep_connection_callback.cancel()  # noqa: SLF001
+            connection._transport.abort()  # noqa: SLF001
 
 
 async def connect_broker(
@@ -415,13 +396,11 @@ async def connect_broker(
     on_closed: OnClosed,
 ) -> MqttClient:
     """Raises ``NotSentError``; ``on_closed`` is not called then."""
-    loop = asyncio.get_running_loop()
     name = endpoint.authority
     client = MqttClient(name, login, on_message)
     try:
         async with asyncio.timeout(timeout_seconds):
-            await loop.create_connection(lambda: client, endpoint.host, endpoint.port, ssl=context)
-            await client.connected(on_closed)
+            await client.connect(endpoint, context, on_closed)
     except BaseException as error:
         client.hang_up()
         if isinstance(error, TimeoutError) and not error.errno:
@@ -433,11 +412,42 @@ async def connect_broker(
     return client
 
 
-async def _within(seconds: float, future: asyncio.Future[None], transport: asyncio.Transport) -> None:
-    try:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await asyncio.shield(future)
-    except asyncio.CancelledError:
-        transport.abort()
-        raise
+def _subscription(one: TopicFilter, *, is_5: bool) -> gmqtt.Subscription:
+    """Retained messages that are unwanted are not sent in 5.0, and those that their publisher meant to be kept are
+    marked (MQTT 5.0, 3.8.3.1); in 3.1.1 they come, marked."""
+    if one.wants_retained or not is_5:
+        return gmqtt.Subscription(one.text, qos=1)
+    return gmqtt.Subscription(one.text, qos=1, retain_as_published=True, retain_handling_options=2)
+
+
+def _properties(message: Message) -> dict[str, Any]:
+    properties: dict[str, Any] = {}
+    if message.expiry_seconds is not None:
+        properties["message_expiry_interval"] = message.expiry_seconds
+    if message.content_type:
+        properties["content_type"] = message.content_type
+    if message.response_topic:
+        properties["response_topic"] = message.response_topic
+    if message.correlation:
+        properties["correlation_data"] = message.correlation
+    if message.user:
+        properties["user_property"] = message.user
+    return properties
+
+
+def _message(topic: str, payload: bytes, qos: int, properties: dict[str, Any]) -> Message:
+    def first(name: str, default: Any) -> Any:
+        values = properties.get(name)
+        return values[0] if values else default
+
+    return Message(
+        topic,
+        payload,
+        qos,
+        retain=bool(properties.get("retain")),
+        expiry_seconds=first("message_expiry_interval", None),
+        content_type=first("content_type", ""),
+        response_topic=first("response_topic", ""),
+        correlation=first("correlation_data", b""),
+        user=tuple(properties.get("user_property", ())),
+    )

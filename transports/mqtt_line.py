@@ -18,7 +18,7 @@ from transports.channel import (
 )
 from transports.framing import HDLC, WRAPPER, Framing
 from transports.mqtt_client import Publication
-from transports.mqtt_packets import NO_MATCHING_SUBSCRIBERS, REFUSED, Acknowledgement, Message, reason_name
+from transports.mqtt_message import NO_MATCHING_SUBSCRIBERS, REFUSED, Acknowledgement, Message, reason_name
 from transports.mqtt_topics import (
     CONTENT_TYPE,
     CONTENT_TYPE_HDLC,
@@ -155,7 +155,7 @@ class MqttLine(ByteStream):
     def _acknowledged(self, said: Acknowledgement) -> None:
         """What the broker did with the oldest request under way: it answers in their order (MQTT 5.0, 4.6)."""
         self._under_way.popleft()
-        reason = said.reasons[0]
+        reason = said.reason
         if reason >= REFUSED:
             self.end(ChannelClosed(f"the broker refused a request to {self.name}: {reason_name(reason)}"))
         elif reason == NO_MATCHING_SUBSCRIBERS and not self.has_heard:

@@ -29,7 +29,7 @@ from transports.hdlc import HdlcSettings
 from transports.mqtt_channel import MqttMeterLink, SharedMeter
 from transports.mqtt_client import BrokerLogin, MqttClient, Publication, connect_broker
 from transports.mqtt_line import FRAMINGS, MqttLine
-from transports.mqtt_packets import REFUSED, Acknowledgement, Message, TopicFilter, reason_name
+from transports.mqtt_message import REFUSED, Acknowledgement, Message, TopicFilter, reason_name
 from transports.mqtt_presence import Presence, parse_presence
 from transports.mqtt_topics import (
     Place,

@@ -26,9 +26,9 @@ from transports.channel import (
 from transports.conversations import Conversations
 from transports.endpoint import Endpoint
 from transports.mqtt_line import CONTENT_TYPES, FRAMINGS
+from transports.mqtt_message import Message
 from transports.mqtt_meter_broker import BrokerConnection
 from transports.mqtt_meter_line import MeterLine, Route
-from transports.mqtt_packets import Message
 from transports.mqtt_presence import Presence
 from transports.mqtt_topics import (
     DEADLINE,

@@ -17,7 +17,7 @@ from transports.channel import (
 )
 from transports.endpoint import Endpoint, EndpointError
 from transports.mqtt_client import BrokerLogin, MqttClient, connect_broker
-from transports.mqtt_packets import REFUSED, Acknowledgement, Message, TopicFilter, reason_name
+from transports.mqtt_message import REFUSED, Acknowledgement, Message, TopicFilter, reason_name
 from transports.mqtt_presence import OFFLINE, Presence
 from transports.mqtt_return import MqttReturn
 from transports.mqtt_topics import (
@@ -187,7 +187,7 @@ class BrokerConnection:
         return self.meters.get("/".join(levels[: self.own.base.count("/") + 1]))
 
     def _on_acknowledged(self, said: Acknowledgement) -> None:
-        reason = said.reasons[0]
+        reason = said.reason
         if reason >= REFUSED and not self._was_refused:
             self._was_refused = True
             _log.warning("%s: the broker %s refused a message: %s", self.own.name, self.name, reason_name(reason))

@@ -15,7 +15,7 @@ from typing import Self
 from transports.channel import ChannelClosed, ChannelError
 from transports.endpoint import Endpoint
 from transports.mqtt_client import BrokerLogin, MqttClient, connect_broker
-from transports.mqtt_packets import REFUSED, Message, TopicFilter, reason_name
+from transports.mqtt_message import REFUSED, Message, TopicFilter, reason_name
 from transports.mqtt_presence import parse_presence
 from transports.mqtt_return import MqttReturn
 from transports.mqtt_topics import is_wpdu, place_of_unasked, unasked_filter

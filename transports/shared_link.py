@@ -8,13 +8,18 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
-from transports.channel import ApduChannel, ChannelError, Link
+from transports.channel import ApduChannel, ChannelClosed, ChannelError, Link
 from transports.endpoint import Endpoint
 from transports.hdlc import HdlcSettings
 from transports.hdlc_link import HdlcLink
 from transports.trace import Trace
 from transports.trace_hdlc import HdlcObserver
 from transports.trace_stream import StreamListener, TracedStream
+
+UNANSWERED_MAX = 3
+"""Conversations in a row that end without a frame from anybody, the last good one counted: then the line is opened
+anew. A device server that lost its power, or a NAT that forgot us, says nothing, and the socket stands for a quarter of
+an hour."""
 
 
 class SharedLink(ABC):
@@ -43,6 +48,8 @@ class SharedHdlcLine(SharedLink):
 
     @property
     def ended(self) -> ChannelError | None:
+        if self._line.ended is None and self._line.unanswered >= UNANSWERED_MAX:
+            return ChannelClosed(f"nobody answered in {self._line.unanswered} conversations")
         return self._line.ended
 
     def lease(self, endpoint: Endpoint, hdlc: HdlcSettings, trace: Trace | None) -> Link:
@@ -69,5 +76,7 @@ class _LineLease(Link):
         channels, self._channels = self._channels, []
         for channel in channels:
             await channel.close()
+        if channels:
+            self._line.unanswered += 1
         if self._listener is not None:
             self._listener.end("given back")

@@ -256,7 +256,8 @@ class InboundSection(Section):
     )
     connections_max: Annotated[int, Field(ge=1, le=1_000_000)] = Field(default=20_000, description="All of them.")
     per_address_max: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
-        default=2000, description="From one address; mobile networks put many modems behind one."
+        default=20_000,
+        description="From one address. Mobile networks put many modems behind one; lower it where they do not.",
     )
 
 

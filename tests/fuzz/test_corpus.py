@@ -38,7 +38,6 @@ from transports.hdlc_server import HdlcServerConnection
 from transports.inbound_first import FirstReader, KeepAliveFilter
 from transports.mode_e import ModeEClient, _Lines
 from transports.mqtt_presence import Presence
-from transports.mqtt_receiver import PacketReceiver
 from transports.wrapper import WrapperReceiver
 
 TOTAL_OCTETS_MAX = 200_000
@@ -144,11 +143,6 @@ _BROKEN: dict[str, tuple[Any, str, Any]] = {
     "mode_e: an unknown speed": _of(ModeEClient, "receive", lambda heard: [*heard, 1200 + len(heard)]),
     "endpoint: lets a foreign error out": (Endpoint, "parse", _raises(ValueError("one of ours would be better"))),
     "endpoint: writes another URL": (Endpoint, "authority", property(lambda endpoint: f"{endpoint.host}:1")),
-    "mqtt_packets: it matters where the stream is cut": _of(PacketReceiver, "receive", lambda packets: packets[:1]),
-    "mqtt_packets: lets a foreign error out": (PacketReceiver, "receive", _raises(IndexError("of bytes"))),
-    "mqtt_packets: another payload": _of(
-        PacketReceiver, "_publish", lambda message: message._replace(payload=message.payload[1:] + b"x")
-    ),
     "mqtt_meter: a state that is written is another": _of(
         Presence, "encode", lambda octets: octets[:-1] + b',"fw":"?"}'
     ),

@@ -17,7 +17,7 @@ from tests.mosquitto import PLAIN, Mosquitto
 from transports.channel import Listener, OnChannel
 from transports.endpoint import Endpoint
 from transports.mqtt_client import BrokerLogin, MqttClient, connect_broker
-from transports.mqtt_packets import NO_MATCHING_SUBSCRIBERS, Acknowledgement, Message, TopicFilter
+from transports.mqtt_message import NO_MATCHING_SUBSCRIBERS, Acknowledgement, Message, TopicFilter
 from transports.registry import listen
 
 SECONDS = 10.0  # a limit, never a measure
@@ -73,7 +73,7 @@ class Stranger:
     async def say_to_somebody(self, message: Message) -> None:
         """Again and again, until somebody was there to hear it."""
         said: list[Acknowledgement] = []
-        while not said or said[-1].reasons[0] == NO_MATCHING_SUBSCRIBERS:
+        while not said or said[-1].reason == NO_MATCHING_SUBSCRIBERS:
             self._client.publish(message, said.append)
             await self._client.acknowledged()
 

@@ -19,7 +19,7 @@ from transports.channel import ChannelClosed, NotSentError
 from transports.endpoint import Endpoint, EndpointError
 from transports.mqtt_bridge import MqttMeters
 from transports.mqtt_client import BrokerLogin, MqttClient, connect_broker
-from transports.mqtt_packets import Acknowledgement, Message, TopicFilter
+from transports.mqtt_message import Acknowledgement, Message, TopicFilter
 from transports.mqtt_watch import MqttWatch
 from transports.registry import Calling, listen, open_link
 from transports.tls import client_context
@@ -76,7 +76,7 @@ async def said_to(client: MqttClient, topic: str) -> int:
     said: list[Acknowledgement] = []
     client.publish(Message(topic, b"x"), said.append)
     await client.acknowledged()
-    return said[0].reasons[0]
+    return said[0].reason
 
 
 @pytest.mark.parametrize("protocol", list(MqttProtocol))

@@ -24,8 +24,8 @@ from transports.hdlc_receiver import FrameReceiver
 from transports.link_pool import LinkPool
 from transports.mqtt_client import BrokerLogin
 from transports.mqtt_link import MqttBrokerLink, share_mqtt
+from transports.mqtt_message import Message
 from transports.mqtt_meter import REMEMBERED, Drop, MeterOnBroker, MqttMeterListener
-from transports.mqtt_packets import Message
 from transports.mqtt_topics import CONTENT_TYPE, Place
 from transports.registry import Calling, listen, open_link
 from transports.wire_settings import MqttPayload, MqttProtocol, MqttSettings, WireSettings
@@ -612,7 +612,7 @@ async def test_a_broker_that_stands_still_for_long_is_given_up(tmp_path: Path) -
             async with a_channel(link) as channel:
                 assert await ask(channel, b"abc") == b"cba"
                 broker.pause()
-                with pytest.raises(ChannelClosed, match=r"was silent for 0\.5 s"):
+                with pytest.raises(ChannelClosed, match="the broker"):
                     await channel.receive(SECONDS)
             broker.go_on()
 
@@ -722,14 +722,13 @@ async def test_what_is_no_broker_means_not_sent(said: bytes) -> None:
             await open_link(endpoint, connect_timeout_seconds=0.2)
 
 
-async def test_what_a_broker_may_not_say_ends_the_connection() -> None:
+async def test_a_broker_that_says_goodbye_ends_the_connection() -> None:
     hello = bytes.fromhex("2003000000"), bytes.fromhex("9006000100010101")
-    for wrong in (bytes.fromhex("2003000000"), bytes.fromhex("f000"), bytes.fromhex("e0028b00")):
-        async with speaking(*hello, wrong) as endpoint, await open_link(endpoint) as link, a_channel(link) as channel:
-            await channel.send(b"abc")
-            with pytest.raises((ChannelClosed, ChannelGarbled)) as ended:
-                await channel.receive(SECONDS)
-            assert str(ended.value)
+    goodbye = bytes.fromhex("e0028b00")
+    async with speaking(*hello, goodbye) as endpoint, await open_link(endpoint) as link, a_channel(link) as channel:
+        await channel.send(b"abc")
+        with pytest.raises(ChannelClosed, match="server shutting down"):
+            await channel.receive(SECONDS)
 
 
 @asynccontextmanager

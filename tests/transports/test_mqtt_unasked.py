@@ -17,7 +17,7 @@ from transports.channel import ApduChannel, ChannelClosed, NotSentError
 from transports.endpoint import Endpoint, EndpointError
 from transports.link_pool import LinkPool
 from transports.mqtt_bridge import MqttMeters
-from transports.mqtt_packets import Message
+from transports.mqtt_message import Message
 from transports.mqtt_watch import MqttWatch
 from transports.registry import Calling, listen, open_link
 from transports.trace import Knowledge, Ring, Trace

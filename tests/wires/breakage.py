@@ -80,8 +80,9 @@ async def all_at_once(
             found = await until_broken(lambda own: attempt(case, own), folder / f"case-{number}")
             return [f"{name}: {trouble}" for trouble in found]
 
-    wrong = await asyncio.gather(*(one(number, name, case) for number, (name, case) in enumerate(cases)))
-    return [trouble for some in wrong for trouble in some] + failures
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(one(number, name, case)) for number, (name, case) in enumerate(cases)]
+    return [trouble for task in tasks for trouble in task.result()] + failures
 
 
 async def until_broken(attempt: Callable[[Path], Awaitable[list[str]]], place: Path) -> list[str]:

@@ -136,6 +136,11 @@ async def cut_head_end(stand: MqttStand) -> None:
     stand.near.cut()
 
 
+async def silence_head_end(stand: MqttStand) -> None:
+    """Nobody is told; the head-end notices by its keep-alive."""
+    stand.near.fall_silent()
+
+
 async def cut_meter(stand: MqttStand) -> None:
     stand.far.cut()
 
@@ -185,6 +190,7 @@ MQTT_STRIKES = (
     Strike("late to the broker", hold_back, release, loses=False),
     Strike("late to the meter", hold_back_from_the_meter, release_to_the_meter, loses=False),
     Strike("head-end cut from the broker", cut_head_end),
+    Strike("head-end silent", silence_head_end),
     Strike("meter cut from the broker", cut_meter),
     Strike("meter silent until we give up twice", silence_meter, cut_silent_meter, errors_before_heal=2),
 )

@@ -17,7 +17,8 @@ from tests.wires.stand import Wire
 from tests.wires.tcp_wires import TCP_WIRES
 
 PLACES = 12
-"""In each direction, spread evenly over all bytes of a delivery; every byte in the long run."""
+"""In each direction, spread evenly over all bytes of a delivery."""
+MORE_PLACES = 300
 LAST_BYTES = 16
 """Signatures in a TLS handshake differ in length, so the last bytes may be too many for the next delivery."""
 
@@ -35,10 +36,10 @@ async def test_a_wire_that_breaks_after_any_byte_costs_no_money_and_no_truth(
 @pytest.mark.soak
 @pytest.mark.parametrize("direction", ["up", "down"])
 @pytest.mark.parametrize("name", WIRES)
-async def test_a_wire_that_breaks_after_each_byte_costs_no_money_and_no_truth(
+async def test_a_wire_that_breaks_after_any_byte_of_many_costs_no_money_and_no_truth(
     name: str, direction: str, tmp_path: Path
 ) -> None:
-    assert await broken_everywhere(WIRES[name], direction, 1_000_000, tmp_path) == []
+    assert await broken_everywhere(WIRES[name], direction, MORE_PLACES, tmp_path) == []
 
 
 async def broken_everywhere(wire: Wire, direction: str, places: int, folder: Path) -> list[str]:

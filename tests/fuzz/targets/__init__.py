@@ -16,7 +16,6 @@ NAMES = (
     "profile",
     "token",
     "endpoint",
-    "mqtt_packets",
     "mqtt_meter",
     "mode_e",
     "fleet",
