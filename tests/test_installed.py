@@ -97,7 +97,7 @@ def test_the_wheel_says_what_it_needs_and_which_commands_it_brings(wheel: Path) 
     assert "simmeters = sim_meters.__main__:main" in commands
 
 
-NEEDED = ["aiohttp", "cryptography", "prometheus-client", "pydantic", "tzdata"]
+NEEDED = ["aiohttp", "cryptography", "gmqtt", "prometheus-client", "pydantic", "serialx", "tzdata"]
 
 WHERE = f"""
 import importlib, json, sys

@@ -18,6 +18,7 @@ from cosem_objects.dlms.apdu import NetworkAddress
 from cosem_objects.dlms.settings import SecuritySettings
 from cosem_objects.errors import SettingError
 from cosem_objects.token_gateway import TokenEncoding
+from gateway.cli.command_links import add_link_options
 from gateway.cli.meter_options import add_meter_options, meter_from
 from gateway.cli.parser import OneLineParser
 from sim_meters.run_options import add_run_options, read_plan
@@ -76,6 +77,7 @@ KEYS = ["--ek", EK, "--ak", AK]
 def deliver_parser() -> ArgumentParser:
     parser = OneLineParser()
     add_meter_options(parser)
+    add_link_options(parser)
     return parser
 
 

@@ -1,9 +1,10 @@
 """MqttClient: one connection to a broker, from CONNECT to its end. It never reconnects, and never sends twice.
 
 The one file that knows gmqtt (why that library: docs/mqtt.md). What counts here is to know exactly what has left and
-what has not. gmqtt writes a message to the socket at once, in the call; a session lives as long as its connection, and
-what gmqtt would send again after a reconnection is given to a storage that forgets. So a request that was not answered
-before the connection broke is in doubt, and whoever asked finds out what became of it.
+what has not. A message that ``publish`` took goes to the socket in the same turn of the loop, and counts as sent; a
+session lives as long as its connection, and what gmqtt would send again after a reconnection is given to a storage that
+forgets. So a request that was not answered before the connection broke is in doubt, and whoever asked finds out what
+became of it.
 
 Some of gmqtt's private parts are touched, each where it says why; its version is bounded in pyproject.toml.
 """
@@ -113,6 +114,32 @@ class _Forgetful:
         """It always is."""
 
 
+class _Gathering:
+    """In the place of gmqtt's transport: what is written in one turn of the loop leaves in one piece, such as
+    acknowledgements with what comes next. Else each is a system call here and at the broker."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._loop = asyncio.get_running_loop()
+        self._out: list[bytes] = []
+        self.is_closing = transport.is_closing
+        self.abort = transport.abort
+
+    def write(self, data: bytes) -> None:
+        if not self._out:
+            self._loop.call_soon(self._flush)
+        self._out.append(data)
+
+    def close(self) -> None:
+        self._flush()
+        self._transport.close()
+
+    def _flush(self) -> None:
+        out, self._out = self._out, []
+        if out and not self._transport.is_closing():
+            self._transport.write(b"".join(out))
+
+
 class MqttClient:
     """One connection. Made by ``connect_broker``."""
 
@@ -195,6 +222,8 @@ class MqttClient:
         if self._qos_max < 1:
             raise NotSentError(f"the broker {self.name} offers QoS 0 only, and QoS 1 is needed")
         self._on_closed = on_closed
+        connection = self._client._connection  # noqa: SLF001 - where gmqtt writes
+        connection._transport = connection._protocol._transport = _Gathering(connection._transport)  # noqa: SLF001
         self._handler._permanent_failure = True  # noqa: SLF001 - or the end would begin with a try to come back
 
     @property
@@ -266,16 +295,22 @@ class MqttClient:
                     await self._all_acknowledged()
         self._end(ChannelClosed("closed on this side"))
         try:
-            with suppress(TimeoutError, Exception):
+            with suppress(OSError):  # TimeoutError is one
                 async with asyncio.timeout(CLOSE_TIMEOUT_SECONDS):
                     await self._client.disconnect()
         finally:
             self._abort()
+            await self.gone()
 
     def hang_up(self) -> None:
         """End at once and without a word: the broker publishes our last will."""
         self._end(ChannelClosed("closed on this side"))
         self._abort()
+
+    async def gone(self) -> None:
+        """Wait until the socket is closed, which takes some turns of the loop after ``hang_up``."""
+        if self._client._connection is not None:  # noqa: SLF001
+            await asyncio.wait((self._gone,), timeout=CLOSE_TIMEOUT_SECONDS)
 
     # What gmqtt calls.
 
@@ -403,6 +438,7 @@ async def connect_broker(
             await client.connect(endpoint, context, on_closed)
     except BaseException as error:
         client.hang_up()
+        await client.gone()
         if isinstance(error, TimeoutError) and not error.errno:
             reason = f"no connection within {timeout_seconds:g} s"
             raise NotSentError(f"cannot connect to the broker {name}: {reason}") from error

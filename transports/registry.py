@@ -164,8 +164,6 @@ async def listen(
 def _transport(endpoint: Endpoint) -> Transport:
     transport = TRANSPORTS.get(endpoint.scheme)
     if transport is None:
-        raise EndpointError(
-            f"{endpoint.scheme} is not supported yet, only {' and '.join(TRANSPORTS)}; "
-            "serial lines, MQTT, TLS and inbound connections are coming"
-        )
+        # The one scheme without a row: it is for pools that listen.
+        raise EndpointError(f"{endpoint}: this meter calls in; nobody can call it, or listen in its place")
     return transport

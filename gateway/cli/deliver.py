@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from cosem_objects.errors import SettingError
 from cosem_objects.sts_token import Token, TokenClass
-from gateway.cli.command_links import CommandLinks
+from gateway.cli.command_links import CommandLinks, add_link_options
 from gateway.cli.meter_options import add_meter_options, meter_from
 from gateway.cli.parser import unexpected
 from gateway.cli.story import Teller
@@ -63,6 +63,7 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     )
     what.add_argument("--json", action="store_true", help="one JSON object for each token; the story on standard error")
     add_meter_options(parser)
+    add_link_options(parser)
     add_trace_options(parser)
     parser.set_defaults(func=run)
 

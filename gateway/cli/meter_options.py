@@ -12,7 +12,6 @@ from cosem_objects.dlms.security import COUNTER_MAX
 from cosem_objects.dlms.settings import Ciphering, SecuritySettings
 from cosem_objects.errors import SettingError
 from cosem_objects.token_gateway import TokenEncoding
-from gateway.cli.command_links import add_link_options
 from gateway.cli.parser import whole_number
 from gateway.meters import DEFAULT_CLIENT_SYSTEM_TITLE, Meter
 from gateway.profiles import load_profile
@@ -103,8 +102,6 @@ def add_meter_options(parser: argparse.ArgumentParser, *, is_for_tokens: bool = 
     who.add_argument("--meter-system-title", metavar="HEX", help="its system title, 16 hex digits")
     who.add_argument("--serial", default="", metavar="TEXT", help=told("its device name, object 0-0:42.0.0.255"))
     who.add_argument("--pan", default="", metavar="DIGITS", help=told("its MeterPAN, 18 digits, from class 116"))
-
-    add_link_options(parser)
 
     model = parser.add_argument_group("its model")
     model.add_argument(

@@ -12,7 +12,7 @@ from datetime import datetime, time
 from cosem_objects.dlms.apdu import AttributeDescriptor
 from cosem_objects.errors import SettingError
 from cosem_objects.obis import ObisCode
-from gateway.cli.command_links import CommandLinks
+from gateway.cli.command_links import CommandLinks, add_link_options
 from gateway.cli.meter_options import add_meter_options, meter_from
 from gateway.cli.parser import whole_number
 from gateway.cli.readback_screen import screen
@@ -70,6 +70,7 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     )
     what.add_argument("--json", action="store_true", help="one JSON object, described in docs/readback.md")
     add_meter_options(parser)
+    add_link_options(parser)
     add_trace_options(parser)
     parser.set_defaults(func=run)
 

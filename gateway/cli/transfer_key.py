@@ -16,7 +16,7 @@ from typing import Any
 from cosem_objects.dlms.security import InvocationCounters
 from cosem_objects.errors import LocalProtocolError, RemoteProtocolError, SettingError
 from cosem_objects.security_setup import KEY_SIZE
-from gateway.cli.command_links import CommandLinks
+from gateway.cli.command_links import CommandLinks, add_link_options
 from gateway.cli.meter_options import add_meter_options, meter_from, secret_from
 from gateway.cli.pending_keys import PendingKeys
 from gateway.key_transfer import KeyChange, KeysHeld, KeyTransfer, NewKeys, prove_keys, transfer_keys
@@ -77,6 +77,7 @@ def add_transfer_key(subcommands: argparse._SubParsersAction[argparse.ArgumentPa
     )
     what.add_argument("--json", action="store_true", help="one JSON object; the story on standard error")
     add_meter_options(parser, is_for_tokens=False)
+    add_link_options(parser)
     parser.set_defaults(func=run, command="dlms transfer-key")
 
 

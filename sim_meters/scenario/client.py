@@ -40,7 +40,7 @@ from transports.endpoint import Endpoint, EndpointError
 from transports.hdlc import HDLC_DEFAULTS, HdlcSettings
 from transports.registry import open_link
 from transports.trace import Trace
-from transports.wire_settings import WIRE_DEFAULTS, WireSettings
+from transports.wire_settings import WIRE_DEFAULTS, MqttPayload, WireSettings
 
 _EVENTS_MAX = 0xFFFF
 """Blocks and unasked messages of one exchange, so that a talkative meter cannot hold us for ever."""
@@ -62,6 +62,14 @@ class MeterAccess:
     hdlc: HdlcSettings = HDLC_DEFAULTS
     wires: WireSettings = WIRE_DEFAULTS
     trace: Trace | None = field(default=None, repr=False)
+
+    @property
+    def answer_timeout_seconds(self) -> float:
+        """How long one answer may take, with all repetitions of the data link."""
+        once = self.profile.response_timeout_seconds
+        told = self.endpoint.speaks_hdlc
+        is_hdlc = self.wires.mqtt.payload is MqttPayload.HDLC if told is None else told
+        return once + (self.hdlc.response_timeout_seconds * (self.hdlc.retries + 1) if is_hdlc else 0.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,7 +169,7 @@ async def _opened(access: MeterAccess, counters: InvocationCounters) -> AsyncIte
             restart_dedicated_counter=profile.restart_dedicated_counter,
             dedicated_key_in_hls=profile.dedicated_key_in_hls,
         )
-        client = Client(channel, association, profile.response_timeout_seconds)
+        client = Client(channel, association, access.answer_timeout_seconds)
         await client.associate()
         yield client
 

@@ -15,6 +15,7 @@ from sim_meters.scenario.report import StepError
 
 OUTPUT_SIZE_MAX = 1 << 20
 """Octets of each stream that are kept; what comes after is read and forgotten."""
+_ENDING_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,9 @@ async def run_program(command: Sequence[str], stdin: str, folder: Path, timeout_
     finally:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-        await process.wait()
+        with suppress(TimeoutError):  # who left the group may hold its streams open
+            async with asyncio.timeout(_ENDING_SECONDS):
+                await process.wait()
     return Ended(code, stdout, stderr)
 
 

@@ -63,7 +63,7 @@ class Server:
     def __init__(self, command: list[str]) -> None:
         self._command = command
         self._process = subprocess.Popen(
-            command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
         self._lines: queue.Queue[str | None] = queue.Queue()
         self._errors: list[str] = []
@@ -105,6 +105,17 @@ class Server:
         self.wait_for_line(f'{{"event": "{name}"')
         return self.events[-1]
 
+    def tell(self, line: str) -> None:
+        """Write a line to its standard input."""
+        assert self._process.stdin
+        self._process.stdin.write(line + "\n")
+        self._process.stdin.flush()
+
+    def kill(self) -> None:
+        """End it at once, without a last word."""
+        self._process.kill()
+        self._process.wait(5)
+
     def ended_with(self, name: str) -> list[Event]:
         """All events of that name, ever: the process is ended first, so that none is still on its way to us."""
         self.stop()
@@ -130,7 +141,7 @@ class Server:
             self._process.wait(5)
         for thread in self._threads:
             thread.join(5)
-        for stream in (self._process.stdout, self._process.stderr):
+        for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
             assert stream
             stream.close()
         while not self._lines.empty():
@@ -211,6 +222,18 @@ class Peers:
                 failure.add_note(meter.report())
                 raise
             assert meter.ended_with("error") == [], meter.report()
+
+    @contextmanager
+    def serving(self, script: str, **options: Any) -> Iterator[Server]:
+        """A script of this folder that stays, such as `adapter`; ready when this is entered."""
+        with serving([self._python, str(HERE / f"{script}.py"), json.dumps(options)]) as server:
+            server.wait_for_line("listening")
+            try:
+                yield server
+            except Exception as failure:
+                server.stop()
+                failure.add_note(server.report())
+                raise
 
     def client(self, script: str, **options: Any) -> list[Event]:
         """Run gurux_client or dlms_cosem_client to its end; its events, or AssertionError with its words."""

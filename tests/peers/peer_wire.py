@@ -262,7 +262,7 @@ def cut_wrapper(buffer):
 
 
 class Line:
-    """A TCP connection to a meter that hands out whole frames, and checks who sent them.
+    """A wire to a meter that hands out whole frames, and checks who sent them.
 
     The stacks do not look at the addresses of a reply (Gurux' comparison is always true, dlms-cosem has none),
     so a meter that answers in somebody else's name would go unnoticed without the check here.
@@ -277,16 +277,12 @@ class Line:
             self._from = bytes([client_sap << 1 | 1]) + server.octets()
         else:
             self._from = server.logical.to_bytes(2, "big") + client_sap.to_bytes(2, "big")
-        try:
-            self._socket = socket.create_connection((options.host, options.port), timeout=self._timeout)
-        except OSError as error:
-            raise PeerError(f"cannot connect to {options.host}:{options.port}: {error}") from error
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._wire = open_wire(options)
 
     def send(self, octets):
         if self._trace:
             sys.stderr.write(f"> {bytes(octets).hex()}\n")
-        self._socket.sendall(bytes(octets))
+        self._wire.sendall(bytes(octets))
 
     def receive(self):
         """The next frame; PeerError when none came in time."""
@@ -296,22 +292,52 @@ class Line:
             left = deadline - time.monotonic()
             if left <= 0:
                 raise PeerError(f"no reply within {self._timeout} s (received so far: {self._buffer.hex()})")
-            self._socket.settimeout(left)
-            try:
-                octets = self._socket.recv(4096)
-            except TimeoutError:
-                continue
-            except OSError as error:
-                raise PeerError(f"the connection broke: {error}") from error
-            if not octets:
-                raise PeerError(f"the meter closed the connection (received so far: {self._buffer.hex()})")
-            self._buffer += octets
+            self._buffer += self._wire.recv(left)
         if self._trace:
             sys.stderr.write(f"< {frame.hex()}\n")
         start = 3 if self.hdlc else 2
         if frame[start : start + len(self._from)] != self._from:
             raise PeerError(f"a reply with foreign addresses: {frame.hex()}, expected {self._from.hex()}")
         return frame
+
+    def close(self):
+        self._wire.close()
+
+
+def open_wire(options):
+    """What octets go through: a socket, or with `device` a serial port."""
+    if options.device:
+        import peer_serial  # noqa: PLC0415 - pyserial is a matter of those who have a line
+
+        return peer_serial.open_port(options)
+    return Socket(options)
+
+
+class Socket:
+    """A TCP connection to a meter."""
+
+    def __init__(self, options):
+        try:
+            self._socket = socket.create_connection((options.host, options.port), timeout=options.timeout_seconds)
+        except OSError as error:
+            raise PeerError(f"cannot connect to {options.host}:{options.port}: {error}") from error
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def sendall(self, octets):
+        self._socket.sendall(octets)
+
+    def recv(self, timeout):
+        """What is there; nothing after `timeout` seconds."""
+        self._socket.settimeout(timeout)
+        try:
+            octets = self._socket.recv(4096)
+        except TimeoutError:
+            return b""
+        except OSError as error:
+            raise PeerError(f"the connection broke: {error}") from error
+        if not octets:
+            raise PeerError("the meter closed the connection")
+        return octets
 
     def close(self):
         self._socket.close()
@@ -322,6 +348,10 @@ def client_defaults():
     return {
         "host": "127.0.0.1",
         "port": 0,
+        "device": None,  # a serial one, instead of host and port
+        "port_kind": "pyserial",  # or bare
+        "baud": 9600,
+        "mode_e": None,  # {"address": text, "parity": bool, "wake_up": hex, "speed": "5", "reopens": bool}
         "framing": "wrapper",  # or hdlc
         "client_sap": 1,
         "server_sap": 1,

@@ -200,3 +200,16 @@ def test_meters_of_a_fleet_can_be_named(tmp_path: Path) -> None:
     plan = planned(text, tmp_path)
     assert list(plan.meters) == ["kiosk-2"]
     assert plan.meters["kiosk-2"].is_simulated
+
+
+def test_the_title_of_a_meter_is_checked_if_it_is_known(tmp_path: Path) -> None:
+    keys = f'security = {{ mechanism = "hls-gmac", ek = "{"0f" * 16}", ak = "{"e1" * 16}" }}\n'
+
+    def title(head: str) -> bytes:
+        return planned(a_case(TOKEN, ENTER, head=head), tmp_path).meters["A"].security.meter_system_title
+
+    real = HEAD + 'endpoint = "tcp://127.0.0.1:1"\n'
+    assert title(HEAD + keys) == b"SIM" + (1).to_bytes(5, "big")
+    assert title(real + keys) == b""
+    assert title(real + 'system_title = "4D4D4D0000BC614E"\n' + keys) == bytes.fromhex("4D4D4D0000BC614E")
+    assert title(HEAD) == b"", "nobody says it without keys"

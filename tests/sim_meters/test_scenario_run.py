@@ -80,6 +80,14 @@ async def test_what_a_client_sees_of_a_fault(fault: str, result: str, credited: 
     assert case.message == ""
 
 
+async def test_faults_below_the_framing_strike(tmp_path: Path) -> None:
+    head = SHORT_PATIENCE + 'listen = "hdlc+tcp://127.0.0.1:0"\n'  # HDLC asks again
+    case = await only_case(
+        a_case(a_fault("bad-fcs"), TOKEN, ENTER, a_look("strikes = { bad-fcs = 1 }"), head=head), tmp_path
+    )
+    assert case.message == ""
+
+
 async def test_a_fault_can_be_taken_back(tmp_path: Path) -> None:
     steps = (a_fault("refuse-association", ""), a_fault("refuse-association", "off = true"), TOKEN, ENTER)
     case = await only_case(a_case(*steps, a_look("strikes = { refuse-association = 0 }")), tmp_path)
@@ -261,6 +269,15 @@ async def test_a_program_that_does_not_end_is_stopped_with_all_that_it_started(t
     assert not is_running(int((tmp_path / "pid").read_text(encoding="ascii")))
 
 
+async def test_what_a_program_can_be_told_of_meters(tmp_path: Path) -> None:
+    told = "'{pan}', '{serial:B}', '{folder}', 'x{endpoint:B}'"
+    code = "import sys; print(*sys.argv[1:])"
+    said = f'["600727000000000009 SIM00010000008 {tmp_path} xtcp://127.0.0.1:"]'
+    step = a_program(code, f"{{ stdout_has = {said} }}", arguments=told)
+    case = await only_case(a_case(step, head=HEAD + '[[meter]]\nname = "B"\n'), tmp_path)
+    assert case.message == ""
+
+
 async def test_a_program_that_cannot_be_started_is_an_error(tmp_path: Path) -> None:
     step = 'do = "run"\ncommand = ["no-such-program"]\nexpect = { exit_code = 0 }'
     case = await only_case(a_case(step), tmp_path)
@@ -268,9 +285,10 @@ async def test_a_program_that_cannot_be_started_is_an_error(tmp_path: Path) -> N
 
 
 async def test_a_program_that_talks_without_end_is_heard_only_so_long(tmp_path: Path) -> None:
-    code = 'import sys; sys.stdout.write("x" * 5_000_000)'
-    case = await only_case(a_case(TOKEN, a_program(code, '{ exit_code = 0, stdout_has = ["y"] }')), tmp_path)
+    code = 'import sys; sys.stdout.write("x" * 5_000_000 + "the end")'
+    case = await only_case(a_case(TOKEN, a_program(code, '{ exit_code = 0, stdout_has = ["the end"] }')), tmp_path)
     assert case.status is Status.FAILED
+    assert case.message.startswith("step 2 (run): stdout_has: expected the end; found …xxxx")
     assert len(case.message) < 3000
 
 

@@ -23,9 +23,9 @@ from transports.mqtt_meter import Drop, MqttMeterListener
 from transports.registry import listen
 from transports.wire_settings import MqttPayload, MqttProtocol, MqttSettings, WireSettings
 
-SETTINGS = MqttSettings(reply_timeout_seconds=1.0, keep_alive_seconds=2)
-HDLC_SETTINGS = MqttSettings(reply_timeout_seconds=1.0, keep_alive_seconds=2, payload=MqttPayload.HDLC)
-OLD_SETTINGS = MqttSettings(reply_timeout_seconds=1.0, keep_alive_seconds=2, protocol=MqttProtocol.MQTT_3)
+SETTINGS = MqttSettings(reply_timeout_seconds=1.0, keep_alive_seconds=1)
+HDLC_SETTINGS = MqttSettings(reply_timeout_seconds=1.0, keep_alive_seconds=1, payload=MqttPayload.HDLC)
+OLD_SETTINGS = MqttSettings(reply_timeout_seconds=1.0, keep_alive_seconds=1, protocol=MqttProtocol.MQTT_3)
 PERSISTENT = (*PLAIN, "persistence true", "autosave_interval 1", "autosave_on_changes true")
 """Everything goes to the disk at once."""
 STILL_SECONDS = 0.6

@@ -43,8 +43,8 @@ POINTS = (
 BREAKAGES = [
     pytest.param(wires[name], strike, id=f"{name} {strike.name}")
     for name, wires, strikes in (
-        ("tcp", TCP_WIRES, TCP_STRIKES[:1]),
-        ("hdlc+tcp", TCP_WIRES, TCP_STRIKES[-1:]),
+        ("tcp", TCP_WIRES, TCP_STRIKES[-1:]),
+        ("hdlc+tcp", TCP_WIRES, TCP_STRIKES[:1]),
         ("serial", SERIAL_WIRES, SERIAL_STRIKES[:2]),
         ("inbound", INBOUND_WIRES, INBOUND_STRIKES[1:2]),
         ("mqtt", MQTT_WIRES, MQTT_STRIKES[:3]),
