@@ -43,6 +43,8 @@ class Moment(StrEnum):
     """Of one step."""
 
     BEFORE = "before it leaves"
+    SENT = "while it is on its way"
+    """Nobody can tell how far it came: for meters that are processes of their own."""
     LOST = "before it arrives"
     UNANSWERED = "before the answer leaves"
     AFTER = "after the answer"
@@ -66,7 +68,7 @@ def _has_apdu(step: int) -> bool:
 ALL_POINTS = tuple(
     Point(step, moment)
     for step in range(len(STEPS))
-    for moment in Moment
+    for moment in (Moment.BEFORE, Moment.LOST, Moment.UNANSWERED, Moment.AFTER)
     if _has_apdu(step) or moment in (Moment.BEFORE, Moment.AFTER)
 )
 
@@ -229,6 +231,7 @@ class _WatchedChannel(_Around):
                 self._watch.not_sent.append(apdu)
             await self._watch.failed()
             raise
+        await self._watch.at(Moment.SENT)
 
     async def receive(self, timeout_seconds: float | None) -> bytes:
         try:

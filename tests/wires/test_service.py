@@ -35,7 +35,7 @@ OPTIONS = ServiceOptions(rules=RetryRules(backoff=WAITS, doubt_backoff=WAITS))
 POINTS = (
     Point(NAMES.index("connect"), Moment.BEFORE),
     Point(NAMES.index("third pass of HLS"), Moment.UNANSWERED),
-    *(Point(ENTER, moment) for moment in Moment),
+    *(point for point in ALL_POINTS if point.step == ENTER),
     Point(NAMES.index("reading back"), Moment.LOST),
     Point(NAMES.index("RLRQ"), Moment.BEFORE),
 )
