@@ -5,7 +5,7 @@ from __future__ import annotations
 from gateway.meters import Meter
 from transports.channel import Link
 from transports.registry import open_link
-from transports.stream import ByteStream, OnBytes, OnClosed
+from transports.stream import ByteStream, OnBytes, OnClosed, PassingStream
 
 Recording = list[list[str]]
 """Pairs of request and reply, in hex."""
@@ -32,12 +32,11 @@ class Recorder:
         return [[request.hex(), reply.hex()] for request, reply in self._exchanges]
 
 
-class _Recorded(ByteStream):
+class _Recorded(PassingStream):
     """A stream that tells a recorder."""
 
     def __init__(self, stream: ByteStream, recorder: Recorder) -> None:
-        self.name = stream.name
-        self._stream = stream
+        super().__init__(stream)
         self._recorder = recorder
 
     def start(self, on_bytes: OnBytes, on_closed: OnClosed) -> None:
@@ -45,27 +44,8 @@ class _Recorded(ByteStream):
             self._recorder.read(data)
             on_bytes(data)
 
-        self._stream.start(heard, on_closed)
+        self._inner.start(heard, on_closed)
 
     def write(self, data: bytes) -> None:
         self._recorder.wrote(data)
-        self._stream.write(data)
-
-    @property
-    def congested(self) -> bool:
-        return self._stream.congested
-
-    async def drain(self) -> None:
-        await self._stream.drain()
-
-    def pause_reading(self) -> None:
-        self._stream.pause_reading()
-
-    def resume_reading(self) -> None:
-        self._stream.resume_reading()
-
-    async def close(self) -> None:
-        await self._stream.close()
-
-    def hang_up(self) -> None:
-        self._stream.hang_up()
+        self._inner.write(data)

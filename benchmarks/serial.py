@@ -27,11 +27,11 @@ from gateway.delivery import Delivery
 from gateway.events import Event
 from gateway.meters import Meter
 from gateway.verdict import Outcome
+from transports.calling import Calling
 from transports.channel import Link
 from transports.endpoint import Endpoint
-from transports.registry import Calling
 from transports.serial_link import share_serial
-from transports.stream import ByteStream, OnBytes, OnClosed
+from transports.stream import ByteStream, OnBytes, OnClosed, PassingStream
 
 SECURITY = "hls-gmac"
 RATIO_MAX = 1.15
@@ -103,10 +103,9 @@ class _Counter:
         self.octets += len(data)
 
 
-class _Counted(ByteStream):
+class _Counted(PassingStream):
     def __init__(self, inner: ByteStream, add: Callable[[bytes], None]) -> None:
-        self.name = inner.name
-        self._inner = inner
+        super().__init__(inner)
         self._add = add
 
     def start(self, on_bytes: OnBytes, on_closed: OnClosed) -> None:
@@ -119,25 +118,6 @@ class _Counted(ByteStream):
     def write(self, data: bytes) -> None:
         self._inner.write(data)
         self._add(data)
-
-    @property
-    def congested(self) -> bool:
-        return self._inner.congested
-
-    async def drain(self) -> None:
-        await self._inner.drain()
-
-    def pause_reading(self) -> None:
-        self._inner.pause_reading()
-
-    def resume_reading(self) -> None:
-        self._inner.resume_reading()
-
-    async def close(self) -> None:
-        await self._inner.close()
-
-    def hang_up(self) -> None:
-        self._inner.hang_up()
 
 
 async def _forget(_event: Event) -> None:

@@ -1,4 +1,4 @@
-"""A mosquitto for a benchmark: on a free port, on a core of its own if there is one, gone when it is over."""
+"""A mosquitto for a benchmark: on a free port, on one core, gone when it is over."""
 
 from __future__ import annotations
 

@@ -3,8 +3,9 @@
     python -m benchmarks.transports [--count N] [--rounds N] [--concurrency N] [--wire NAME] ...
 
 What is measured, and how to read the table, stands in docs/performance.md. The wires take turns, round after round, so
-that whatever else the machine does hits all of them. The client is a process of its own on one core; meters and broker
-are processes on the other. Every delivery is proved by the meter's account.
+that whatever else the machine does hits all of them. The client is a process of its own on one core, with the broker
+beside it; the meters, which have more to do, are a process on the other. Every delivery is proved by the meter's
+account.
 """
 
 from __future__ import annotations
@@ -71,13 +72,13 @@ class Turn:
 
     @property
     def client_busy(self) -> float:
-        """Part of the client's core."""
-        return self.client.cpu_seconds / self.client.wall_seconds
+        """Part of the core that client and broker share."""
+        return (self.client.cpu_ms + self.broker_cpu_ms) / 1000 * self.client.per_second
 
     @property
-    def others_busy(self) -> float:
-        """Part of the other core."""
-        return (self.meters_cpu_ms + self.broker_cpu_ms) / 1000 * self.client.per_second
+    def meters_busy(self) -> float:
+        """Part of the meters' core."""
+        return self.meters_cpu_ms / 1000 * self.client.per_second
 
 
 class Standing:
@@ -91,9 +92,9 @@ class Standing:
     @classmethod
     @contextmanager
     def up(cls, wire: Wire, count: int, directory: Path) -> Iterator[Standing]:
-        _, other_core = cores()
+        core, other_core = cores()
         with ExitStack() as stack:
-            broker = stack.enter_context(Broker.started(directory, other_core)) if wire.needs_broker else None
+            broker = stack.enter_context(Broker.started(directory, core)) if wire.needs_broker else None
             if wire.share > 1:
                 meters = Meters.sharing(SECURITY, count, wire.share, other_core, directory)
             else:
@@ -132,7 +133,7 @@ class Standing:
 
 
 _HEAD = ["wire", "deliveries/s", "x TCP", "client CPU ms", "x TCP", "meters CPU ms", "broker CPU ms"]
-_HEAD += ["client's core", "other core"]
+_HEAD += ["client's core", "meters' core"]
 
 
 def table(turns: dict[Wire, list[Turn]]) -> str:
@@ -152,7 +153,7 @@ def _cells(wire: Wire, turns: Sequence[Turn], tcp: Sequence[Turn]) -> list[str]:
         f"{median(turn.meters_cpu_ms for turn in turns):.2f}",
         f"{median(turn.broker_cpu_ms for turn in turns):.2f}" if wire.needs_broker else "",
         f"{median(turn.client_busy for turn in turns):.0%}",
-        f"{median(turn.others_busy for turn in turns):.0%}",
+        f"{median(turn.meters_busy for turn in turns):.0%}",
     ]
 
 

@@ -7,10 +7,8 @@ from datetime import datetime
 from random import Random
 from types import MappingProxyType
 
-from sim_meters.fault_order import EVERY_METER, FaultOrder, MeterSelector
-from sim_meters.faults import FAULTS, Fault, FaultKind, Phase
-
-__all__ = ["EVERY_METER", "FAULTS", "Behaviour", "Fault", "FaultKind", "FaultOrder", "MeterSelector", "Phase"]
+from sim_meters.fault_order import FaultOrder
+from sim_meters.faults import Fault, Phase
 
 
 class Behaviour:

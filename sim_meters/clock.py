@@ -7,21 +7,29 @@ millisecond, and so that one meter's clock can go wrong while the others' go rig
 from __future__ import annotations
 
 import asyncio
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from itertools import count
 from typing import Protocol
 
 from cosem_objects.errors import SettingError
+
+_log = logging.getLogger(__name__)
 
 DRIFT_PPM_MAX = 100_000
 """A clock that is wrong by more than a tenth is no clock."""
 
 _TICK_SECONDS = 0.02
 _WRONG_MAX = timedelta(days=36_525)
+_TIMERS_MIN = 64
+
+CALENDAR = (datetime(1900, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC))
+"""Of a virtual clock: its years have four digits, also for a meter whose clock is a hundred years wrong."""
+_YEARS = f"{CALENDAR[0].year} to {CALENDAR[1].year - 1}"
 
 
 class Timer(Protocol):
@@ -82,8 +90,11 @@ class VirtualClock(Clock):
         """``start`` is an aware time."""
         if start.tzinfo is None:
             raise SettingError("virtual clock: expected a start with a time zone, such as 2026-11-21T12:00:00Z")
+        if not CALENDAR[0] <= start < CALENDAR[1]:
+            raise SettingError(f"virtual clock: expected a start of the years {_YEARS}; got {start.isoformat()}")
         self._now = start.astimezone(UTC)
         self._due: list[tuple[datetime, int, _VirtualTimer]] = []
+        self._due_max = _TIMERS_MIN
         self._numbers = count()
 
     def now(self) -> datetime:
@@ -91,6 +102,8 @@ class VirtualClock(Clock):
 
     def call_later(self, seconds: float, callback: Callable[[], None]) -> Timer:
         timer = _VirtualTimer(callback)
+        if len(self._due) >= self._due_max:
+            self._sweep()
         # The number keeps those of one moment in the order in which they were asked for.
         heappush(self._due, (self._after(max(seconds, 0.0)), next(self._numbers), timer))
         return timer
@@ -101,6 +114,8 @@ class VirtualClock(Clock):
         if not seconds >= 0:
             raise SettingError(f"virtual clock: expected 0 seconds or more; got {seconds:g}")
         end = self._after(seconds)
+        if end >= CALENDAR[1]:
+            raise SettingError(f"virtual clock: {seconds:g} s from {self._now.isoformat()} are beyond the years {_YEARS}")
         while self._due and self._due[0][0] <= end:
             moment, _, timer = heappop(self._due)
             self._now = max(self._now, moment)
@@ -108,13 +123,23 @@ class VirtualClock(Clock):
         self._now = max(self._now, end)
 
     async def run(self, speed: float) -> None:
-        """Let it go ``speed`` times as fast as real time, until cancelled."""
+        """Let it go ``speed`` times as fast as real time, until cancelled, or until the end of the calendar."""
         loop = asyncio.get_running_loop()
         last = loop.time()
         while True:
             await asyncio.sleep(_TICK_SECONDS)
             last, passed = loop.time(), loop.time() - last
-            self.advance(passed * speed)
+            try:
+                self.advance(passed * speed)
+            except SettingError as error:
+                _log.warning("%s; it stands still", error)
+                return
+
+    def _sweep(self) -> None:
+        """Cancelled timers are forgotten: while the clock stands still none of them falls due."""
+        self._due = [entry for entry in self._due if not entry[2].is_cancelled]
+        heapify(self._due)
+        self._due_max = max(_TIMERS_MIN, 2 * len(self._due))
 
     def _after(self, seconds: float) -> datetime:
         with suppress(OverflowError):
@@ -125,6 +150,10 @@ class VirtualClock(Clock):
 class _VirtualTimer:
     def __init__(self, callback: Callable[[], None]) -> None:
         self._callback: Callable[[], None] | None = callback
+
+    @property
+    def is_cancelled(self) -> bool:
+        return self._callback is None
 
     def cancel(self) -> None:
         self._callback = None
@@ -149,7 +178,8 @@ class DriftingClock(Clock):
 
     def now(self) -> datetime:
         real = self.right.now()
-        return real + self._offset + (real - self._start) * self._gain
+        wrong = self._offset + (real - self._start) * self._gain
+        return real + max(min(wrong, _WRONG_MAX), -_WRONG_MAX)
 
     def call_later(self, seconds: float, callback: Callable[[], None]) -> Timer:
         return self.right.call_later(seconds / (1 + self._gain), callback)

@@ -17,8 +17,9 @@ from cosem_objects.dlms.server import ServerAssociation, State
 from cosem_objects.dlms.settings import Ciphering
 from cosem_objects.errors import LocalProtocolError
 from sim_meters.asked import Association
-from sim_meters.behaviour import Fault, FaultOrder, Phase
 from sim_meters.clock import drifting
+from sim_meters.fault_order import FaultOrder
+from sim_meters.faults import Fault, Phase
 from sim_meters.objects import answer
 from sim_meters.push_object import is_pushed, push_notification
 from sim_meters.refusals import busy, refuse_stranger, refused, wrong_secret

@@ -75,7 +75,7 @@ class FaultOrder:
             known = ", ".join(phase for phase in Phase if phase in kind.phases)
             raise SettingError(f"fault {self.fault}: expected one of its phases, {known}; got {self.phase}")
         if not 0 <= self.chance_percent <= 100:
-            raise SettingError(f"fault: expected at most 100%; got {self.chance_percent:g}%")
+            raise SettingError(f"fault {self.fault}: expected a percentage of 0 to 100; got {self.chance_percent:g}")
         if self.value is not None:
             self._check_value(self.value)
         if self.begin is not None and self.end is not None and self.end <= self.begin:
@@ -213,11 +213,11 @@ def _moment(what: str, value: object) -> datetime:
     try:
         # TOML and YAML have times of their own.
         moment = value if isinstance(value, datetime) else datetime.fromisoformat(_text(what, value))
-    except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None:
-        raise SettingError(f"{what}: expected a time with its zone, such as 2026-11-21T12:00:00Z; got {shown(value)}")
-    return moment.astimezone(UTC)
+        if moment.tzinfo is not None:
+            return moment.astimezone(UTC)
+    except (ValueError, OverflowError):  # in UTC it may be before the first year, or after the last
+        pass
+    raise SettingError(f"{what}: expected a time with its zone, such as 2026-11-21T12:00:00Z; got {shown(value)}")
 
 
 MEMBERS: Mapping[str, Callable[[str, object], Any]] = {

@@ -18,10 +18,11 @@ from cosem_objects.dlms.server import ServerAssociation
 from cosem_objects.dlms.settings import SecuritySettings
 from cosem_objects.errors import LocalProtocolError
 from sim_meters.asked import Association
-from sim_meters.behaviour import Behaviour, Fault, Phase
+from sim_meters.behaviour import Behaviour
 from sim_meters.clock import Clock, SystemClock, Timer
 from sim_meters.concentrator import UNREACHABLE, Concentrator
 from sim_meters.conversation import Conversation
+from sim_meters.faults import Fault, Phase
 from sim_meters.ledger import Ledger, LedgerError
 from sim_meters.meter_config import MeterConfig, PushTo
 from sim_meters.objects import objects_of, public_objects

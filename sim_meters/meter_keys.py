@@ -55,12 +55,12 @@ class MeterKeys:
     @property
     def security(self) -> SecuritySettings:
         """The settings of the next association."""
-        keys = self._ledger.keys
-        return replace(
-            self._security,
-            ek=keys.get(KeyId.GLOBAL_UNICAST_ENCRYPTION_KEY, self._security.ek),
-            ak=keys.get(KeyId.AUTHENTICATION_KEY, self._security.ak),
-        )
+        ak = self._ledger.keys.get(KeyId.AUTHENTICATION_KEY, self._security.ak)
+        return replace(self._security, ek=self._ek, ak=ak)
+
+    @property
+    def _ek(self) -> bytes:
+        return self._ledger.keys.get(KeyId.GLOBAL_UNICAST_ENCRYPTION_KEY, self._security.ek)
 
     @property
     def master_key(self) -> bytes:
@@ -69,7 +69,7 @@ class MeterKeys:
     @property
     def counters(self) -> MeterCounters:
         """Of the present unicast encryption key: they outlive every association."""
-        digest = digest_of_key(self.security.ek)
+        digest = digest_of_key(self._ek)
         if digest not in self._counters:
             kept = self._ledger.counters_of(digest)
             self._counters[digest] = MeterCounters(kept.sent_limit, kept.received)
@@ -80,7 +80,7 @@ class MeterKeys:
 
         Associations that are open go on with the old ones, so they have to end with this.
         """
-        digest = digest_of_key(self.security.ek)
+        digest = digest_of_key(self._ek)
         self._ledger.append(CountersKept(received=-1, sent_limit=1, key_digest=digest))
         self._counters.pop(digest, None)
 

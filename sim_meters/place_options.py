@@ -65,7 +65,8 @@ def read_endpoint(options: Namespace) -> tuple[Endpoint, bool]:
         raise SettingError("--call-in: expected without --listen; a meter calls, or is called")
     calls_in = options.call_in is not None
     option = "--call-in" if calls_in else "--listen"
-    endpoint = parse_place(options.call_in if calls_in else options.listen or DEFAULT_PLACE, option)
+    listen = DEFAULT_PLACE if options.listen is None else options.listen
+    endpoint = parse_place(options.call_in if calls_in else listen, option)
     (check_callee if calls_in else check_place)(endpoint, option)
     if not options.allow_remote:
         check_loopback(endpoint, option)
@@ -95,8 +96,8 @@ def read_hdlc(options: Namespace, profile: MeterProfile, endpoint: Endpoint) -> 
     if options.hdlc_info_max is not None:
         info_max = whole(options, "hdlc_info_max", 0, 0xFFFF)
     window_max = profile.hdlc_window_max if options.hdlc_window is None else whole(options, "hdlc_window", 1, 7)
-    if options.hdlc_window is not None and endpoint.speaks_hdlc is False:
-        raise SettingError(f"--hdlc-window: expected none with {endpoint.scheme}; only HDLC has windows")
+    if endpoint.speaks_hdlc is False:
+        _check_no_hdlc(options, endpoint.scheme)
     try:
         return HdlcSettings(
             address_bytes=ADDRESS_BYTES[options.address_bytes],
@@ -106,3 +107,15 @@ def read_hdlc(options: Namespace, profile: MeterProfile, endpoint: Endpoint) -> 
         )
     except ValueError as error:
         raise SettingError(f"--hdlc-info-max: {error}") from None
+
+
+def _check_no_hdlc(options: Namespace, scheme: str) -> None:
+    given = {
+        "--address-bytes": options.address_bytes != "auto",
+        "--hdlc-info-max": options.hdlc_info_max is not None,
+        "--hdlc-window": options.hdlc_window is not None,
+        "--hdlc-push": options.hdlc_push,
+    }
+    for option, is_given in given.items():
+        if is_given:
+            raise SettingError(f"{option}: expected none with {scheme}, which does not speak HDLC")

@@ -15,8 +15,10 @@ from cosem_objects.dlms.apdu import ActionResult
 from cosem_objects.errors import TokenFormatError
 from cosem_objects.sts_token import Token
 from cosem_objects.token_gateway import DeliveryMethod, StatusCode, TokenStatus
-from sim_meters.behaviour import Behaviour, Fault, FaultOrder, Phase
+from sim_meters.behaviour import Behaviour
 from sim_meters.clock import Clock
+from sim_meters.fault_order import FaultOrder
+from sim_meters.faults import Fault, Phase
 from sim_meters.ledger import Ledger
 from sim_meters.meter_config import MeterConfig
 from sim_meters.meter_keys import MeterCounters, MeterKeys

@@ -8,8 +8,8 @@ import resource
 import signal
 import time
 from argparse import ArgumentParser, Namespace, _SubParsersAction
-from collections.abc import Callable, Coroutine
-from contextlib import closing, suppress
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import closing, contextmanager, suppress
 from typing import Any, TypeAlias
 
 from sim_meters.fleet.announcement import LAB, announce_as_json, announce_fleet, announce_meters
@@ -51,11 +51,7 @@ async def run(plan: RunPlan, trace: Trace | None = None) -> int:
     """
     begin = time.perf_counter()
     _allow_all_files()
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    with closing(_new_meters(plan)) as meters:
+    with _stopped_by_signals(), closing(_new_meters(plan)) as meters:
         if not plan.is_fleet:
             for member in plan.fleet.members:
                 meters.meter(member)  # a ledger that cannot be read is found here
@@ -65,9 +61,39 @@ async def run(plan: RunPlan, trace: Trace | None = None) -> int:
             if lab_url is not None:
                 announce_lab(lab_url, as_json=plan.as_json)
             _announce(plan, fleet, time.perf_counter() - begin)
-            await stop.wait()
-            _log.info("stopping")
+            await asyncio.Event().wait()
     return 0
+
+
+@contextmanager
+def _stopped_by_signals() -> Iterator[None]:
+    """SIGTERM and SIGINT end what is inside, also while it waits for a broker; a second one changes nothing. Afterwards
+    they mean again what they meant before: uvloop leaves handlers behind that do nothing, and a process that goes on
+    after this could not be stopped any more."""
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    assert task is not None
+    is_told = False
+
+    def stop() -> None:
+        nonlocal is_told
+        if not is_told:
+            is_told = True
+            _log.info("stopping")
+            task.cancel()
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    for number in before:
+        loop.add_signal_handler(number, stop)
+    try:
+        yield
+    except asyncio.CancelledError:
+        if not is_told:
+            raise
+        task.uncancel()
+    finally:
+        for number, handler in before.items():
+            loop.remove_signal_handler(number)
+            signal.signal(number, handler or signal.SIG_DFL)
 
 
 def _allow_all_files() -> None:

@@ -13,8 +13,9 @@ from cosem_objects.errors import SettingError
 from cosem_objects.profile import MeterProfile
 from cosem_objects.token_gateway import TokenEncoding
 from sim_meters.account import AccountUnit
-from sim_meters.behaviour import Fault, FaultOrder
 from sim_meters.debt import DebtRecovery
+from sim_meters.fault_order import FaultOrder
+from sim_meters.faults import Fault
 from sim_meters.fleet.files import load_profile
 from sim_meters.fleet.group import MeterGroup
 from sim_meters.fleet.group_table import is_shipped_name
@@ -102,15 +103,29 @@ def read_plan(options: Namespace, parser: ArgumentParser) -> RunPlan:
         fleet, has_lab_key = _counted_meters(options)
     else:
         fleet = read_fleet_plan(options, parser)
+    _check_certificate(fleet)
     return RunPlan(
         fleet=fleet,
-        state_dir=None if options.state_dir is None else Path(options.state_dir),
+        state_dir=_state_dir(options),
         list=read_list_file(options),
         as_json=options.json,
         is_fleet=options.fleet is not None,
         has_lab_key=has_lab_key,
         lab=read_lab_plan(options),
     )
+
+
+def _check_certificate(fleet: FleetPlan) -> None:
+    for group in fleet.groups:
+        is_tls_server = group.endpoint.scheme == "tcps" and not group.calls_in
+        if is_tls_server and group.wires.tls.certificate_file is None:
+            raise SettingError("--tls-certificate and --tls-key: expected both; meters that listen with tcps need them")
+
+
+def _state_dir(options: Namespace) -> Path | None:
+    if options.state_dir == "":  # as of a variable of the shell that is not set; to Path it is the current directory
+        raise SettingError("--state-dir: expected a directory; got ''")
+    return None if options.state_dir is None else Path(options.state_dir)
 
 
 def _counted_meters(options: Namespace) -> tuple[FleetPlan, bool]:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from sim_meters.faults import Fault
-from transports.stream import ByteStream, OnBytes, OnClosed
+from transports.stream import ByteStream, PassingStream
 
 WIRE_FAULTS = (Fault.BAD_FCS, Fault.HALF_FRAME, Fault.DUPLICATE_FRAME)
 
@@ -51,14 +51,10 @@ class WireFaults:
         return fault
 
 
-class _BrokenStream(ByteStream):
+class _BrokenStream(PassingStream):
     def __init__(self, inner: ByteStream, faults: WireFaults) -> None:
-        self.name = inner.name
-        self._inner = inner
+        super().__init__(inner)
         self._faults = faults
-
-    def start(self, on_bytes: OnBytes, on_closed: OnClosed) -> None:
-        self._inner.start(on_bytes, on_closed)
 
     def write(self, data: bytes) -> None:
         is_hdlc = data[:1] == bytes((_FLAG,))
@@ -76,25 +72,6 @@ class _BrokenStream(ByteStream):
                 self._inner.write(data)  # a message of its own, where there are messages below
             case _:
                 self._inner.write(data)
-
-    @property
-    def congested(self) -> bool:
-        return self._inner.congested
-
-    async def drain(self) -> None:
-        await self._inner.drain()
-
-    def pause_reading(self) -> None:
-        self._inner.pause_reading()
-
-    def resume_reading(self) -> None:
-        self._inner.resume_reading()
-
-    async def close(self) -> None:
-        await self._inner.close()
-
-    def hang_up(self) -> None:
-        self._inner.hang_up()
 
 
 def _with_wrong_fcs(data: bytes) -> bytes:

@@ -13,6 +13,8 @@ from reprlib import repr as shown
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
 
 SCHEMES = ("tcp", "tcps", "hdlc+tcp", "serial", "pty", "mqtt", "mqtts", "inbound")
+CALL_IN_SCHEMES = ("tcp", "tcps")
+"""With these a meter may open the connection itself."""
 FORMS = (
     "tcp://host:port, tcps://host:port, hdlc+tcp://host:port, serial:///dev/ttyX?baud=9600&mode=e, pty:///path, "
     "mqtt://host:1883/site/meter, mqtts://host:8883/site/meter, inbound:SYSTEMTITLE"
@@ -33,6 +35,11 @@ _DEVICE_ADDRESS = re.compile(r"[ -~]{1,32}")
 
 class EndpointError(ValueError):
     """This is not an endpoint that we can use; the message says what is wrong with it."""
+
+
+def parse_system_title(text: str) -> bytes | None:
+    """From 16 hexadecimal digits; ``None`` for anything else."""
+    return bytes.fromhex(text) if _SYSTEM_TITLE.fullmatch(text) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,10 +153,10 @@ def _check_device_address(address: str, mode: str | None) -> None:
 
 def _parse_inbound(parts: SplitResult, url: str) -> Endpoint:
     _options(parts, ())
-    title = url.partition(":")[2].removeprefix("//")
-    if not _SYSTEM_TITLE.fullmatch(title):
+    title = parse_system_title(url.partition(":")[2].removeprefix("//"))
+    if title is None:
         raise EndpointError("inbound takes the meter's system title, 16 hexadecimal digits: inbound:4D4D4D0000BC614E")
-    return Endpoint("inbound", system_title=bytes.fromhex(title))
+    return Endpoint("inbound", system_title=title)
 
 
 def _host_and_port(parts: SplitResult) -> tuple[str, int]:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, fields
 from random import Random
 
 from transports.channel import ChannelClosed, ChannelError, NotSentError
-from transports.stream import CLOSE_TIMEOUT_SECONDS, UNSENT_BYTES_MAX, ByteStream, OnBytes, OnClosed
+from transports.stream import CLOSE_TIMEOUT_SECONDS, UNSENT_BYTES_MAX, ByteStream, OnBytes, OnClosed, PassingStream
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ class Strike:
     hang_up: bool = False
 
 
-class FaultyStream(ByteStream):
+class FaultyStream(PassingStream):
     """A stream with ``faults`` in what is written to it and, if wanted, ``incoming`` ones in what arrives."""
 
     def __init__(
@@ -89,8 +89,7 @@ class FaultyStream(ByteStream):
         incoming: Faults = NO_FAULTS,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
-        self.name = inner.name
-        self._inner = inner
+        super().__init__(inner)
         self._outgoing = faults
         self._incoming = incoming
         # One source of chance for each direction: else their order in time would decide about all that follows.
@@ -127,12 +126,6 @@ class FaultyStream(ByteStream):
             raise ChannelClosed(f"the connection to {self.name} broke")
         if self._inner.congested:
             await self._inner.drain()
-
-    def pause_reading(self) -> None:
-        self._inner.pause_reading()
-
-    def resume_reading(self) -> None:
-        self._inner.resume_reading()
 
     async def close(self) -> None:
         with suppress(TimeoutError):

@@ -113,6 +113,3 @@ class CalledInMeters:
             return False
         del self._links[link.title]
         return True
-
-    def all(self) -> tuple[CalledInLink, ...]:
-        return tuple(self._links.values())

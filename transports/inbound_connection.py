@@ -8,19 +8,19 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from transports.channel import ApduChannel, ChannelClosed, ChannelError, Link, NotSentError, OnStray
-from transports.endpoint import Endpoint, EndpointError
+from transports.endpoint import Endpoint
 from transports.framing import HDLC, WRAPPER
 from transports.hdlc import HdlcSettings
 from transports.hdlc_link import HdlcLink
 from transports.inbound_first import KeepAliveFilter
-from transports.shared_link import SharedLink
-from transports.stream import ByteStream, OnBytes, OnClosed
+from transports.shared_link import Lease, SharedLink
+from transports.stream import ByteStream, OnBytes, OnClosed, PassingStream
 from transports.trace import Trace
-from transports.trace_stream import StreamListener, TracedStream
+from transports.trace_stream import TracedStream
 from transports.wrapper_link import WrapperLink
 
 
-class CalledInStream(ByteStream):
+class CalledInStream(PassingStream):
     """A caller's stream from the end of its first words on: without its keep-alives, and with the time of what was
     heard last."""
 
@@ -33,9 +33,8 @@ class CalledInStream(ByteStream):
         keep_alive_answer: bytes,
         on_ended: Callable[[], None],
     ) -> None:
-        self.name = inner.name
+        super().__init__(inner)
         self.heard_at = asyncio.get_running_loop().time()
-        self._inner = inner
         self._rest = rest
         self._keep_alives = keep_alives
         self._keep_alive_answer = keep_alive_answer
@@ -65,28 +64,6 @@ class CalledInStream(ByteStream):
         if count and self._keep_alive_answer and not self._inner.congested:
             with suppress(NotSentError):
                 self._inner.write(self._keep_alive_answer * count)
-
-    def write(self, data: bytes) -> None:
-        self._inner.write(data)
-
-    @property
-    def congested(self) -> bool:
-        return self._inner.congested
-
-    async def drain(self) -> None:
-        await self._inner.drain()
-
-    def pause_reading(self) -> None:
-        self._inner.pause_reading()
-
-    def resume_reading(self) -> None:
-        self._inner.resume_reading()
-
-    async def close(self) -> None:
-        await self._inner.close()
-
-    def hang_up(self) -> None:
-        self._inner.hang_up()
 
 
 class CalledInLink(SharedLink):
@@ -125,16 +102,16 @@ class CalledInLink(SharedLink):
         return self._wire.ended
 
     def lease(self, endpoint: Endpoint, hdlc: HdlcSettings, trace: Trace | None) -> Link:
-        listener = None
-        if trace is not None:
-            listener = self._traced.listen(trace, self._framing.observer, is_meter=False)
-        return _Lease(self, hdlc, listener)
+        wire = self._wire
 
-    def channel(self, hdlc: HdlcSettings, client_sap: int, server_sap: int, physical: int | None) -> ApduChannel:
-        """As a lease gives it. Raises ``EndpointError``."""
-        if isinstance(self._wire, HdlcLink):
-            return self._wire.channel_with(hdlc, client_sap, server_sap, physical)
-        return self._wire.channel(client_sap, server_sap, physical)
+        def new_channel(client_sap: int, server_sap: int, physical: int | None) -> ApduChannel:
+            if isinstance(wire, HdlcLink):
+                return wire.channel_with(hdlc, client_sap, server_sap, physical)
+            return wire.channel(client_sap, server_sap, physical)
+
+        listener = None if trace is None else self._traced.listen(trace, self._framing.observer, is_meter=False)
+        self.leases += 1
+        return Lease(new_channel, listener, self._given_back)
 
     def cut(self, why: str) -> None:
         """Hang up at once. Whoever speaks over it hears why; what he sent before may have arrived."""
@@ -144,33 +121,5 @@ class CalledInLink(SharedLink):
     async def close(self) -> None:
         await self._wire.close()
 
-
-class _Lease(Link):
-    """One association's view of a meter's connection."""
-
-    def __init__(self, link: CalledInLink, hdlc: HdlcSettings, listener: StreamListener | None) -> None:
-        self._link = link
-        self._hdlc = hdlc
-        self._listener = listener
-        self._channels: list[ApduChannel] = []
-        self._given_back = False
-        link.leases += 1
-
-    def channel(self, client_sap: int = 1, server_sap: int = 1, physical: int | None = None) -> ApduChannel:
-        if self._given_back:
-            raise EndpointError("the link was given back")
-        channel = self._link.channel(self._hdlc, client_sap, server_sap, physical)
-        self._channels.append(channel)
-        return channel
-
-    async def close(self) -> None:
-        if self._given_back:
-            return
-        self._given_back = True
-        try:
-            for channel in self._channels:
-                await channel.close()
-        finally:
-            self._link.leases -= 1
-            if self._listener is not None:
-                self._listener.end("given back")
+    def _given_back(self, _was_used: bool) -> None:
+        self.leases -= 1

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from transports.channel import ChannelGarbled
+from transports.endpoint import parse_system_title
 from transports.hdlc import apdu_of_unasked
 from transports.hdlc_frame import FLAG
 from transports.hdlc_receiver import FrameReceiver
@@ -29,8 +30,6 @@ Identify = Callable[[bytes], bytes | None]
 LOGIN_LINE_SIZE_MAX = 256
 FIRST_SIZE_MAX = 4096
 """Of all that is said before it is known who calls. guess: pushes have some hundred bytes."""
-TITLE_SIZE = 8
-_TITLE_DIGITS = re.compile(r"[0-9A-Fa-f]{16}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,11 +108,7 @@ class FirstReader:
         if found is None:
             raise ChannelGarbled("the login line is none that is expected")
         groups = found.groupdict()
-        title = groups.get("title")
-        if title is not None and _TITLE_DIGITS.fullmatch(title):
-            known: bytes | None = bytes.fromhex(title)
-        else:
-            known = self._words.names.get(groups.get("name") or "")
+        known = parse_system_title(groups.get("title") or "") or self._words.names.get(groups.get("name") or "")
         if known is None:
             raise ChannelGarbled("the login line names nobody that is known")
         return Caller(known, self._words.login_answer, bytes(self._bytes[end + 1 :]))

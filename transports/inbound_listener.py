@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import Any
 
 from transports.channel import ChannelError, ChannelGarbled, Listener, NotSentError
-from transports.endpoint import Endpoint, EndpointError
+from transports.endpoint import CALL_IN_SCHEMES, Endpoint, EndpointError
 from transports.inbound import NO_EVENTS, CalledInMeters, InboundEvents, InboundSettings
 from transports.inbound_connection import CalledInLink, CalledInStream
 from transports.inbound_first import Caller, FirstReader, KeepAliveFilter
@@ -21,7 +21,6 @@ from transports.tls import HANDSHAKE_TIMEOUT_SECONDS, server_context
 
 logger = logging.getLogger(__name__)
 
-SCHEMES = ("tcp", "tcps")
 _NO_DESCRIPTORS_SECONDS = 1.0
 """How long nobody is accepted after the system refused a socket (no descriptors, no memory)."""
 _LOOK_SECONDS = 1.0
@@ -50,8 +49,8 @@ class InboundListener(Listener):
 
     async def start(self, endpoint: Endpoint) -> None:
         """Begin to listen. Raises ``EndpointError``."""
-        if endpoint.scheme not in SCHEMES:
-            raise EndpointError(f"meters call in by {' or '.join(SCHEMES)}, not by {endpoint.scheme}")
+        if endpoint.scheme not in CALL_IN_SCHEMES:
+            raise EndpointError(f"meters call in by {' or '.join(CALL_IN_SCHEMES)}, not by {endpoint.scheme}")
         self._is_tls = endpoint.scheme == "tcps"
         if self._is_tls:
             server_context(self.settings.tls)

@@ -18,20 +18,19 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+from transports.calling import Calling, as_it_is
 from transports.channel import Address, ChannelClosed, ChannelError, Link, Listener, NotSentError, OnChannel
 from transports.conversations import Accept, Conversations, accept_all
-from transports.endpoint import Endpoint, EndpointError
+from transports.endpoint import CALL_IN_SCHEMES, Endpoint, EndpointError
 from transports.framing import HDLC, WRAPPER
 from transports.hdlc import HDLC_DEFAULTS, LLC_RESPONSE, HdlcSettings
 from transports.hdlc_frame import UI, Frame, HdlcAddress
 from transports.inbound_connection import CalledInStream
 from transports.inbound_first import KeepAliveFilter
-from transports.registry import Calling, as_it_is
 from transports.stream import ByteStream, StreamFilter
 from transports.tcp import TcpStream, connect
-from transports.tls import client_context
+from transports.tls import context_to_call
 from transports.trace import Trace
-from transports.trace_stream import TracedStream
 from transports.wire_settings import WIRE_DEFAULTS, WireSettings
 from transports.wrapper import wrap
 
@@ -83,10 +82,9 @@ def call_in(
 ) -> CallingMeter:
     """Begin to call ``tcp://host:port`` or ``tcps://host:port``, and return at once: a head-end that is not there is
     called again and again. Raises ``EndpointError`` for what can never be called, or TLS files that cannot be used."""
-    if endpoint.scheme not in {"tcp", "tcps"} or not endpoint.port:
+    if endpoint.scheme not in CALL_IN_SCHEMES or not endpoint.port:
         raise EndpointError(f"a meter calls in at tcp://host:port or tcps://host:port, not at {endpoint}")
-    if endpoint.scheme == "tcps":
-        client_context(wires.tls)
+    context_to_call(endpoint, wires.tls)  # files that cannot be used are found here
     conversations = Conversations(on_channel, accept)
     calling = Calling(hdlc=hdlc, wires=wires, through=through, trace=trace)
     return CallingMeter(_Calls(endpoint, how, conversations, calling, rng or random.Random()))  # noqa: S311 - pauses
@@ -99,10 +97,6 @@ class CallingMeter(Listener):
         self.url = str(calls.endpoint)
         self._calls = calls
         self._task = asyncio.get_running_loop().create_task(calls.run())
-
-    @property
-    def is_connected(self) -> bool:
-        return self._calls.link is not None
 
     async def wait_connected(self, timeout_seconds: float) -> None:
         """Until it has called and said who it is. Raises ``NotSentError``."""
@@ -168,7 +162,7 @@ class _Calls:
 
     async def _call(self) -> None:
         """One call, to its end. Raises ``ChannelError``, ``EndpointError``."""
-        tls = client_context(self._calling.wires.tls) if self.endpoint.scheme == "tcps" else None
+        tls = context_to_call(self.endpoint, self._calling.wires.tls)
         stream = await connect(self.endpoint, self._calling.connect_timeout_seconds, tls)
         try:
             stream.write(self._how.first())
@@ -182,16 +176,10 @@ class _Calls:
     async def _serve(self, stream: TcpStream, rest: bytes) -> None:
         how, ended = self._how, asyncio.Event()
         answers = KeepAliveFilter(how.keep_alive_answer) if how.keep_alive_answer and not how.speaks_hdlc else None
-        prepared: ByteStream = CalledInStream(
-            stream, rest, keep_alives=answers, keep_alive_answer=b"", on_ended=ended.set
-        )
+        from_here_on = CalledInStream(stream, rest, keep_alives=answers, keep_alive_answer=b"", on_ended=ended.set)
         framing = HDLC if how.speaks_hdlc else WRAPPER
-        if self._calling.trace is not None:
-            traced = TracedStream(prepared)
-            traced.listen(self._calling.trace, framing.observer, is_meter=True)
-            prepared = traced
-        self.stream = prepared = self._calling.through(prepared)
-        self.link = framing.server(prepared, self.conversations, self._calling.hdlc)
+        self.stream = self._calling.prepared(from_here_on, framing, is_meter=True)
+        self.link = framing.server(self.stream, self.conversations, self._calling.hdlc)
         self.connected.set()
         while not ended.is_set():
             try:

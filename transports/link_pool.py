@@ -6,10 +6,11 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
+from transports.calling import Calling
 from transports.channel import ApduChannel, Link, NotSentError
 from transports.endpoint import Endpoint, EndpointError
 from transports.hdlc import HDLC_DEFAULTS, HdlcSettings
-from transports.registry import TRANSPORTS, Calling, open_link, shared_name
+from transports.registry import TRANSPORTS, open_link, shared_name
 from transports.shared_link import SharedLink
 from transports.trace import Trace
 from transports.wire_settings import WIRE_DEFAULTS, WireSettings
@@ -32,6 +33,9 @@ class _Place:
 
     opening: asyncio.Lock = field(default_factory=asyncio.Lock)
     link: SharedLink | None = None
+    failures: int = 0
+    """How often it could not be opened; ``failure`` is the last reason."""
+    failure: str = ""
     leases: int = 0
     closer: asyncio.Task[None] | None = None
 
@@ -50,6 +54,7 @@ class LinkPool:
         self._called_in = called_in
         self._linger_seconds = linger_seconds
         self._places: dict[str, _Place] = {}
+        self._is_closed = False
 
     async def open_link(
         self, endpoint: Endpoint, *, hdlc: HdlcSettings = HDLC_DEFAULTS, trace: Trace | None = None
@@ -60,6 +65,7 @@ class LinkPool:
         transport = TRANSPORTS.get(endpoint.scheme)
         if transport is None or transport.share is None:
             return await open_link(endpoint, hdlc=hdlc, wires=self._wires, trace=trace)
+        self._check_open()
         name = shared_name(endpoint)
         place = self._places.setdefault(name, _Place())
         place.leases += 1
@@ -72,6 +78,7 @@ class LinkPool:
 
     async def close(self) -> None:
         """Close all links, whoever still uses them. Nothing is to be opened afterwards."""
+        self._is_closed = True
         places, self._places = self._places, {}
         for place in places.values():
             if place.closer is not None:
@@ -81,19 +88,32 @@ class LinkPool:
                     await place.link.close()
 
     async def _standing(self, place: _Place, endpoint: Endpoint, hdlc: HdlcSettings) -> SharedLink:
-        """The shared link, opened if there is none that works."""
+        """The shared link, opened if there is none that works. Who waited while somebody else tried in vain does not
+        try it once more: a broker that is not there would hold up a thousand orders one after the other."""
         if place.link is not None and place.link.ended is None:
             return place.link
+        failures = place.failures
         async with place.opening:
+            self._check_open()
             if place.link is not None and place.link.ended is not None:
                 broken, place.link = place.link, None
                 await broken.close()
             if place.link is None:
+                if place.failures != failures:
+                    raise NotSentError(place.failure)
                 share = TRANSPORTS[endpoint.scheme].share
                 assert share is not None
-                link = await share(endpoint, Calling(hdlc=hdlc, wires=self._wires))
-                place.link = link
+                try:
+                    place.link = await share(endpoint, Calling(hdlc=hdlc, wires=self._wires))
+                except NotSentError as error:
+                    place.failures += 1
+                    place.failure = str(error)
+                    raise
             return place.link
+
+    def _check_open(self) -> None:
+        if self._is_closed:
+            raise NotSentError("no links are opened any more")
 
     async def _give_back(self, name: str, place: _Place, shared: SharedLink) -> None:
         self._left(name, place)

@@ -11,7 +11,7 @@ from transports.channel import ChannelError, ChannelGarbled, NotSentError, again
 from transports.mode_e import BAUD_CODES, SIGN_ON, Identification, ModeEClient, ModeEMeter, acknowledgement, request
 from transports.serial_format import SerialFormat
 from transports.serial_line_stream import LineStream
-from transports.stream import ByteStream, OnBytes, OnClosed
+from transports.stream import ByteStream, OnBytes, OnClosed, PassingStream
 
 T = TypeVar("T")
 
@@ -29,37 +29,14 @@ _SWITCH_SECONDS = 0.25
 INACTIVITY_SECONDS = 120.0
 
 
-class _Half(ByteStream):
+class _Half(PassingStream):
     """What both sides have in common: octets go to the framing above, except while the two are signing on."""
 
     def __init__(self, inner: ByteStream, line: LineStream) -> None:
         """``line``: where the speed is changed; ``inner`` is it, or stands above it."""
-        self.name = inner.name
-        self._inner = inner
+        super().__init__(inner)
         self._line = line
         self._ended: ChannelError | None = None
-
-    def write(self, data: bytes) -> None:
-        self._inner.write(data)
-
-    @property
-    def congested(self) -> bool:
-        return self._inner.congested
-
-    async def drain(self) -> None:
-        await self._inner.drain()
-
-    def pause_reading(self) -> None:
-        self._inner.pause_reading()
-
-    def resume_reading(self) -> None:
-        self._inner.resume_reading()
-
-    async def close(self) -> None:
-        await self._inner.close()
-
-    def hang_up(self) -> None:
-        self._inner.hang_up()
 
 
 class SigningOnStream(_Half):

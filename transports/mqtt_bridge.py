@@ -7,22 +7,14 @@ of its meters' states is old.
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
-from transports.channel import (
-    ChannelError,
-    OnChannel,
-)
+from transports.calling import Calling
+from transports.channel import ChannelError, OnChannel
 from transports.conversations import Accept, Conversations, accept_all
 from transports.endpoint import Endpoint, EndpointError
 from transports.mqtt_meter import MeterOnBroker
 from transports.mqtt_meter_broker import BrokerConnection
-from transports.mqtt_topics import (
-    Place,
-)
-
-if TYPE_CHECKING:
-    from transports.registry import Calling
+from transports.mqtt_topics import Place
 
 
 class MqttMeters:
@@ -32,10 +24,6 @@ class MqttMeters:
         """The endpoint names the bridge: ``mqtt://host:port/site/bridge``. Raises ``EndpointError``."""
         self._root = calling.wires.mqtt.topic_root
         self._broker = BrokerConnection(endpoint, calling, Place.of(self._root, endpoint.path))
-
-    @property
-    def is_connected(self) -> bool:
-        return self._broker.is_connected
 
     async def start(self) -> None:
         """Raises ``EndpointError`` with the reason why there is no connection."""

@@ -1,10 +1,10 @@
 """MqttClient: one connection to a broker, from CONNECT to its end. It never reconnects, and never sends twice.
 
-The one file that knows gmqtt (why that library: docs/mqtt.md). What counts here is to know exactly what has left and
-what has not. A message that ``publish`` took goes to the socket in the same turn of the loop, and counts as sent; a
-session lives as long as its connection, and what gmqtt would send again after a reconnection is given to a storage that
-forgets. So a request that was not answered before the connection broke is in doubt, and whoever asked finds out what
-became of it.
+Nobody but this file and ``mqtt_connection`` knows gmqtt (why that library: docs/mqtt.md). What counts here is to know
+exactly what has left and what has not. A message that ``publish`` took goes to the socket in the same turn of the loop,
+and counts as sent; a session lives as long as its connection, and what gmqtt would send again after a reconnection is
+given to a storage that forgets. So a request that was not answered before the connection broke is in doubt, and whoever
+asked finds out what became of it.
 
 Some of gmqtt's private parts are touched, each where it says why; its version is bounded in pyproject.toml.
 """
@@ -25,9 +25,11 @@ import gmqtt
 
 from transports.channel import ChannelClosed, ChannelError, NotSentError, again
 from transports.endpoint import Endpoint
+from transports.mqtt_connection import UNSENT_BYTES_MAX, OnceClient
 from transports.mqtt_message import PACKET_SIZE_MAX, Acknowledgement, Message, TopicFilter, reason_name
 from transports.stream import CLOSE_TIMEOUT_SECONDS, Congestion
 from transports.tcp import reason_of
+from transports.wire_settings import MqttProtocol, MqttSettings
 
 SUBSCRIBE_TIMEOUT_SECONDS = 10.0
 WAITING_MAX = 10_000
@@ -66,6 +68,14 @@ class BrokerLogin:
     will: Message | None = None
     receive_maximum: int = 0xFFFF
     """How many messages the broker may send us before we acknowledge one."""
+
+    @classmethod
+    def of(
+        cls, mqtt: MqttSettings, client_id: str, *, will: Message | None = None, receive_maximum: int = 0xFFFF
+    ) -> BrokerLogin:
+        """As settings say, under this name."""
+        is_5 = mqtt.protocol is MqttProtocol.MQTT_5
+        return cls(client_id, is_5, mqtt.username, mqtt.password, mqtt.keep_alive_seconds, will, receive_maximum)
 
     def __repr__(self) -> str:
         return f"<BrokerLogin {self.client_id!r}>"
@@ -138,6 +148,8 @@ class _Gathering:
         out, self._out = self._out, []
         if out and not self._transport.is_closing():
             self._transport.write(b"".join(out))
+            if self._transport.get_write_buffer_size() > UNSENT_BYTES_MAX:
+                self.abort()
 
 
 class MqttClient:
@@ -165,11 +177,12 @@ class MqttClient:
         self._drained: asyncio.Future[None] | None = None
         self._gone: asyncio.Future[None] = self._loop.create_future()
 
-    def _make_client(self) -> gmqtt.Client:
+    def _make_client(self) -> OnceClient:
         login = self._login
         will = login.will and gmqtt.Message(login.will.topic, login.will.payload, qos=1, retain=login.will.retain)
         properties = {"receive_maximum": login.receive_maximum, "maximum_packet_size": PACKET_SIZE_MAX}
-        client = gmqtt.Client(
+        client = OnceClient(
+            self._on_gone,
             login.client_id.encode(),  # as octets: gmqtt counts the characters of a text
             clean_session=True,
             will_message=will,
@@ -322,7 +335,7 @@ class MqttClient:
             return value
 
         # gmqtt raises where the broker takes no more; here it waits, so gmqtt need not count.
-        self._in_flight_max = min(IN_FLIGHT_MAX, said("receive_maximum", 0xFFFF))
+        self._in_flight_max = min(IN_FLIGHT_MAX, said("receive_maximum", 0xFFFF) or 1)
         self._handler.id_generator._max = 0xFFFF  # noqa: SLF001
         self._packet_size_max = said("maximum_packet_size", PACKET_SIZE_MAX)
         self._qos_max = said("max_qos", 2)
@@ -339,6 +352,10 @@ class MqttClient:
         else:
             reason = "closed the connection"
         self._end(ChannelClosed(f"the broker {self.name} {reason}"))
+        self._abort()
+
+    def _on_gone(self) -> None:
+        self._end(ChannelClosed(f"the broker {self.name} closed the connection"))
         if not self._gone.done():
             self._gone.set_result(None)
 

@@ -16,8 +16,8 @@ import secrets
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
+from transports.calling import Calling
 from transports.channel import (
     ChannelClosed,
     ChannelError,
@@ -40,13 +40,10 @@ from transports.mqtt_topics import (
 )
 from transports.shared_link import SharedLink
 from transports.stream import ByteStream
-from transports.tls import client_context
+from transports.tls import context_to_call
 from transports.trace import Trace
 from transports.trace_stream import TracedStream
 from transports.wire_settings import MqttPayload, MqttProtocol, MqttSettings, WireSettings
-
-if TYPE_CHECKING:
-    from transports.registry import Calling
 
 WATCHED_MAX = 100_000
 """Meters of one broker whose states we subscribe to; further ones are tried without being known."""
@@ -77,14 +74,8 @@ class MqttBrokerLink(SharedLink):
         """Connect, and be ready for answers: of all meters, or of one. Raises ``NotSentError``, ``EndpointError``."""
         settings = self.settings
         is_5 = settings.protocol is MqttProtocol.MQTT_5
-        login = BrokerLogin(
-            settings.client_id or self.worker,
-            is_5,
-            settings.username,
-            settings.password,
-            settings.keep_alive_seconds,
-        )
-        context = client_context(self._wires.tls) if self._endpoint.scheme == "mqtts" else None
+        login = BrokerLogin.of(settings, settings.client_id or self.worker)
+        context = context_to_call(self._endpoint, self._wires.tls)
         client = await connect_broker(
             self._endpoint, login, context, timeout_seconds, on_message=self._on_message, on_closed=self._on_end
         )
@@ -104,6 +95,9 @@ class MqttBrokerLink(SharedLink):
         except ChannelError as error:
             await self.close()
             raise NotSentError(str(error)) from error
+        except BaseException:
+            client.hang_up()
+            raise
         if granted[0] >= REFUSED:
             await self.close()
             raise NotSentError(f"the broker {self.name} does not let us hear answers: {reason_name(granted[0])}")

@@ -14,9 +14,10 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from enum import StrEnum
-from typing import TYPE_CHECKING
 
+from transports.calling import Calling
 from transports.channel import (
+    Address,
     ApduChannel,
     ChannelClosed,
     ChannelError,
@@ -38,12 +39,8 @@ from transports.mqtt_topics import (
     parse_deadline,
     parse_request_3,
 )
-from transports.trace_stream import TracedStream
 from transports.wire_settings import MqttPayload
 from transports.wrapper import wrap
-
-if TYPE_CHECKING:
-    from transports.registry import Calling
 
 REMEMBERED = 32
 """Correlation data of this many requests."""
@@ -86,6 +83,14 @@ class MeterOnBroker:
         return Message(
             topic, payload, correlation=correlation, content_type=CONTENT_TYPES[self.broker.wires.mqtt.payload]
         )
+
+    def push(self, apdu: bytes, address: Address) -> None:
+        """Say something unasked. Raises ``NotSentError``."""
+        try:
+            message = wrap(address.server_sap, address.client_sap, apdu)
+        except ValueError as error:
+            raise NotSentError(str(error)) from None
+        self.broker.publish(self.message(self.place.push, message))
 
     def state(self, presence: Presence) -> Message:
         return Message(self.place.state, presence.encode(), retain=True)
@@ -144,12 +149,10 @@ class MeterOnBroker:
     def _serve(self, line: MeterLine) -> None:
         """Begin the line's framing."""
         calling, payload = self.broker.calling, self.broker.wires.mqtt.payload
-        framing, stream = FRAMINGS[payload], TracedStream(line)
-        if calling.trace is not None:
-            stream.listen(calling.trace, framing.observer, is_meter=True)
+        framing = FRAMINGS[payload]
         is_wrapper = payload is MqttPayload.WRAPPER
         conversations = _WrapperConversations(self, line) if is_wrapper else self.conversations
-        framing.server(calling.through(stream), conversations, calling.hdlc)
+        framing.server(calling.prepared(line, framing, is_meter=True), conversations, calling.hdlc)
 
 
 def _deadline(message: Message) -> int | None:
@@ -191,7 +194,7 @@ class _WrapperChannel(ApduChannel):
         await self._inner.send(apdu)
 
     async def send_unasked(self, apdu: bytes) -> None:
-        publish_push(self._meter, self.address.server_sap, self.address.client_sap, apdu)
+        self._meter.push(apdu, self.address)
 
     async def receive(self, timeout_seconds: float | None) -> bytes:
         apdu = await self._inner.receive(timeout_seconds)
@@ -220,22 +223,13 @@ class MqttMeterListener(Listener):
         """Raises ``EndpointError`` with the reason why there is no connection."""
         await self._broker.start()
 
-    async def push(self, apdu: bytes, client_sap: int = 1, server_sap: int = 1) -> None:
+    def push(self, apdu: bytes, address: Address) -> None:
         """Say something unasked, outside of any conversation. Raises ``NotSentError``."""
-        publish_push(self.meter, server_sap, client_sap, apdu)
+        self.meter.push(apdu, address)
 
     async def close(self) -> None:
         await self._broker.close()
         await self.meter.conversations.close()
-
-
-def publish_push(meter: MeterOnBroker, server_sap: int, client_sap: int, apdu: bytes) -> None:
-    """Raises ``NotSentError``."""
-    try:
-        message = wrap(server_sap, client_sap, apdu)
-    except ValueError as error:
-        raise NotSentError(str(error)) from None
-    meter.broker.publish(meter.message(meter.place.push, message))
 
 
 async def listen_mqtt(endpoint: Endpoint, conversations: Conversations, calling: Calling) -> Listener:

@@ -10,25 +10,18 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from transports.channel import (
-    ChannelClosed,
-    ChannelError,
-    NotSentError,
-)
+from transports.calling import Calling
+from transports.channel import ChannelClosed, ChannelError, NotSentError
 from transports.endpoint import Endpoint, EndpointError
 from transports.mqtt_client import BrokerLogin, MqttClient, connect_broker
 from transports.mqtt_message import REFUSED, Acknowledgement, Message, TopicFilter, reason_name
 from transports.mqtt_presence import OFFLINE, Presence
 from transports.mqtt_return import MqttReturn
-from transports.mqtt_topics import (
-    Place,
-)
-from transports.tls import client_context
-from transports.wire_settings import MqttProtocol
+from transports.mqtt_topics import Place
+from transports.tls import context_to_call
 
 if TYPE_CHECKING:
     from transports.mqtt_meter import MeterOnBroker
-    from transports.registry import Calling
 
 _log = logging.getLogger(__name__)
 
@@ -81,16 +74,9 @@ class BrokerConnection:
     async def open(self) -> None:
         """Connect, and let all meters be heard. Raises ``NotSentError``, ``EndpointError``."""
         mqtt = self.wires.mqtt
-        login = BrokerLogin(
-            mqtt.client_id or self.own.meter,
-            mqtt.protocol is MqttProtocol.MQTT_5,
-            mqtt.username,
-            mqtt.password,
-            mqtt.keep_alive_seconds,
-            Message(self.own.state, OFFLINE.encode(), retain=True),
-            RECEIVE_MAXIMUM,
-        )
-        context = client_context(self.wires.tls) if self._endpoint.scheme == "mqtts" else None
+        will = Message(self.own.state, OFFLINE.encode(), retain=True)
+        login = BrokerLogin.of(mqtt, mqtt.client_id or self.own.meter, will=will, receive_maximum=RECEIVE_MAXIMUM)
+        context = context_to_call(self._endpoint, self.wires.tls)
         timeout_seconds = self.calling.connect_timeout_seconds
         client = await connect_broker(
             self._endpoint, login, context, timeout_seconds, on_message=self._on_message, on_closed=self._on_closed

@@ -19,8 +19,8 @@ from transports.mqtt_message import REFUSED, Message, TopicFilter, reason_name
 from transports.mqtt_presence import parse_presence
 from transports.mqtt_return import MqttReturn
 from transports.mqtt_topics import is_wpdu, place_of_unasked, unasked_filter
-from transports.tls import client_context
-from transports.wire_settings import WIRE_DEFAULTS, MqttProtocol, WireSettings
+from transports.tls import context_to_call
+from transports.wire_settings import WIRE_DEFAULTS, WireSettings
 from transports.wrapper import HEADER
 
 CONNECT_TIMEOUT_SECONDS = 10.0
@@ -86,14 +86,8 @@ class MqttWatch:
     async def _open(self) -> None:
         mqtt = self._wires.mqtt
         # Not the configured client identifier: that one speaks to meters at the same time.
-        login = BrokerLogin(
-            f"{mqtt.client_id or 'watch'}-{secrets.token_hex(6)}",
-            mqtt.protocol is MqttProtocol.MQTT_5,
-            mqtt.username,
-            mqtt.password,
-            mqtt.keep_alive_seconds,
-        )
-        context = client_context(self._wires.tls) if self._endpoint.scheme == "mqtts" else None
+        login = BrokerLogin.of(mqtt, f"{mqtt.client_id or 'watch'}-{secrets.token_hex(6)}")
+        context = context_to_call(self._endpoint, self._wires.tls)
         client = await connect_broker(
             self._endpoint,
             login,

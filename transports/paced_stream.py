@@ -18,7 +18,7 @@ from transports.channel import ChannelError, NotSentError
 from transports.serial_format import SerialFormat
 from transports.serial_line_stream import LineStream
 from transports.simulated_line import SimulatedLine
-from transports.stream import CLOSE_TIMEOUT_SECONDS, UNSENT_BYTES_MAX, ByteStream, OnBytes, OnClosed
+from transports.stream import CLOSE_TIMEOUT_SECONDS, UNSENT_BYTES_MAX, ByteStream, OnBytes, OnClosed, PassingStream
 
 # As much as drivers hand on at once: at 9600 baud five octets. On fast lines, fewer timers.
 _GROUP_SECONDS = 0.005
@@ -27,15 +27,14 @@ _GROUP_SECONDS = 0.005
 _CLOCK_SECONDS = 0.0005
 
 
-class PacedStream(LineStream):
+class PacedStream(PassingStream, LineStream):
     """A stream at the speed of a line; or, not ``paced``, one that is only as bad as a line."""
 
     def __init__(
         self, inner: ByteStream, line: SerialFormat, simulated: SimulatedLine, rng: Random, *, paced: bool
     ) -> None:
-        self.name = inner.name
+        super().__init__(inner)
         self.line = line
-        self._inner = inner
         self._simulated = simulated
         self._rng = rng
         self._paced = paced
@@ -72,19 +71,6 @@ class PacedStream(LineStream):
     async def switch(self, line: SerialFormat) -> None:
         """What was written before keeps its time: it was worked out then."""
         self.line = line
-
-    @property
-    def congested(self) -> bool:
-        return self._inner.congested
-
-    async def drain(self) -> None:
-        await self._inner.drain()
-
-    def pause_reading(self) -> None:
-        self._inner.pause_reading()
-
-    def resume_reading(self) -> None:
-        self._inner.resume_reading()
 
     async def close(self) -> None:
         if self._due and not self._ended:

@@ -233,9 +233,18 @@ def _check_free(path: str) -> None:
         target = str(link.readlink())
         if not target.startswith("/dev/pts/"):
             trouble = f"there is a link to {target} already"
-        elif link.exists():
+        elif link.exists() and not _is_of_another_line(link):
             trouble = f"there is a line already, {target}; remove the link if it was left behind"
     elif link.exists():
         trouble = "there is a file already"
     if trouble:
         raise EndpointError(f"cannot make a line at {path}: {trouble}")
+
+
+def _is_of_another_line(link: Path) -> bool:
+    """Whether the line for which the link was made is gone, and another one has its number by now: a device is always
+    older than the link to it. Its change time is that of its making; use does not move it."""
+    try:
+        return link.stat().st_ctime_ns > link.lstat().st_mtime_ns
+    except OSError:
+        return False

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
+from transports.calling import CONNECT_TIMEOUT_SECONDS, Calling, as_it_is
 from transports.channel import Link, Listener, OnChannel
 from transports.conversations import Accept, Conversations, accept_all
 from transports.endpoint import Endpoint, EndpointError
@@ -17,32 +18,10 @@ from transports.serial_link import listen_pty, listen_serial, open_serial_link, 
 from transports.shared_link import SharedHdlcLine, SharedLink
 from transports.stream import ByteStream, StreamFilter
 from transports.tcp import TcpListener, connect
-from transports.tls import client_context, server_context
+from transports.tls import context_to_call, server_context
 from transports.trace import Trace
 from transports.trace_stream import TracedStream
 from transports.wire_settings import WIRE_DEFAULTS, WireSettings
-
-# guess: a GPRS modem that answers at all answers within this; profiles of real networks would settle it.
-CONNECT_TIMEOUT_SECONDS = 10.0
-
-
-def as_it_is(stream: ByteStream) -> ByteStream:
-    """Nothing between the wire and its framing."""
-    return stream
-
-
-@dataclass(frozen=True, slots=True)
-class Calling:
-    """Everything that is said to who opens a wire, on either side."""
-
-    hdlc: HdlcSettings = HDLC_DEFAULTS
-    wires: WireSettings = WIRE_DEFAULTS
-    connect_timeout_seconds: float = CONNECT_TIMEOUT_SECONDS
-    through: StreamFilter = as_it_is
-    """Something between the wire and its framing, such as ``FaultyStream``."""
-    trace: Trace | None = field(default=None, repr=False)
-    """Sees what is on the wire itself."""
-
 
 Open = Callable[[Endpoint, Calling], Awaitable[Link]]
 Share = Callable[[Endpoint, Calling], Awaitable[SharedLink]]
@@ -63,31 +42,22 @@ class Transport:
     """What several meters share, for ``LinkPool``; raises like ``open``. ``None``: each association its own link."""
 
 
-def _over_tcp(framing: Framing, *, with_tls: bool = False) -> tuple[Open, Listen]:
+def _over_tcp(framing: Framing) -> tuple[Open, Listen]:
     async def open_tcp(endpoint: Endpoint, calling: Calling) -> Link:
-        tls = client_context(calling.wires.tls) if with_tls else None
+        tls = context_to_call(endpoint, calling.wires.tls)
         stream = await connect(endpoint, calling.connect_timeout_seconds, tls)
-        return framing.client(_prepared(stream, calling, framing, is_meter=False), calling.hdlc)
+        return framing.client(calling.prepared(stream, framing, is_meter=False), calling.hdlc)
 
     async def listen_tcp(endpoint: Endpoint, conversations: Conversations, calling: Calling) -> Listener:
         def serve(stream: ByteStream) -> Link:
-            return framing.server(_prepared(stream, calling, framing, is_meter=True), conversations, calling.hdlc)
+            return framing.server(calling.prepared(stream, framing, is_meter=True), conversations, calling.hdlc)
 
-        tls = server_context(calling.wires.tls) if with_tls else None
+        tls = server_context(calling.wires.tls) if endpoint.scheme == "tcps" else None
         listener = TcpListener(conversations, serve, tls)
         await listener.start(endpoint)
         return listener
 
     return open_tcp, listen_tcp
-
-
-def _prepared(stream: ByteStream, calling: Calling, framing: Framing, *, is_meter: bool) -> ByteStream:
-    """With a trace next to the wire, and what is to be put between wire and framing."""
-    if calling.trace is not None:
-        traced = TracedStream(stream)
-        traced.listen(calling.trace, framing.observer, is_meter=is_meter)
-        stream = traced
-    return calling.through(stream)
 
 
 async def _share_hdlc_tcp(endpoint: Endpoint, calling: Calling) -> SharedLink:
@@ -97,7 +67,7 @@ async def _share_hdlc_tcp(endpoint: Endpoint, calling: Calling) -> SharedLink:
 
 TRANSPORTS: dict[str, Transport] = {
     "tcp": Transport(*_over_tcp(WRAPPER), framing=WRAPPER),
-    "tcps": Transport(*_over_tcp(WRAPPER, with_tls=True), framing=WRAPPER),
+    "tcps": Transport(*_over_tcp(WRAPPER), framing=WRAPPER),
     "hdlc+tcp": Transport(*_over_tcp(HDLC), framing=HDLC, share=_share_hdlc_tcp),
     "mqtt": Transport(open_mqtt, listen_mqtt, share=share_mqtt),
     "mqtts": Transport(open_mqtt, listen_mqtt, share=share_mqtt),

@@ -18,10 +18,10 @@ from transports.mode_e import SIGN_ON
 from transports.mode_e_stream import SignedOnStream, SigningOnStream
 from transports.serial_format import BAUD_DEFAULT, Parity, SerialFormat, serial_hdlc
 from transports.serial_line_stream import LineStream
-from transports.shared_link import SharedHdlcLine
+from transports.shared_link import Lease, SharedHdlcLine
 from transports.trace import Trace
 from transports.trace_hdlc import HdlcObserver
-from transports.trace_stream import StreamListener, TracedStream
+from transports.trace_stream import TracedStream
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,28 +111,8 @@ class SerialLine(SharedHdlcLine):
 
     def lease(self, endpoint: Endpoint, hdlc: HdlcSettings, trace: Trace | None) -> Link:
         listener = None if trace is None else self._stream.listen(trace, HdlcObserver, is_meter=False)
-        return _SerialLease(self._link, LineUse.of(endpoint), hdlc, listener)
-
-
-class _SerialLease(Link):
-    def __init__(self, link: SerialLink, use: LineUse, hdlc: HdlcSettings, listener: StreamListener | None) -> None:
-        self._link = link
-        self._use = use
-        self._hdlc = hdlc
-        self._listener = listener
-        self._channels: list[ApduChannel] = []
-
-    def channel(self, client_sap: int = 1, server_sap: int = 1, physical: int | None = None) -> ApduChannel:
-        channel = self._link.channel_for(self._use, self._hdlc, client_sap, server_sap, physical)
-        self._channels.append(channel)
-        return channel
-
-    async def close(self) -> None:
-        channels, self._channels = self._channels, []
-        for channel in channels:
-            await channel.close()
-        if self._listener is not None:
-            self._listener.end("given back")
+        use = LineUse.of(endpoint)
+        return Lease(lambda *address: self._link.channel_for(use, hdlc, *address), listener)
 
 
 class ModeEServerLink(HdlcServerLink):

@@ -6,7 +6,7 @@ from abc import abstractmethod
 
 from transports.channel import ChannelError
 from transports.serial_format import SerialFormat
-from transports.stream import ByteStream, OnBytes, OnClosed
+from transports.stream import ByteStream, OnBytes, OnClosed, PassingStream
 
 # An echo that did not come for so long a text is not waited for any more.
 _UNHEARD_OCTETS_MAX = 8192
@@ -23,7 +23,7 @@ class LineStream(ByteStream):
         """Go on in another way when what was written has left. Raises ``ChannelClosed``."""
 
 
-class WithoutEcho(LineStream):
+class WithoutEcho(PassingStream, LineStream):
     """Takes away what a line gives back of what we write.
 
     Octets that differ from what was written are no echo, or one that collided with somebody: then all of it is handed
@@ -31,14 +31,14 @@ class WithoutEcho(LineStream):
     """
 
     def __init__(self, inner: LineStream) -> None:
-        self.name = inner.name
-        self._inner = inner
+        super().__init__(inner)
+        self._line = inner
         self._unheard = bytearray()  # written, and not yet come back
         self._matching = 0  # so many of them have come back, as they should
 
     @property
     def line(self) -> SerialFormat:  # type: ignore[override]
-        return self._inner.line
+        return self._line.line
 
     def start(self, on_bytes: OnBytes, on_closed: OnClosed) -> None:
         def arrived(data: bytes) -> None:
@@ -59,27 +59,8 @@ class WithoutEcho(LineStream):
             self._forget()
 
     async def switch(self, line: SerialFormat) -> None:
-        await self._inner.switch(line)
+        await self._line.switch(line)
         self._forget()
-
-    @property
-    def congested(self) -> bool:
-        return self._inner.congested
-
-    async def drain(self) -> None:
-        await self._inner.drain()
-
-    def pause_reading(self) -> None:
-        self._inner.pause_reading()
-
-    def resume_reading(self) -> None:
-        self._inner.resume_reading()
-
-    async def close(self) -> None:
-        await self._inner.close()
-
-    def hang_up(self) -> None:
-        self._inner.hang_up()
 
     def _without_echo(self, data: bytes) -> bytes:
         """What is left of ``data`` for us."""

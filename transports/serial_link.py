@@ -10,11 +10,12 @@ import asyncio
 import logging
 from dataclasses import dataclass, replace
 from random import Random
-from typing import TYPE_CHECKING
 
+from transports.calling import Calling
 from transports.channel import Link, Listener, NotSentError
 from transports.conversations import Conversations
 from transports.endpoint import Endpoint, EndpointError
+from transports.framing import HDLC
 from transports.hdlc_server_link import HdlcServerLink
 from transports.mode_e_stream import SignedOnStream, SigningOnStream, identification
 from transports.paced_stream import PacedStream
@@ -24,12 +25,7 @@ from transports.serial_hdlc import LineUse, ModeEServerLink, SerialLine, SerialL
 from transports.serial_line_stream import LineStream, WithoutEcho
 from transports.serial_stream import SerialStream, open_serial
 from transports.shared_link import SharedLink
-from transports.stream import ByteStream
-from transports.trace_hdlc import HdlcObserver
 from transports.trace_stream import TracedStream
-
-if TYPE_CHECKING:
-    from transports.registry import Calling
 
 _log = logging.getLogger(__name__)
 
@@ -41,7 +37,7 @@ async def open_serial_link(endpoint: Endpoint, calling: Calling) -> Link:
     """One meter alone on its line. Raises ``NotSentError``."""
     stream, link = await _open_link(endpoint, calling)
     if calling.trace is not None:
-        stream.listen(calling.trace, HdlcObserver, is_meter=False)
+        stream.listen(calling.trace, HDLC.observer, is_meter=False)
     return link
 
 
@@ -74,12 +70,7 @@ class _MeterSide:
         endpoint, calling = self.endpoint, self.calling
         use = LineUse.of(endpoint)
         hdlc = serial_hdlc(calling.hdlc, use.opening)
-        stream: ByteStream = line
-        if calling.trace is not None:
-            traced = TracedStream(stream)
-            traced.listen(calling.trace, HdlcObserver, is_meter=True)
-            stream = traced
-        stream = calling.through(stream)
+        stream = calling.prepared(line, HDLC, is_meter=True)
         if not use.mode_e:
             return HdlcServerLink(stream, self.conversations, hdlc)
         signed_on = SignedOnStream(stream, line, identification(endpoint.baud), use.device_address)

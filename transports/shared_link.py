@@ -7,9 +7,10 @@ it, which is an ordinary ``Link``.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 
 from transports.channel import ApduChannel, ChannelClosed, ChannelError, Link
-from transports.endpoint import Endpoint
+from transports.endpoint import Endpoint, EndpointError
 from transports.hdlc import HdlcSettings
 from transports.hdlc_link import HdlcLink
 from transports.trace import Trace
@@ -39,6 +40,43 @@ class SharedLink(ABC):
         """Release the wire. Never raises, never waits long."""
 
 
+class Lease(Link):
+    """One user's view of what is shared."""
+
+    def __init__(
+        self,
+        new_channel: Callable[[int, int, int | None], ApduChannel],
+        listener: StreamListener | None,
+        on_given_back: Callable[[bool], None] = lambda _was_used: None,
+    ) -> None:
+        """``new_channel`` takes what ``Link.channel`` takes. ``on_given_back`` hears once, after all channels are
+        closed, whether there were any."""
+        self._new_channel = new_channel
+        self._listener = listener
+        self._on_given_back = on_given_back
+        self._channels: list[ApduChannel] = []
+        self._is_given_back = False
+
+    def channel(self, client_sap: int = 1, server_sap: int = 1, physical: int | None = None) -> ApduChannel:
+        if self._is_given_back:
+            raise EndpointError("the link was given back")
+        channel = self._new_channel(client_sap, server_sap, physical)
+        self._channels.append(channel)
+        return channel
+
+    async def close(self) -> None:
+        if self._is_given_back:
+            return
+        self._is_given_back = True
+        try:
+            for channel in self._channels:
+                await channel.close()
+        finally:
+            self._on_given_back(bool(self._channels))
+            if self._listener is not None:
+                self._listener.end("given back")
+
+
 class SharedHdlcLine(SharedLink):
     """One HDLC line: a serial line, or the socket of a serial device server."""
 
@@ -54,29 +92,11 @@ class SharedHdlcLine(SharedLink):
 
     def lease(self, endpoint: Endpoint, hdlc: HdlcSettings, trace: Trace | None) -> Link:
         listener = None if trace is None else self._stream.listen(trace, HdlcObserver, is_meter=False)
-        return _LineLease(self._line, hdlc, listener)
+        return Lease(lambda *address: self._line.channel_with(hdlc, *address), listener, self._given_back)
 
     async def close(self) -> None:
         await self._line.close()
 
-
-class _LineLease(Link):
-    def __init__(self, line: HdlcLink, hdlc: HdlcSettings, listener: StreamListener | None) -> None:
-        self._line = line
-        self._hdlc = hdlc
-        self._listener = listener
-        self._channels: list[ApduChannel] = []
-
-    def channel(self, client_sap: int = 1, server_sap: int = 1, physical: int | None = None) -> ApduChannel:
-        channel = self._line.channel_with(self._hdlc, client_sap, server_sap, physical)
-        self._channels.append(channel)
-        return channel
-
-    async def close(self) -> None:
-        channels, self._channels = self._channels, []
-        for channel in channels:
-            await channel.close()
-        if channels:
+    def _given_back(self, was_used: bool) -> None:
+        if was_used:
             self._line.unanswered += 1
-        if self._listener is not None:
-            self._listener.end("given back")

@@ -1,6 +1,6 @@
 """ByteStream: an unbroken run of bytes in both directions, below any framing.
 
-A socket, a pipe in memory and (in a later issue) a serial line are byte streams; ``WrapperLink`` and ``HdlcLink``
+A socket, a serial line and a pipe in memory are byte streams; ``WrapperLink`` and ``HdlcLink``
 make APDUs of what they carry. Bytes are *pushed*: the stream calls ``on_bytes`` as they come in, and the protocol
 cores, which never wait, turn them into APDUs at once. So no reading task stands between a socket and the one who
 waits for an answer, and one link serves any number of conversations.
@@ -67,6 +67,39 @@ class ByteStream(ABC):
 
 StreamFilter = Callable[[ByteStream], ByteStream]
 """Something to put between a stream and its framing: faults, a trace."""
+
+
+class PassingStream(ByteStream):
+    """Stands above another stream and lets everything pass; its children say what they do differently."""
+
+    def __init__(self, inner: ByteStream) -> None:
+        self.name = inner.name
+        self._inner = inner
+
+    def start(self, on_bytes: OnBytes, on_closed: OnClosed) -> None:
+        self._inner.start(on_bytes, on_closed)
+
+    def write(self, data: bytes) -> None:
+        self._inner.write(data)
+
+    @property
+    def congested(self) -> bool:
+        return self._inner.congested
+
+    async def drain(self) -> None:
+        await self._inner.drain()
+
+    def pause_reading(self) -> None:
+        self._inner.pause_reading()
+
+    def resume_reading(self) -> None:
+        self._inner.resume_reading()
+
+    async def close(self) -> None:
+        await self._inner.close()
+
+    def hang_up(self) -> None:
+        self._inner.hang_up()
 
 
 class Congestion:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from transports.endpoint import EndpointError
+from transports.endpoint import Endpoint, EndpointError
 from transports.wire_settings import TlsSettings
 
 logger = logging.getLogger(__name__)
@@ -35,6 +35,11 @@ _kept: dict[tuple[bool, TlsSettings], _Kept] = {}
 def client_context(settings: TlsSettings) -> ssl.SSLContext:
     """For whoever calls. Raises ``EndpointError`` naming the file that cannot be used, and why."""
     return _context(settings, _new_client_context, is_server=False)
+
+
+def context_to_call(endpoint: Endpoint, settings: TlsSettings) -> ssl.SSLContext | None:
+    """``None`` for a scheme without TLS. Raises ``EndpointError`` like ``client_context``."""
+    return client_context(settings) if endpoint.scheme in {"tcps", "mqtts"} else None
 
 
 def server_context(settings: TlsSettings) -> ssl.SSLContext:

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 
 from transports.channel import ChannelError
-from transports.stream import ByteStream, OnBytes, OnClosed
+from transports.stream import ByteStream, OnBytes, OnClosed, PassingStream
 from transports.trace import Direction, Layer, LinkName, Trace, TraceEvent
 from transports.trace_observer import Observer
 
@@ -15,12 +15,11 @@ _log = logging.getLogger(__name__)
 NewObserver = Callable[[LinkName, Trace], Observer]
 
 
-class TracedStream(ByteStream):
+class TracedStream(PassingStream):
     """A stream that can be listened to."""
 
     def __init__(self, inner: ByteStream) -> None:
-        self.name = inner.name
-        self._inner = inner
+        super().__init__(inner)
         self._listeners: list[StreamListener] = []
 
     def listen(self, trace: Trace, new_observer: NewObserver, *, is_meter: bool) -> StreamListener:
@@ -46,19 +45,6 @@ class TracedStream(ByteStream):
         self._inner.write(data)
         for listener in self._listeners:
             listener.hear(Direction.SENT, data)
-
-    @property
-    def congested(self) -> bool:
-        return self._inner.congested
-
-    async def drain(self) -> None:
-        await self._inner.drain()
-
-    def pause_reading(self) -> None:
-        self._inner.pause_reading()
-
-    def resume_reading(self) -> None:
-        self._inner.resume_reading()
 
     async def close(self) -> None:
         await self._inner.close()

@@ -86,6 +86,8 @@ _REFUSALS = (ExceptionResponse.TAG, ConfirmedServiceError.TAG)
 _NOTIFICATIONS = (DataNotification.TAG, EventNotification.TAG)
 _MAY_COME_IN_CLEAR = _REFUSALS + _NOTIFICATIONS
 """Even where ciphering was agreed. They prove nothing, and nothing is concluded from them."""
+_CIPHERED_NOTIFICATIONS = (0xDB, 0xCA)
+"""general-glo-ciphering and glo-event-notification-request, where nothing else is ever ciphered as a whole."""
 
 _CONFIRMED_HIGH = 0xC0
 """invoke-id-and-priority without the id: confirmed, of high priority."""
@@ -209,7 +211,7 @@ class ClientAssociation:
 
     def receive(self, octets: bytes) -> Event:
         """One APDU from the meter. ``bytes`` as event = something of the association itself, to be sent; ``None`` =
-        a block after which more will come.
+        nothing yet, more will come: a block, or a ciphered notification before the AARE.
 
         Raises ``RemoteRefusal`` when the meter says no, ``RemoteProtocolError`` when it breaks the rules. After either
         of them, except after a notification, the association is of no further use for requests whose effect matters.
@@ -266,6 +268,8 @@ class ClientAssociation:
                 raise ServiceRefused(said)
             assert isinstance(said, Notification)
             return said
+        if tag in _CIPHERED_NOTIFICATIONS:
+            return None  # who sealed it is seen from the AARE at the earliest, and we do not need to know
         aare = acse.decode(octets)
         if not isinstance(aare, Aare):
             raise RemoteProtocolError("an AARE was expected")

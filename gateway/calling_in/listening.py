@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from cosem_objects.errors import SettingError
 from gateway.calling_in.identify import sender_of
-from gateway.calling_in.texts import login_pattern, read_names, read_wports
+from gateway.calling_in.tables import read_names, read_wports
+from gateway.calling_in.texts import login_pattern
 from gateway.settings.sections import InboundSection
 from transports.inbound import InboundSettings
 from transports.inbound_first import FirstWords

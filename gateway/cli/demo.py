@@ -31,7 +31,6 @@ BANNER = "LAB LAB LAB   lab keys, simulated meters, worthless tokens; not STS-ce
 PLAIN = LabMeter(
     id="meter-1",
     name="wrapper, no security, account in kWh",
-    scheme="tcp",
     security=("--security", "none"),
     pan="600727000000000181",
     system_title="53494D0000000001",
@@ -39,7 +38,7 @@ PLAIN = LabMeter(
 MONEY = LabMeter(
     id="meter-2",
     name="HDLC, LLS password, account in ZAR",
-    scheme="hdlc+tcp",
+    where=("--listen", "hdlc+tcp://127.0.0.1:0"),
     security=("--security", "lls"),
     pan="600727000000000264",
     system_title="53494D0000000002",
@@ -48,7 +47,6 @@ MONEY = LabMeter(
 CIPHERED = LabMeter(
     id="meter-3",
     name="wrapper, HLS-GMAC, status after a while",
-    scheme="tcp",
     security=("--security", "hls-gmac"),
     pan="600727000000000348",
     system_title="53494D0000000003",
@@ -57,13 +55,29 @@ CIPHERED = LabMeter(
 FLAKY = LabMeter(
     id="meter-4",
     name="HDLC, HLS-GMAC, hangs up after booking",
-    scheme="hdlc+tcp",
+    where=("--listen", "hdlc+tcp://127.0.0.1:0"),
     security=("--security", "hls-gmac"),
     pan="600727111111111153",
     system_title="53494D0000000004",
     more=("--fault", "hang-up-after-enter:1"),
 )
-METERS = (PLAIN, MONEY, CIPHERED, FLAKY)
+WIRED = LabMeter(
+    id="meter-5",
+    name="a serial line of 9600 baud, HDLC, LLS password",
+    where=("--listen", "pty://{directory}/line?baud=9600"),
+    security=("--security", "lls"),
+    pan="600727000000000421",
+    system_title="53494D0000000005",
+)
+CALLING = LabMeter(
+    id="meter-6",
+    name="calls in, wrapper, HLS-GMAC",
+    where=("--call-in", "{head_end}"),
+    security=("--security", "hls-gmac"),
+    pan="600727000000000595",
+    system_title="53494D0000000006",
+)
+METERS = (PLAIN, MONEY, CIPHERED, FLAKY, WIRED, CALLING)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,6 +143,8 @@ SCENES = (
         power_cut=True,
         expected="accepted yes",
     ),
+    Scene(title="A meter on a serial line", meter=WIRED, amounts=["5.0"], expected="accepted yes"),
+    Scene(title="A meter that called in", meter=CALLING, amounts=["7.5"], expected="accepted yes"),
 )
 
 
@@ -160,7 +176,8 @@ async def _demo(data_dir: Path, *, stay: bool) -> int:
     for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(name, task.cancel)
     print(f"{BANNER}\n", flush=True)
-    async with Lab() as lab, LabService(data_dir) as service:
+    service = LabService(data_dir)
+    async with Lab(data_dir, service.inbound_url) as lab, service:
         urls, tokens, _ = await asyncio.gather(lab.start(METERS), _tokens(lab), service.start())
         print(f"the service: {service.url}")
         async with ServiceClient(service.address) as client:

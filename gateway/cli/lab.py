@@ -12,6 +12,7 @@ from asyncio.subprocess import PIPE, Process
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from tempfile import TemporaryFile
 from types import TracebackType
 from typing import IO, Self
@@ -37,7 +38,8 @@ class LabMeter:
 
     id: str
     name: str
-    scheme: str
+    where: tuple[str, ...] = ("--listen", "tcp://127.0.0.1:0")
+    """On which wire: ``{directory}`` is the demo's, ``{head_end}`` where the service lets meters call in."""
     security: tuple[str, ...]
     pan: str
     system_title: str
@@ -55,27 +57,31 @@ class LabMeter:
         """Which key its tokens are made under."""
         return (*_KEY_OPTIONS, "--pan", self.pan)
 
-    @property
-    def run_options(self) -> tuple[str, ...]:
-        listen = ("--listen", f"{self.scheme}://127.0.0.1:0", "--system-title", self.system_title)
+    def run_options(self, directory: Path, head_end: str) -> tuple[str, ...]:
+        where = [word.format(directory=directory, head_end=head_end) for word in self.where]
         secrets = [word for name, secret in self.secrets.items() for word in (f"--{name}", secret)]
-        return (*listen, "--profile", "sim", *self.key_options, *self.security, *secrets, *self.more)
+        identity = ("--system-title", self.system_title, "--profile", "sim", *self.key_options)
+        return (*where, *identity, *self.security, *secrets, *self.more)
 
 
 class Lab:
     """The running simulated meters; ends them when it is left."""
 
-    def __init__(self) -> None:
+    def __init__(self, directory: Path, head_end: str) -> None:
+        """``directory`` for serial lines, ``head_end`` for meters that call in."""
+        self._directory = directory
+        self._head_end = head_end
         self._processes: list[Process] = []
         self._errors: IO[bytes] = TemporaryFile()  # noqa: SIM115 - closed in __aexit__
 
     async def start(self, meters: Sequence[LabMeter]) -> list[str]:
-        """Start all, each in a process of its own, and give their URLs. Raises ``LabError``."""
+        """Start all, each in a process of its own, and give their endpoints. Raises ``LabError``."""
         return list(await asyncio.gather(*map(self._start, meters)))
 
     async def _start(self, meter: LabMeter) -> str:
+        options = meter.run_options(self._directory, self._head_end)
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "sim_meters", "run", *meter.run_options, stdout=PIPE, stderr=self._errors
+            sys.executable, "-m", "sim_meters", "run", *options, stdout=PIPE, stderr=self._errors
         )
         self._processes.append(process)
         assert process.stdout is not None
@@ -85,6 +91,8 @@ class Lab:
                     word, _, url = line.decode().strip().partition(" ")
                     if word == "listening":
                         return url
+                    if word == "calling":
+                        return f"inbound:{meter.system_title}"
         except TimeoutError:
             pass
         raise LabError(f"{meter.name} does not start: {self._said()}")

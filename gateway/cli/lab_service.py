@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import sys
 from asyncio.subprocess import PIPE, Process
 from pathlib import Path
@@ -19,10 +20,17 @@ _STOP_TIMEOUT_SECONDS = 30
 _ANY_PORT = "127.0.0.1:0"
 
 
-def _environment() -> dict[str, str]:
-    """Ours, without settings of another service; orders are traced."""
+def _environment(inbound_url: str) -> dict[str, str]:
+    """Ours, without settings of another service; orders are traced, and meters may call in."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("STSGATE_")}
-    return {**kept, "STSGATE_TRACE_ORDERS_KEPT": "100"}
+    return {**kept, "STSGATE_TRACE_ORDERS_KEPT": "100", "STSGATE_INBOUND_LISTEN": inbound_url}
+
+
+def _free_port() -> int:
+    """Free a moment ago: meters have to be told before the service listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 class LabService:
@@ -31,6 +39,8 @@ class LabService:
     def __init__(self, data_dir: Path) -> None:
         self.data_dir = data_dir
         self.url = ""
+        self.inbound_url = f"tcp://127.0.0.1:{_free_port()}"
+        """Where meters call in."""
         self._process: Process | None = None
         self._log: IO[bytes] | None = None
 
@@ -56,7 +66,7 @@ class LabService:
         self._log = self._log or self.log_file.open("ab")
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "gateway", "serve", "--data-dir", str(self.data_dir), "--http", http),
-            env=_environment(),
+            env=_environment(self.inbound_url),
             stdout=PIPE,
             stderr=self._log,
             start_new_session=True,  # Ctrl-C is for the demo, which ends it in its turn

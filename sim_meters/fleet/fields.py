@@ -74,7 +74,7 @@ class Fields:
         value = self.take(name)
         if value is None:
             return None
-        if not isinstance(value, str) or not value:
+        if not isinstance(value, str) or not value.strip():
             raise self.error(name, "expected text")
         return value
 

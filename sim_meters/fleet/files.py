@@ -20,8 +20,9 @@ PROFILES = _CONFIG / "meter_profiles"
 def load_fleet(name: str, *, wires: WireSettings = WIRE_DEFAULTS, seed: int | None = None) -> FleetPlan:
     """A fleet by the name of a shipped one, or by its file. Raises ``SettingError``."""
     path = _path(name, FLEETS, "fleet")
+    text = _text(path, "fleet")
     try:
-        mapping = tomllib.loads(_text(path, "fleet"))
+        mapping = tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # of tables in tables without end
         raise SettingError(f"fleet: {path} is no valid TOML: {str(error) or 'too deep'}") from None
     load = partial(load_profile, folder=path.parent)

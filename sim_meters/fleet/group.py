@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 
 from cosem_objects.dlms.settings import SecuritySettings
 from cosem_objects.errors import SettingError
-from sim_meters.behaviour import FaultOrder
+from sim_meters.fault_order import FaultOrder
 from sim_meters.fleet.places import place_plus
 from sim_meters.meter_config import MeterConfig, device_name, title_plus
 from sim_meters.sts.decoder_key import VendingKey, derive_decoder_key

@@ -78,8 +78,8 @@ class SecurityTable:
 
     @classmethod
     def read(cls, fields: Fields, title: bytes) -> SecurityTable:
-        mechanism = fields.take("mechanism")
-        ciphering = fields.take("ciphering")
+        mechanism = fields.text("mechanism", None)
+        ciphering = fields.text("ciphering", None)
         given = {name: fields.secret(name) for name in ("password", "ek", "ak")}
         are_secrets_made = not any(given.values())
         if are_secrets_made:
@@ -94,9 +94,9 @@ class SecurityTable:
             settings = SecuritySettings.parse(
                 {
                     "mechanism": mechanism,
-                    "suite": fields.take("suite"),
+                    "suite": fields.digits("suite", "0"),
                     "ciphering": ciphering,
-                    "protection": fields.take("protection"),
+                    "protection": fields.text("protection", None),
                     "meter_system_title": title.hex(),
                     **given,
                 }

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cosem_objects.errors import SettingError
-from sim_meters.behaviour import EVERY_METER, Behaviour, Fault, FaultOrder, MeterSelector, Phase
+from sim_meters.behaviour import Behaviour
 from sim_meters.clock import Clock, SystemClock
+from sim_meters.fault_order import EVERY_METER, FaultOrder, MeterSelector
+from sim_meters.faults import Fault, Phase
 from sim_meters.fleet.plan import FleetPlan, Member
 from sim_meters.ledger import FileLedger, Ledger, lock_directory
 from sim_meters.meter import SimMeter
-from sim_meters.meter_config import MeterConfig, device_name
+from sim_meters.meter_config import MeterConfig
 from sim_meters.wire_faults import WireFaults
 
 CHANGES_MAX = 1000
@@ -84,7 +86,7 @@ class FleetMeters:
         if len(self._changes) >= CHANGES_MAX:
             raise SettingError(f"fault: expected at most {CHANGES_MAX} different changes while the fleet runs")
         self._changes.append(change)
-        meant = [meter.behaviour for member, meter in self._made.items() if _is_meant(change, member)]
+        meant = [meter.behaviour for member, meter in self._made.items() if member.is_meant_by(change.selector)]
         for behaviour in meant:
             _apply(change, behaviour)
         return len(meant)
@@ -100,7 +102,7 @@ class FleetMeters:
         # One seed for each meter: what happens to one does not depend on how many there are.
         behaviour = Behaviour(seed=f"{self.plan.seed}/{member.name}")
         for change in (*member.group.faults, *self._changes):
-            if _is_meant(change, member):
+            if member.is_meant_by(change.selector):
                 _apply(change, behaviour)
         config = member.config
         return SimMeter(config, self._ledger(config), clock=self.clock, behaviour=behaviour, wire=self.wire)
@@ -110,12 +112,6 @@ class FleetMeters:
             return Ledger()
         path = self._state_dir / f"{config.device_name}.ledger"
         return FileLedger(path, config.ledger_identity, stays_open=self._holds_ledgers)
-
-
-def _is_meant(change: FaultOrder | Cancellation, member: Member) -> bool:
-    # Numbers count from 1, as in the meters' names.
-    name = device_name(member.group.pan_of(member.number))
-    return change.selector is EVERY_METER or change.selector.matches(name, member.group.name, member.number + 1)
 
 
 def _apply(change: FaultOrder | Cancellation, behaviour: Behaviour) -> None:

@@ -16,7 +16,6 @@ from transports.wire_options import wire_settings_from
 
 _WITH_A_FLEET = (
     *("fleet", "seed", "state_dir", "allow_remote", "list", "list_secrets", "json", "trace", "trace_secrets"),
-    *("lab_api", "clock_start", "clock_speed"),
     *("tls_ca", "tls_certificate", "tls_key", "tls_any_host", "mqtt_username", "mqtt_password", "mqtt_password_file"),
     *("lab_api", "clock_start", "clock_speed"),
     *("mqtt_protocol", "mqtt_payload", "mqtt_topic_root", "serial_echo"),

@@ -16,7 +16,7 @@ from sim_meters.meter import SimMeter
 from transports.channel import Address, ApduChannel, Listener, NotSentError
 from transports.endpoint import Endpoint, EndpointError
 from transports.inbound_meter import CallIn, CallingMeter, call_in, login_line, push_message
-from transports.mqtt_meter import MqttMeterListener, publish_push
+from transports.mqtt_meter import MqttMeterListener
 from transports.registry import listen
 from transports.trace import Trace
 
@@ -137,7 +137,7 @@ class FleetPlace:
         there to hear it."""
         with suppress(NotSentError):  # nobody waits for it
             if isinstance(self._listener, MqttMeterListener):
-                publish_push(self._listener.meter, address.server_sap, address.client_sap, apdu)
+                self._listener.push(apdu, address)
             elif isinstance(self._listener, CallingMeter):
                 self._listener.say(push_message(apdu, address, speaks_hdlc=self._group.speaks_hdlc))
 

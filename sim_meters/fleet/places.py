@@ -8,13 +8,11 @@ from ipaddress import ip_address
 
 from cosem_objects.dlms.settings import Ciphering, SecuritySettings
 from cosem_objects.errors import SettingError
-from transports.endpoint import Endpoint, EndpointError
+from transports.endpoint import CALL_IN_SCHEMES, Endpoint, EndpointError
 from transports.registry import TRANSPORTS
 
 PORT_MAX = 65_535
 LOGIN_SIZE_MAX = 100
-CALLED = ("tcp", "tcps")
-"""On these a meter can open the connection itself."""
 _DIGITS_AT_THE_END = re.compile(r"\d+$", re.ASCII)
 
 
@@ -34,8 +32,8 @@ def check_place(endpoint: Endpoint, what: str) -> None:
 
 def check_callee(endpoint: Endpoint, what: str) -> None:
     """Meters can call there. Raises ``SettingError``."""
-    if endpoint.scheme not in CALLED or not endpoint.port:
-        raise SettingError(f"{what}: expected {' or '.join(f'{scheme}://host:port' for scheme in CALLED)}")
+    if endpoint.scheme not in CALL_IN_SCHEMES or not endpoint.port:
+        raise SettingError(f"{what}: expected {' or '.join(f'{scheme}://host:port' for scheme in CALL_IN_SCHEMES)}")
 
 
 def check_loopback(endpoint: Endpoint, what: str) -> None:

@@ -8,6 +8,7 @@ from itertools import combinations
 from typing import Any
 
 from cosem_objects.errors import SettingError
+from sim_meters.fault_order import EVERY_METER, MeterSelector
 from sim_meters.fleet.fields import Fields
 from sim_meters.fleet.group import MeterGroup
 from sim_meters.fleet.group_table import LoadProfile, Surroundings, read_group
@@ -35,6 +36,13 @@ class Member:
     @property
     def name(self) -> str:
         return self.group.name_of(self.number)
+
+    def is_meant_by(self, selector: MeterSelector) -> bool:
+        """Its number counts from 1 there, as in its name."""
+        if selector is EVERY_METER:  # without working out what the meter is called
+            return True
+        _, device_name, _ = self.group.names_of(self.number)
+        return selector.matches(device_name, self.group.name, self.number + 1)
 
 
 @dataclass(frozen=True, slots=True)

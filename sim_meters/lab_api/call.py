@@ -72,6 +72,8 @@ async def read_object(request: web.Request, *, known: tuple[str, ...]) -> dict[s
     ``Problem``."""
     if request.content_type != "application/json":
         raise Problem("unsupported-media-type", "expected Content-Type: application/json")
+    if "Content-Encoding" in request.headers:
+        raise Problem("unsupported-media-type", "expected a body without Content-Encoding")
     try:
         async with asyncio.timeout(BODY_SECONDS):
             octets = await request.read()

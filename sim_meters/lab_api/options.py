@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from cosem_objects.errors import SettingError
-from sim_meters.clock import Clock, SystemClock, VirtualClock
+from sim_meters.clock import CALENDAR, Clock, SystemClock, VirtualClock
 from sim_meters.fleet.fleet import Fleet
 from sim_meters.lab_api.address import LabAddress
 from sim_meters.option_values import seconds
@@ -80,6 +80,6 @@ def _moment(text: str) -> datetime:
         moment = datetime.fromisoformat(text)
     except ValueError:
         moment = None
-    if moment is None or moment.tzinfo is None:
+    if moment is None or moment.tzinfo is None or not CALENDAR[0] <= moment < CALENDAR[1]:
         raise SettingError(f"--clock-start: expected a time with its zone, such as 2026-11-21T12:00:00Z; got {text!r}")
     return moment.astimezone(UTC)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from itertools import islice
@@ -11,8 +10,9 @@ from typing import Any, NamedTuple
 from aiohttp import web
 
 from cosem_objects.sts_token import Token
-from sim_meters.behaviour import Fault, FaultOrder, MeterSelector
 from sim_meters.clock import VirtualClock
+from sim_meters.fault_order import FaultOrder, MeterSelector
+from sim_meters.faults import Fault
 from sim_meters.fleet.fleet import Fleet
 from sim_meters.fleet.meters import Cancellation
 from sim_meters.fleet.plan import Member
@@ -134,7 +134,7 @@ class LabRoutes:
         shown = [
             {"name": member.name, **behaviour_view(meter.behaviour)}
             for member, meter in self._fleet.meters.made
-            if _is_meant(selector, member) and (meter.behaviour.active() or meter.behaviour.strikes)
+            if member.is_meant_by(selector) and (meter.behaviour.active() or meter.behaviour.strikes)
         ]
         return answer({"meters": shown[:PAGE_MAX], "left_out": max(0, len(shown) - PAGE_MAX)})
 
@@ -206,11 +206,6 @@ def _named(members: Iterator[Member], pattern: str) -> Iterator[Member]:
     )
 
 
-def _is_meant(selector: MeterSelector, member: Member) -> bool:
-    _, device_name, _ = member.group.names_of(member.number)
-    return selector.matches(device_name, member.group.name, member.number + 1)
-
-
 def _selector(query: Any) -> MeterSelector:
     said = {name: query[name] for name in _SELECTOR if name in query}
     return FaultOrder.parse_mapping({"fault": Fault.MUTE, **said}, "selector").selector
@@ -231,8 +226,7 @@ def _text(body: dict[str, Any], name: str) -> str:
 
 
 def _number(name: str, value: object, most: float) -> float:
-    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
-        raise Problem("invalid", f"{name}: expected a number of seconds")
-    if not 0 <= value <= most:
+    # Compared as it is: a whole number may be too large for a float, and NaN is in no range.
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= most:
         raise Problem("invalid", f"{name}: expected 0 to {most:g} seconds")
     return float(value)

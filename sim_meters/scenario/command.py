@@ -17,6 +17,7 @@ from typing import Any
 
 from cosem_objects.errors import SettingError
 from sim_meters.fleet.group_table import is_shipped_name
+from sim_meters.fleet.plan import SEED_MAX
 from sim_meters.option_values import whole
 from sim_meters.scenario.junit import junit_xml
 from sim_meters.scenario.model import schema
@@ -29,7 +30,6 @@ from transports.wire_options import wire_settings_from
 from transports.wire_settings import WireSettings
 
 _SHIPPED = Path(__file__).resolve().parents[2] / "config" / "scenarios"
-_SEED_MAX = (1 << 63) - 1
 
 
 def run_command(options: Namespace, runner: Callable[[Coroutine[Any, Any, int]], int]) -> int:
@@ -40,7 +40,7 @@ def run_command(options: Namespace, runner: Callable[[Coroutine[Any, Any, int]],
     if options.file is None:
         raise SettingError("expected FILE, a scenario")
     wires = _wires(options)
-    seed = None if options.seed is None else whole(options, "seed", 0, _SEED_MAX)
+    seed = None if options.seed is None else whole(options, "seed", 0, SEED_MAX)
     with TemporaryDirectory(prefix="simmeters-") as directory:
         plan = read_plan(
             _path(options.file),

@@ -157,9 +157,7 @@ def read_fleet(name: str, place: Place, wanted: Collection[str]) -> dict[str, Me
             security=_of_client(config.security, title_is_known=True),
             hdlc=group.hdlc,
             wires=group.wires,
-            faults=tuple(
-                order for order in group.faults if order.selector.matches(config.device_name, group.name, number)
-            ),
+            faults=tuple(order for order in group.faults if member.is_meant_by(order.selector)),
         )
     return found
 

@@ -13,6 +13,7 @@ from pydantic import Field
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core.core_schema import NullableSchema, WithDefaultSchema
 
+from sim_meters.fleet.plan import SEED_MAX
 from sim_meters.scenario.meter_table import MeterTable
 from sim_meters.scenario.step_tables import AnyStep
 from sim_meters.scenario.values import Moment, Name, Table, Text, Title
@@ -56,7 +57,7 @@ class ScenarioFile(Table):
 
     name: Title
     description: Text = ""
-    seed: Annotated[int, Field(ge=0, le=(1 << 63) - 1)] = 0
+    seed: Annotated[int, Field(ge=0, le=SEED_MAX)] = 0
     """of all chance in the run"""
     clock: ClockTable | None = None
     """a virtual clock; the machine's own if it is not said"""

@@ -9,7 +9,7 @@ from decimal import Decimal
 
 from cosem_objects.profile import MeterProfile
 from cosem_objects.token_gateway import DataValueMap
-from sim_meters.behaviour import Fault
+from sim_meters.faults import Fault
 from sim_meters.scenario.bench import BenchMeter
 from sim_meters.scenario.client import FAILED, associated
 from sim_meters.scenario.compare import check_number, check_one_of

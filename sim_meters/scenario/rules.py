@@ -7,7 +7,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from cosem_objects.errors import SettingError, TokenFormatError
-from sim_meters.behaviour import Fault, FaultOrder
+from sim_meters.fault_order import FaultOrder
+from sim_meters.faults import Fault
 from sim_meters.scenario.meters import MeterPlan
 from sim_meters.scenario.model import CaseTable
 from sim_meters.scenario.step_tables import (

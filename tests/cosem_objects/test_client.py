@@ -486,6 +486,22 @@ def test_a_ciphered_notification_in_between_is_opened_and_counted(settings: Secu
     assert conversation.client.receive(conversation.respond(ANSWERS[GET]))
 
 
+@pytest.mark.parametrize("settings", [CLEAR, SECURE, GENERAL], ids=["clear", "secure", "general"])
+@pytest.mark.parametrize("notification", [PUSH, EVENT], ids=["data", "event"])
+def test_a_ciphered_notification_before_the_aare_is_passed_over(
+    settings: SecuritySettings, notification: Notification
+) -> None:
+    """A meter that called in has often something to say of its own when we associate with it."""
+    conversation = Conversation(settings)
+    asked = conversation.client.associate()
+    layer = SecurityLayer(SECURE, cipher(), conversation.meter_counters, METER_TITLE, CLIENT_TITLE)
+    before = conversation.client_counters.last_received
+    assert conversation.client.receive(layer.protect(notification.encode())) is None
+    assert conversation.client.state is State.ASSOCIATING
+    assert conversation.client_counters.last_received == before
+    assert conversation.client.receive(conversation.answer_of_meter(asked))
+
+
 def test_after_a_notification_the_answer_is_still_awaited() -> None:
     for settings in (CLEAR, SECURE):
         conversation = associated(settings)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
 from cosem_objects.dlms.settings import SecuritySettings
@@ -13,21 +12,19 @@ from gateway.meters import Meter
 from sim_meters.meter import SimMeter
 from sim_meters.meter_config import SIM_PROFILE, lab_config
 from tests.transports.wires import listen_somewhere
-from transports.channel import ChannelError
 from transports.endpoint import Endpoint
 from transports.hdlc import HdlcSettings
-from transports.stream import ByteStream
+from transports.stream import ByteStream, OnBytes, OnClosed, PassingStream
 
 
-class RecordingStream(ByteStream):
+class RecordingStream(PassingStream):
     """Notes all octets of both directions, in the order in which they pass."""
 
     def __init__(self, inner: ByteStream, tape: bytearray) -> None:
-        self.name = inner.name
-        self._inner = inner
+        super().__init__(inner)
         self._tape = tape
 
-    def start(self, on_bytes: Callable[[bytes], None], on_closed: Callable[[ChannelError], None]) -> None:
+    def start(self, on_bytes: OnBytes, on_closed: OnClosed) -> None:
         def note(data: bytes) -> None:
             self._tape += data
             on_bytes(data)
@@ -37,25 +34,6 @@ class RecordingStream(ByteStream):
     def write(self, data: bytes) -> None:
         self._tape += data
         self._inner.write(data)
-
-    @property
-    def congested(self) -> bool:
-        return self._inner.congested
-
-    async def drain(self) -> None:
-        await self._inner.drain()
-
-    def pause_reading(self) -> None:
-        self._inner.pause_reading()
-
-    def resume_reading(self) -> None:
-        self._inner.resume_reading()
-
-    async def close(self) -> None:
-        await self._inner.close()
-
-    def hang_up(self) -> None:
-        self._inner.hang_up()
 
 
 async def record_delivery(scheme: str, security: SecuritySettings, token: Token, info_max: int = 128) -> bytes:

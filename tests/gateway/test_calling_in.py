@@ -27,7 +27,9 @@ from gateway.service import Service, ServiceOptions
 from gateway.session import connect_through
 from gateway.store.sqlite.store import SqliteStore
 from gateway.verdict import Credited
-from sim_meters.behaviour import Behaviour, Fault, FaultOrder, Phase
+from sim_meters.behaviour import Behaviour
+from sim_meters.fault_order import FaultOrder
+from sim_meters.faults import Fault, Phase
 from sim_meters.meter import SimMeter
 from sim_meters.meter_config import SIM_PROFILE, MeterConfig, lab_config
 from tests.gateway.stores import open_vault

@@ -22,8 +22,10 @@ from cosem_objects.dlms.settings import SecuritySettings
 from cosem_objects.sts_token import Token, TokenClass
 from gateway.__main__ import main
 from gateway.verdict import judge
-from sim_meters.behaviour import Behaviour, Fault, FaultOrder
+from sim_meters.behaviour import Behaviour
 from sim_meters.clock import VirtualClock
+from sim_meters.fault_order import FaultOrder
+from sim_meters.faults import Fault
 from sim_meters.meter import SimMeter
 from sim_meters.meter_config import MeterConfig, lab_config
 from sim_meters.sts.tokens import encode_credit

@@ -37,8 +37,10 @@ from gateway.session import open_session
 from gateway.verdict import Credited
 from sim_meters.account import AccountUnit
 from sim_meters.asked import Asked, InterfaceClass
-from sim_meters.behaviour import Behaviour, Fault, FaultOrder
+from sim_meters.behaviour import Behaviour
 from sim_meters.clock import VirtualClock
+from sim_meters.fault_order import FaultOrder
+from sim_meters.faults import Fault
 from sim_meters.ledger import CountersKept, Ledger, LedgerError
 from sim_meters.meter import SimMeter
 from sim_meters.meter_config import SIM_PROFILE, MeterConfig, lab_config

@@ -14,7 +14,7 @@ from cosem_objects.dlms.settings import SecuritySettings
 from cosem_objects.errors import RemoteProtocolError
 from gateway.forwarding import ForwardingChannel, NotForwarded
 from gateway.session import open_session
-from sim_meters.behaviour import Fault
+from sim_meters.faults import Fault
 from tests.gateway.test_delivery import (
     ACCEPTED,
     GENERAL,

@@ -6,7 +6,9 @@ import asyncio
 import subprocess
 from pathlib import Path
 
-from sim_meters.behaviour import Behaviour, Fault, FaultOrder
+from sim_meters.behaviour import Behaviour
+from sim_meters.fault_order import FaultOrder
+from sim_meters.faults import Fault
 from sim_meters.meter import SimMeter
 from tests.certificates import Authority
 from tests.gateway.served import TIMEOUT_SECONDS, Served, refused, served

@@ -21,7 +21,7 @@ from gateway.service import Service, ServiceOptions
 from gateway.store.records import LinkRecord, OrderRecord, Resolution, ResolveCredited
 from gateway.store.sqlite.store import SqliteStore
 from gateway.verdict import Credited, Outcome
-from sim_meters.behaviour import Fault
+from sim_meters.faults import Fault
 from sim_meters.meter_config import lab_config
 from tests.gateway.stores import open_vault
 from tests.gateway.test_delivery import credit, faulty, meter_at

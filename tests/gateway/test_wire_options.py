@@ -31,7 +31,7 @@ from transports.channel import ApduChannel
 from transports.hdlc import HDLC_DEFAULTS, HdlcSettings
 from transports.hdlc_frame import Kind
 from transports.hdlc_receiver import FrameReceiver
-from transports.stream import ByteStream, OnBytes, OnClosed
+from transports.stream import ByteStream, OnBytes, OnClosed, PassingStream
 
 OTHER_KEY, OTHER_PASSWORD = "0F" * 16, "another word"
 KEYS = {"ek": EK, "ak": AK}
@@ -94,12 +94,11 @@ class Place:
         return _FramesCounted(stream, self)
 
 
-class _FramesCounted(ByteStream):
+class _FramesCounted(PassingStream):
     """Counts the information frames that a meter writes in a row."""
 
     def __init__(self, inner: ByteStream, place: Place) -> None:
-        self.name = inner.name
-        self._inner = inner
+        super().__init__(inner)
         self._place = place
         self._written = FrameReceiver()
         self._in_a_row = 0
@@ -115,25 +114,6 @@ class _FramesCounted(ByteStream):
         self._in_a_row += sum(frame.kind is Kind.INFORMATION for frame in self._written.receive(data))
         self._place.frames_in_a_row = max(self._place.frames_in_a_row, self._in_a_row)
         self._inner.write(data)
-
-    @property
-    def congested(self) -> bool:
-        return self._inner.congested
-
-    async def drain(self) -> None:
-        await self._inner.drain()
-
-    def pause_reading(self) -> None:
-        self._inner.pause_reading()
-
-    def resume_reading(self) -> None:
-        self._inner.resume_reading()
-
-    async def close(self) -> None:
-        await self._inner.close()
-
-    def hang_up(self) -> None:
-        self._inner.hang_up()
 
 
 @asynccontextmanager

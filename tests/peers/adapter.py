@@ -26,6 +26,7 @@ import sys
 import termios
 import time
 import tty
+from pathlib import Path
 
 from peer_wire import cut_hdlc, emit, limit_lifetime, read_options, run, say
 
@@ -39,6 +40,7 @@ DEFAULTS = {
     "answer": "",  # hex; what is waited for then
     "chunk": 0,  # hand on what comes from the meters in pieces of so many octets
     "noise": "",  # hex, before whatever comes from the meters
+    "between": {},  # {"3": hex}: said before the third thing that comes from the meters
     "echo": False,  # give back what is heard
     "mode_e": None,  # {"identification": "/XYZ5\\2NAME", "parity": bool, "repeats": bool, "noise": hex}
     "lifetime_seconds": 120,
@@ -108,7 +110,7 @@ class LineFront:
     def __init__(self, path):
         self._own, self._far = pty.openpty()
         tty.setraw(self._far)
-        os.symlink(os.ttyname(self._far), path)
+        Path(path).symlink_to(os.ttyname(self._far))
 
     def fileno(self):
         return self._own
@@ -205,7 +207,7 @@ def _control(frame):
 
 def hand_on(options, front, meters):
     """Until one of the sides ends; which one."""
-    asked = [sys.stdin]
+    asked, answers = [sys.stdin], 0
     while True:
         ready, _, _ = select.select([front, *meters.waited_for(), *asked], [], [])
         for each in ready:
@@ -223,8 +225,11 @@ def hand_on(options, front, meters):
                     if options.echo:
                         front.write(octets)
                     meters.write(octets)
-            elif not say_on(options, front, Meters.read(each)):
-                return "meter"
+            else:
+                answers += 1
+                front.write(bytes.fromhex(options.between.get(str(answers), "")))
+                if not say_on(options, front, Meters.read(each)):
+                    return "meter"
 
 
 def say_on(options, front, octets):
@@ -275,8 +280,7 @@ def hand_on_once(options, front):
 
 
 def call(options):
-    connection = _connect(options.place, None)
-    front = SocketFront(connection)
+    front = SocketFront(_connect_soon(options.place))
     front.write(bytes.fromhex(options.first))
     expected, heard = bytes.fromhex(options.answer), b""
     while len(heard) < len(expected):
@@ -286,6 +290,17 @@ def call(options):
     say("listening")
     emit("called")
     hand_on_once(options, front)
+
+
+def _connect_soon(port):
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            return _connect(port, None)
+        except ConnectionRefusedError:  # who is called is still on its way
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
 
 
 def main():

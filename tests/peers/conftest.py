@@ -224,16 +224,22 @@ class Peers:
             assert meter.ended_with("error") == [], meter.report()
 
     @contextmanager
-    def serving(self, script: str, **options: Any) -> Iterator[Server]:
-        """A script of this folder that stays, such as `adapter`; ready when this is entered."""
+    def starting(self, script: str, **options: Any) -> Iterator[Server]:
+        """A script of this folder that stays, such as `adapter`."""
         with serving([self._python, str(HERE / f"{script}.py"), json.dumps(options)]) as server:
-            server.wait_for_line("listening")
             try:
                 yield server
             except Exception as failure:
                 server.stop()
                 failure.add_note(server.report())
                 raise
+
+    @contextmanager
+    def serving(self, script: str, **options: Any) -> Iterator[Server]:
+        """The same, ready when this is entered."""
+        with self.starting(script, **options) as server:
+            server.wait_for_line("listening")
+            yield server
 
     def client(self, script: str, **options: Any) -> list[Event]:
         """Run gurux_client or dlms_cosem_client to its end; its events, or AssertionError with its words."""

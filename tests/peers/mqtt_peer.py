@@ -37,7 +37,6 @@ DEFAULTS = {
     "reply_seconds": 30,
     "late_answer_first": False,  # a bridge: before each answer the last one once more
     "asks_late": False,  # a head-end: each request first with a deadline that is over, under an id of its own
-    "forgets_correlation": False,  # a bridge: the answers of 5.0 do not say to what
     "lifetime_seconds": 120,
 }
 
@@ -125,8 +124,7 @@ class Bridge:
         return properties.ResponseTopic, properties.CorrelationData, time.time() + properties.MessageExpiryInterval
 
     def _answer(self, topic, correlation, payload):
-        said = {} if self._options.forgets_correlation else {"CorrelationData": correlation}
-        self._broker.publish(topic, payload, **said)
+        self._broker.publish(topic, payload, CorrelationData=correlation)
 
     def _ask(self, message):
         """The meter's answer; None if it hung up."""

@@ -13,6 +13,8 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +24,6 @@ from tests.mosquitto import Mosquitto
 from tests.peers.conftest import HERE, LIMIT_SECONDS, Peers, Server, free_port, run_own, serve_own, serving
 from tests.peers.test_peers import GOOD, IDENTITY, METER_TITLE, OWN, PEER, Delivery, credit_tokens
 
-PLACE = "site-7/meter-1"
-STATE = f"dlms/v1/{PLACE}/state"
 PROTOCOLS = ["5", "3.1.1"]
 
 
@@ -33,10 +33,41 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mosquitto]:
         yield broker
 
 
+_numbers = count(1)
+
+
+@dataclass(frozen=True)
+class Site:
+    """A broker, and a name on it that nobody has used."""
+
+    broker: Mosquitto
+    place: str
+
+    @property
+    def url(self) -> str:
+        return f"{self.broker.url}/{self.place}"
+
+    def states(self, *, online: bool) -> Iterator[Any]:
+        """What mosquitto_sub hears of these, kept by the broker or from now on."""
+        topic = f"dlms/v1/{self.place}/state"
+        command = ["mosquitto_sub", "-p", str(self.broker.port), "-t", topic, "-V", "5", "-W", str(LIMIT_SECONDS)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as heard:
+            assert heard.stdout
+            try:
+                yield from (state for state in map(json.loads, heard.stdout) if state["online"] is online)
+            finally:
+                heard.terminate()
+
+
+@pytest.fixture
+def site(broker: Mosquitto) -> Site:
+    return Site(broker, f"site-7/meter-{next(_numbers)}")
+
+
 @contextmanager
-def paho(role: str, broker: Mosquitto, port: int, place: str = PLACE, **options: Any) -> Iterator[Server]:
+def paho(role: str, site: Site, port: int, **options: Any) -> Iterator[Server]:
     """paho-mqtt is no DLMS stack: it lives with our own development tools."""
-    asked = {"role": role, "broker": broker.port, "port": port, "place": place, **options}
+    asked = {"role": role, "broker": site.broker.port, "port": port, "place": site.place, **options}
     with serving([sys.executable, str(HERE / "mqtt_peer.py"), json.dumps(asked)]) as server:
         server.wait_for_line("listening ")
         try:
@@ -57,9 +88,8 @@ BRIDGES: dict[str, dict[str, Any]] = {
 }
 
 
-def deliver_by(broker: Mosquitto, meter: Server, protocol: str = "5", *arguments: str) -> Delivery:
-    url = f"{broker.url}/{PLACE}"
-    command = ["deliver", "--endpoint", url, *OWN["hls-gmac"], "--json", "--token", GOOD]
+def deliver_by(site: Site, meter: Server, protocol: str = "5", *arguments: str) -> Delivery:
+    command = ["deliver", "--endpoint", site.url, *OWN["hls-gmac"], "--json", "--token", GOOD]
     done = run_own("gateway", *command, "--mqtt-protocol", protocol, *arguments)
     delivery = Delivery(done, meter)
     delivery.check_the_ledger([GOOD])
@@ -69,13 +99,13 @@ def deliver_by(broker: Mosquitto, meter: Server, protocol: str = "5", *arguments
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 @pytest.mark.parametrize("how", BRIDGES)
 def test_a_token_reaches_a_foreign_meter_behind_a_foreign_bridge(
-    peers: Peers, broker: Mosquitto, how: str, protocol: str
+    peers: Peers, site: Site, how: str, protocol: str
 ) -> None:
     with (
         peers.gurux_meter(**PEER["hls-gmac"], accepted={GOOD: 256}) as (meter, port),
-        paho("bridge", broker, port, protocol=protocol, **BRIDGES[how]) as bridge,
+        paho("bridge", site, port, protocol=protocol, **BRIDGES[how]) as bridge,
     ):
-        delivery = deliver_by(broker, meter, protocol)
+        delivery = deliver_by(site, meter, protocol)
         dropped = bridge.ended_with("dropped")
     assert delivery.code == 0, delivery.text
     assert delivery.verdicts[0]["verdict"] == "accepted"
@@ -83,25 +113,26 @@ def test_a_token_reaches_a_foreign_meter_behind_a_foreign_bridge(
     assert dropped == []
 
 
-def test_a_foreign_bridge_that_says_it_is_offline_is_not_asked(peers: Peers, broker: Mosquitto) -> None:
+def test_a_foreign_bridge_that_says_it_is_offline_is_not_asked(peers: Peers, site: Site) -> None:
     """The bridge is killed: what stands at the broker then is its last will."""
     with peers.gurux_meter(**PEER["hls-gmac"], accepted={GOOD: 256}) as (meter, port):
-        with paho("bridge", broker, port) as bridge:
+        with paho("bridge", site, port) as bridge:
             bridge.kill()
-            assert next(hear(broker, STATE, until=lambda state: not state["online"])) == {"online": False}
-        delivery = deliver_by(broker, meter)
+            assert next(site.states(online=False)) == {"online": False}
+        delivery = deliver_by(site, meter)
     assert (delivery.verdicts[0]["verdict"], delivery.verdicts[0]["credited"]) == ("unreached", "no"), delivery.text
     assert delivery.entered == []
 
 
-def test_a_credit_that_a_foreign_bridge_kept_to_itself_is_found(peers: Peers, broker: Mosquitto) -> None:
+def test_a_credit_that_a_foreign_bridge_kept_to_itself_is_found(peers: Peers, site: Site, tmp_path: Path) -> None:
     """The meter books the token and hangs up on the bridge, which cannot answer."""
-    impatient = ["--profile", str(HERE / "impatient.toml")]
+    impatient = tmp_path / "impatient.toml"
+    impatient.write_text('name = "impatient"\nresponse_timeout_seconds = 1.0\n')
     with (
         peers.gurux_meter(**PEER["hls-gmac"], accepted={GOOD: 256}, hang_up_after_enter=1) as (meter, port),
-        paho("bridge", broker, port) as bridge,
+        paho("bridge", site, port) as bridge,
     ):
-        delivery = deliver_by(broker, meter, "5", *impatient)
+        delivery = deliver_by(site, meter, "5", "--profile", str(impatient))
         dropped = bridge.ended_with("dropped")
     assert (delivery.verdicts[0]["verdict"], delivery.verdicts[0]["credited"]) == ("accepted", "yes"), delivery.text
     assert [event["why"] for event in dropped] == ["meter hung up"]
@@ -112,8 +143,8 @@ def test_a_credit_that_a_foreign_bridge_kept_to_itself_is_found(peers: Peers, br
 
 
 @contextmanager
-def simulated_on(broker: Mosquitto, *arguments: str) -> Iterator[Server]:
-    command = ["run", "--listen", f"{broker.url}/{PLACE}", *OWN["hls-gmac"], "--system-title", METER_TITLE]
+def simulated_on(site: Site, *arguments: str) -> Iterator[Server]:
+    command = ["run", "--listen", site.url, *OWN["hls-gmac"], "--system-title", METER_TITLE]
     with serve_own("sim_meters", *command, *IDENTITY, *arguments) as server:
         server.wait_for_line("listening ")
         try:
@@ -134,13 +165,11 @@ HEAD_ENDS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 @pytest.mark.parametrize("how", HEAD_ENDS)
-def test_a_foreign_head_end_enters_a_token_into_our_meter(
-    peers: Peers, broker: Mosquitto, how: str, protocol: str
-) -> None:
+def test_a_foreign_head_end_enters_a_token_into_our_meter(peers: Peers, site: Site, how: str, protocol: str) -> None:
     token, _ = credit_tokens()[0]
     client = "gurux_client" if protocol == "5" else "dlms_cosem_client"
     port = free_port()
-    with simulated_on(broker), paho("head-end", broker, port, protocol=protocol, **HEAD_ENDS[how]) as head_end:
+    with simulated_on(site), paho("head-end", site, port, protocol=protocol, **HEAD_ENDS[how]) as head_end:
         done = peers.client(client, port=port, tokens=[token], **PEER["hls-gmac"])[-1]
         answered = head_end.ended_with("answered")
     [entered] = done["entered"]
@@ -149,26 +178,13 @@ def test_a_foreign_head_end_enters_a_token_into_our_meter(
     assert Counter(tuple(event.values()) for event in answered) == {("answered", True, False, 1): len(answered)}
 
 
-def hear(broker: Mosquitto, topic: str, until: Any) -> Iterator[Any]:
-    """What mosquitto_sub hears from now on, and what was retained, from the first that fits."""
-    command = ["mosquitto_sub", "-p", str(broker.port), "-t", topic, "-V", "5", "-W", str(LIMIT_SECONDS)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as heard:
-        assert heard.stdout
-        try:
-            for line in heard.stdout:
-                if until(said := json.loads(line)):
-                    yield said
-        finally:
-            heard.terminate()
-
-
-def test_mosquitto_sub_hears_when_our_meter_comes_leaves_and_dies(broker: Mosquitto) -> None:
-    with simulated_on(broker) as meter:
-        online = next(hear(broker, STATE, until=lambda state: state["online"]))
+def test_mosquitto_sub_hears_when_our_meter_comes_leaves_and_dies(site: Site) -> None:
+    with simulated_on(site) as meter:
+        online = next(site.states(online=True))
         assert {"online", "since", "fw", "profile"} >= set(online) >= {"online", "since"}
         meter.kill()
-        assert next(hear(broker, STATE, until=lambda state: not state["online"])) == {"online": False}
-    with simulated_on(broker) as meter:
-        assert next(hear(broker, STATE, until=lambda state: state["online"]))["online"] is True
+        assert next(site.states(online=False)) == {"online": False}
+    with simulated_on(site) as meter:
+        assert next(site.states(online=True))["online"] is True
         meter.stop()
-        assert next(hear(broker, STATE, until=lambda state: not state["online"])) == {"online": False}
+        assert next(site.states(online=False)) == {"online": False}

@@ -14,7 +14,8 @@ from cosem_objects.sts_token import Token
 from gateway.meter_body import MeterBody
 from gateway.orders import Amount, Order, OrderedToken, OrderKind, Priority
 from gateway.store.records import LinkRecord, MeterRecord
-from sim_meters.behaviour import Fault, FaultOrder
+from sim_meters.fault_order import FaultOrder
+from sim_meters.faults import Fault
 from sim_meters.meter_config import MeterConfig, lab_config
 from sim_meters.sts.tokens import Commodity, credit_kind, encode_credit
 from tests.scenarios.killable import Doom, Ending, Point

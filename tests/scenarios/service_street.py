@@ -17,13 +17,13 @@ from sim_meters.sts.results import TokenResult
 from tests.scenarios.killable import Ending, Port, Process, in_the_world
 from tests.scenarios.service_checker import Checker
 from tests.scenarios.service_plan import MeterPlan, Plan, moment
+from transports.calling import CONNECT_TIMEOUT_SECONDS
 from transports.channel import Address, ApduChannel, Link, NotSentError
 from transports.conversations import Conversations
 from transports.faults import NO_FAULTS, FaultyStream
 from transports.framing import HDLC, WRAPPER
 from transports.hdlc import HdlcSettings
 from transports.memory_stream import stream_pair
-from transports.registry import CONNECT_TIMEOUT_SECONDS
 
 _LATENCY_SECONDS = 0.02
 _INACTIVITY_SECONDS = 120.0

@@ -21,7 +21,7 @@ from tests.scenarios.town import KEYS, KWH
 from transports.endpoint import Endpoint
 from transports.link_pool import LinkPool
 from transports.registry import listen
-from transports.stream import ByteStream, OnBytes, OnClosed
+from transports.stream import ByteStream, OnBytes, OnClosed, PassingStream
 
 PROFILE = MeterProfile(data_value_map=DataValueMap.ONEHOT16, poll_first_seconds=0.01)
 SECURITY = SecuritySettings.parse(KEYS)
@@ -44,10 +44,9 @@ class Plug:
         return self._left != 0
 
 
-class _Plugged(ByteStream):
+class _Plugged(PassingStream):
     def __init__(self, inner: ByteStream, plug: Plug) -> None:
-        self.name = inner.name
-        self._inner = inner
+        super().__init__(inner)
         self._plug = plug
 
     def start(self, on_bytes: OnBytes, on_closed: OnClosed) -> None:
@@ -64,25 +63,6 @@ class _Plugged(ByteStream):
             self._inner.write(data)
         else:
             self._inner.hang_up()
-
-    @property
-    def congested(self) -> bool:
-        return self._inner.congested
-
-    async def drain(self) -> None:
-        await self._inner.drain()
-
-    def pause_reading(self) -> None:
-        self._inner.pause_reading()
-
-    def resume_reading(self) -> None:
-        self._inner.resume_reading()
-
-    async def close(self) -> None:
-        await self._inner.close()
-
-    def hang_up(self) -> None:
-        self._inner.hang_up()
 
 
 async def _forget(_event: Event) -> None:

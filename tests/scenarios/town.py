@@ -21,8 +21,10 @@ from gateway.events import Event, Judged, SendStarted
 from gateway.meters import Meter
 from gateway.verdict import Outcome as Word
 from gateway.verdict import Verdict
-from sim_meters.behaviour import Behaviour, Fault, FaultOrder
+from sim_meters.behaviour import Behaviour
 from sim_meters.clock import SystemClock
+from sim_meters.fault_order import FaultOrder
+from sim_meters.faults import Fault
 from sim_meters.meter import SimMeter
 from sim_meters.meter_config import MeterConfig, lab_config
 from sim_meters.sts.results import TokenResult

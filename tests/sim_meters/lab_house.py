@@ -18,8 +18,9 @@ from gateway.delivery import Delivery
 from gateway.events import Event, Judged, SendStarted
 from gateway.meters import Meter
 from gateway.verdict import Credited, Outcome
-from sim_meters.behaviour import Behaviour, FaultOrder
+from sim_meters.behaviour import Behaviour
 from sim_meters.clock import SystemClock
+from sim_meters.fault_order import FaultOrder
 from sim_meters.meter import SimMeter
 from sim_meters.meter_config import SIM_PROFILE, MeterConfig, lab_config
 from sim_meters.sts.tokens import encode_credit

@@ -158,3 +158,43 @@ async def test_an_hour_of_a_meters_life_is_over_at_once() -> None:
         assert meter.ledger.entries == []
         clock.advance(0.01)
         assert [entry.result for entry in meter.ledger.entries] == [TokenResult.ACCEPT], "without anybody's asking"
+
+
+def test_timers_that_were_cancelled_are_forgotten_while_the_clock_stands_still() -> None:
+    clock, rung = VirtualClock(START), list[int]()
+    clock.call_later(60, lambda: rung.append(1))
+    for _ in range(10_000):
+        clock.call_later(120, rung.clear).cancel()
+    assert len(clock._due) < 200
+    clock.advance(60)
+    assert rung == [1]
+
+
+@pytest.mark.parametrize("year", [1899, 9000, 9999])
+def test_a_virtual_clock_begins_in_years_in_which_meters_can_be_wrong(year: int) -> None:
+    with pytest.raises(SettingError, match=f"expected a start of the years 1900 to 8999; got {year}"):
+        VirtualClock(datetime(year, 1, 1, tzinfo=UTC))
+
+
+def test_time_ends_with_the_calendar_and_no_meter_falls_over_it() -> None:
+    clock = VirtualClock(datetime(8999, 12, 31, 23, tzinfo=UTC))
+    wrong = drifting(clock, 1e12, 100_000)
+    with pytest.raises(SettingError, match="beyond the years 1900 to 8999"):
+        clock.advance(3600)
+    clock.advance(3599)
+    clock.call_later(86_400, lambda: None)
+    assert wrong.now() - clock.now() == timedelta(days=36_525)
+
+
+def test_no_drift_makes_a_clock_wrong_by_more_than_a_hundred_years() -> None:
+    clock = VirtualClock(datetime(1900, 1, 1, tzinfo=UTC))
+    fast, slow = drifting(clock, ppm=100_000), drifting(clock, ppm=-100_000)
+    clock.advance(7000 * 365 * 86_400.0)
+    assert fast.now() - clock.now() == clock.now() - slow.now() == timedelta(days=36_525)
+
+
+async def test_a_clock_that_runs_stands_still_at_the_end_of_the_calendar(caplog: pytest.LogCaptureFixture) -> None:
+    clock = VirtualClock(datetime(8999, 12, 31, 23, tzinfo=UTC))
+    await asyncio.wait_for(clock.run(1e6), 10)
+    assert "it stands still" in caplog.text
+    assert clock.now().year == 8999

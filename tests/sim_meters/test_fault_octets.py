@@ -10,7 +10,8 @@ import pytest
 
 from cosem_objects.dlms.ciphered import CipheredApdu
 from cosem_objects.dlms.security import ReplayedCounterError
-from sim_meters.behaviour import Fault, FaultOrder
+from sim_meters.fault_order import FaultOrder
+from sim_meters.faults import Fault
 from sim_meters.wire_faults import WireFaults
 from tests.scenarios.virtual_clock import run_in_virtual_time
 from tests.sim_meters.lab_house import SECURITIES, House, house, secured

@@ -10,8 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cosem_objects.errors import SettingError
-from sim_meters.behaviour import FAULTS, Behaviour, Fault, FaultOrder, MeterSelector, Phase
+from sim_meters.behaviour import Behaviour
 from sim_meters.clock import VirtualClock
+from sim_meters.fault_order import FaultOrder, MeterSelector
+from sim_meters.faults import FAULTS, Fault, Phase
 
 START = datetime(2026, 11, 21, 12, tzinfo=UTC)
 NOON = VirtualClock(START).now
@@ -72,7 +74,7 @@ def test_an_order_as_text(text: str, expected: FaultOrder) -> None:
         ("mute:", "NAME"),
         ("mute:1.5", "NAME"),
         ("mute:x", "NAME"),
-        ("mute:101%", "at most 100%"),
+        ("mute:101%", "percentage of 0 to 100"),
         ("mute@noon", "a phase, one of association, read"),
         ("stale-status@read", "one of its phases, enter; got read"),
         ("mute=3", "no value"),

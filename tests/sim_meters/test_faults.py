@@ -15,7 +15,8 @@ import pytest
 from cosem_objects import axdr
 from cosem_objects.dlms.refusals import AssociationRefused
 from cosem_objects.errors import RemoteProtocolError
-from sim_meters.behaviour import FAULTS, Fault, FaultOrder, Phase
+from sim_meters.fault_order import FaultOrder
+from sim_meters.faults import FAULTS, Fault, Phase
 from sim_meters.meter_config import SIM_PROFILE, MeterConfig, lab_config
 from sim_meters.sts.results import TokenResult
 from tests.scenarios.virtual_clock import run_in_virtual_time

@@ -9,8 +9,8 @@ import tomllib
 from argparse import ArgumentParser
 from pathlib import Path
 
-from sim_meters.behaviour import FAULTS, Fault, FaultOrder, Phase
-from sim_meters.fault_order import MEMBERS
+from sim_meters.fault_order import MEMBERS, FaultOrder
+from sim_meters.faults import FAULTS, Fault, Phase
 from sim_meters.lab_api.options import add_lab_options
 from sim_meters.lab_api.routes import CALLS
 from sim_meters.run_options import add_run_options

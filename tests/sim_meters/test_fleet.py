@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from gateway.verdict import Outcome
-from sim_meters.behaviour import Fault, FaultOrder, Phase
+from sim_meters.fault_order import FaultOrder
+from sim_meters.faults import Fault, Phase
 from sim_meters.fleet.files import FLEETS
 from sim_meters.fleet.fleet import Fleet
 from sim_meters.fleet.meters import CHANGES_MAX, Cancellation, FleetMeters

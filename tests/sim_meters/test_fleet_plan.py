@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from cosem_objects.errors import SettingError
 from cosem_objects.profile import MeterProfile
 from cosem_objects.token_gateway import TokenEncoding
-from sim_meters.behaviour import Fault, Phase
+from sim_meters.faults import Fault, Phase
 from sim_meters.fleet.fields import Fields
 from sim_meters.fleet.files import FLEETS, PROFILES, load_fleet
 from sim_meters.fleet.group import MeterGroup
@@ -321,6 +321,11 @@ BAD_MEMBERS: dict[str, tuple[str, str]] = {
     "STS": (TCP + "sts = 5", "sts: expected a table"),
     "misspelt STS": (TCP + "sts = { sgcc = 1 }", "sts: 'sgcc' is no member of it; did you mean sgc?"),
     "mechanism": (TCP + 'security = { mechanism = "strong" }', "security: security: expected one of none"),
+    "an empty mechanism": (TCP + 'security = { mechanism = "" }', "security: mechanism: expected text"),
+    "a false ciphering": (TCP + "security = { ciphering = false }", "security: ciphering: expected text"),
+    "a list of protections": (TCP + "security = { protection = [] }", "security: protection: expected text"),
+    "a list of suites": (TCP + "security = { suite = [] }", "security: suite: expected digits"),
+    "a blank key": (TCP + 'security = { ek = " ", ak = " " }', "security: ek: expected text"),
     "one key": (
         TCP + f'security = {{ mechanism = "hls-gmac", ek = "{KEY}" }}',
         "security: security hls-gmac: both keys are needed",
@@ -332,6 +337,11 @@ BAD_MEMBERS: dict[str, tuple[str, str]] = {
     "topic": (TCP + 'mqtt = { topic_root = "a/+" }', "mqtt-topic-root: expected levels"),
     "fault": (TCP + "fault = 5", "fault: expected tables; they begin with [[fault]]"),
     "no such fault": (TCP + '[[group.fault]]\nfault = "fire"', "fault 1: fault: expected NAME"),
+    "percent": (TCP + '[[group.fault]]\nfault = "mute"\npercent = -1', "fault mute: expected a percentage of 0 to 100"),
+    "a time before all": (
+        TCP + '[[group.fault]]\nfault = "mute"\nbegin = 0001-01-01T00:00:00+10:00',
+        "fault 1.begin: expected a time with its zone",
+    ),
     "phase": (TCP + '[[group.fault]]\nfault = "hls-fail"\nphase = "read"', "fault 1: fault hls-fail: expected one of"),
 }
 

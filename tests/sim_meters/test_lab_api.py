@@ -210,6 +210,8 @@ async def test_faults_are_ordered_counted_and_taken_back_while_the_fleet_runs(tm
         {"orders": [3]},
         {"orders": [{"fault": "mute"}] * 101},
         {"orders": [{"fault": "mute"}], "fault": "mute"},
+        {"fault": "mute", "begin": "0001-01-01T00:00:00+10:00"},
+        {"fault": "mute", "end": "9999-12-31T23:59:59-10:00"},
         [1],
     ],
     ids=repr,
@@ -304,6 +306,12 @@ async def test_what_cannot_be_read_is_a_problem(tmp_path: Path) -> None:
             async with one.http.post(url, data=data, headers={"Content-Type": kind}) as response:
                 assert response.status == expected
                 assert (await response.json(content_type="application/problem+json"))["status"] == expected
+        packed = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+        async with one.http.post(url, data=b"no gzip", headers=packed) as response:
+            assert response.status == 415
+        too_many = b'{"advance_seconds": 1' + b"0" * 400 + b"}"
+        async with one.http.post(url, data=too_many, headers={"Content-Type": "application/json"}) as response:
+            assert response.status == 422
         for method, path, expected in (
             ("GET", "/nothing", 404),
             ("GET", "/meters/nobody", 404),

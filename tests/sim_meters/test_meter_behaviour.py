@@ -9,7 +9,9 @@ import pytest
 from cosem_objects import axdr
 from cosem_objects.dlms.refusals import AssociationRefused
 from cosem_objects.errors import SettingError
-from sim_meters.behaviour import Behaviour, Fault, FaultOrder, Phase
+from sim_meters.behaviour import Behaviour
+from sim_meters.fault_order import FaultOrder
+from sim_meters.faults import Fault, Phase
 from sim_meters.meter import SimMeter
 from sim_meters.meter_config import lab_config
 from tests.sim_meters.meter_client import HLS, Clock, a_meter, client_of, credit, enter_request

@@ -9,7 +9,9 @@ import pytest
 from gateway.delivery import Delivery
 from gateway.events import Event, SendStarted
 from gateway.meters import Meter
-from sim_meters.behaviour import Behaviour, Fault, FaultOrder
+from sim_meters.behaviour import Behaviour
+from sim_meters.fault_order import FaultOrder
+from sim_meters.faults import Fault
 from sim_meters.meter import SimMeter
 from sim_meters.meter_config import SIM_PROFILE
 from sim_meters.wire_faults import WireFaults

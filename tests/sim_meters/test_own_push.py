@@ -13,7 +13,8 @@ from cosem_objects.dlms.apdu import DataNotification, GetResponse
 from cosem_objects.dlms.ciphered import CipheredApdu
 from cosem_objects.dlms.security import Cipher
 from cosem_objects.dlms.settings import SecuritySettings
-from sim_meters.behaviour import Behaviour, FaultOrder
+from sim_meters.behaviour import Behaviour
+from sim_meters.fault_order import FaultOrder
 from sim_meters.ledger import Ledger
 from sim_meters.meter import SimMeter
 from sim_meters.meter_config import MeterConfig, PushTo

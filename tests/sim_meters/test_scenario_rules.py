@@ -202,6 +202,18 @@ def test_meters_of_a_fleet_can_be_named(tmp_path: Path) -> None:
     assert plan.meters["kiosk-2"].is_simulated
 
 
+def test_faults_of_a_fleet_are_those_of_the_numbers_in_its_meters_names(tmp_path: Path) -> None:
+    (tmp_path / "street.toml").write_text(
+        '[[group]]\nname = "house"\ncount = 3\nlisten = "tcp://127.0.0.1:0"\n'
+        '[[group.fault]]\nfault = "mute"\nnumbers = "2"\n'
+    )
+    text = a_case(
+        TOKEN, ENTER, head='name = "x"\nfleet = "street.toml"\n', more='on = ["house-1", "house-2", "house-3"]'
+    )
+    faults = {name: len(meter.faults) for name, meter in planned(text, tmp_path).meters.items()}
+    assert faults == {"house-1": 0, "house-2": 1, "house-3": 0}
+
+
 def test_the_title_of_a_meter_is_checked_if_it_is_known(tmp_path: Path) -> None:
     keys = f'security = {{ mechanism = "hls-gmac", ek = "{"0f" * 16}", ak = "{"e1" * 16}" }}\n'
 

@@ -17,8 +17,10 @@ from cosem_objects.dlms.security import InvocationCounters
 from cosem_objects.obis import ObisCode
 from cosem_objects.profile_generic import CaptureObject, EntryDescriptor, RangeDescriptor
 from sim_meters.account import AccountUnit
-from sim_meters.behaviour import Behaviour, Fault, FaultOrder
+from sim_meters.behaviour import Behaviour
 from sim_meters.debt import DebtRecovery
+from sim_meters.fault_order import FaultOrder
+from sim_meters.faults import Fault
 from sim_meters.ledger import FileLedger
 from sim_meters.meter import SimMeter
 from sim_meters.meter_config import SIM_PROFILE, MeterConfig, lab_config

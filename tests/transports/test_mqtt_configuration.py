@@ -15,13 +15,14 @@ import pytest
 from tests.mosquitto import Mosquitto
 from tests.transports.brokers import SECONDS
 from tests.transports.wires import echo
+from transports.calling import Calling
 from transports.channel import ChannelClosed, NotSentError
 from transports.endpoint import Endpoint, EndpointError
 from transports.mqtt_bridge import MqttMeters
 from transports.mqtt_client import BrokerLogin, MqttClient, connect_broker
 from transports.mqtt_message import Acknowledgement, Message, TopicFilter
 from transports.mqtt_watch import MqttWatch
-from transports.registry import Calling, listen, open_link
+from transports.registry import listen, open_link
 from transports.tls import client_context
 from transports.wire_settings import MqttProtocol, MqttSettings, TlsSettings, WireSettings
 from transports.wrapper import wrap

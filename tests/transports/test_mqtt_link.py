@@ -15,6 +15,7 @@ import pytest
 from tests.mosquitto import PLAIN, Mosquitto
 from tests.transports.brokers import SECONDS, Stranger, new_place, stranger
 from tests.transports.wires import echo, free_port
+from transports.calling import Calling
 from transports.channel import ApduChannel, ChannelClosed, ChannelGarbled, ChannelTimeout, Link, NotSentError
 from transports.conversations import Conversations
 from transports.endpoint import Endpoint
@@ -27,7 +28,7 @@ from transports.mqtt_link import MqttBrokerLink, share_mqtt
 from transports.mqtt_message import Message
 from transports.mqtt_meter import REMEMBERED, Drop, MeterOnBroker, MqttMeterListener
 from transports.mqtt_topics import CONTENT_TYPE, Place
-from transports.registry import Calling, listen, open_link
+from transports.registry import listen, open_link
 from transports.wire_settings import MqttPayload, MqttProtocol, MqttSettings, WireSettings
 from transports.wrapper import wrap
 

@@ -13,13 +13,14 @@ import uvloop
 from tests.mosquitto import Mosquitto
 from tests.transports.brokers import SECONDS, new_place, standing_broker, stranger
 from tests.transports.wires import echo
+from transports.calling import Calling
 from transports.channel import ApduChannel, ChannelClosed, NotSentError
 from transports.endpoint import Endpoint, EndpointError
 from transports.link_pool import LinkPool
 from transports.mqtt_bridge import MqttMeters
 from transports.mqtt_message import Message
 from transports.mqtt_watch import MqttWatch
-from transports.registry import Calling, listen, open_link
+from transports.registry import listen, open_link
 from transports.trace import Knowledge, Ring, Trace
 from transports.wrapper import wrap
 

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from transports.channel import ApduChannel, Listener, OnChannel
 from transports.endpoint import Endpoint, EndpointError
 from transports.registry import listen
-from transports.stream import ByteStream, OnBytes, OnClosed
+from transports.stream import ByteStream, OnBytes, OnClosed, PassingStream
 
 T = TypeVar("T")
 
@@ -48,12 +48,11 @@ async def mute(channel: ApduChannel) -> None:
         await channel.receive(None)
 
 
-class SmallPieces(ByteStream):
+class SmallPieces(PassingStream):
     """Delivers what arrives in pieces of 1 to 3 bytes."""
 
     def __init__(self, inner: ByteStream) -> None:
-        self.name = inner.name
-        self._inner = inner
+        super().__init__(inner)
         self._sizes = random.Random(1)
 
     def start(self, on_bytes: OnBytes, on_closed: OnClosed) -> None:
@@ -64,28 +63,6 @@ class SmallPieces(ByteStream):
                 data = data[size:]
 
         self._inner.start(arrived, on_closed)
-
-    def write(self, data: bytes) -> None:
-        self._inner.write(data)
-
-    @property
-    def congested(self) -> bool:
-        return self._inner.congested
-
-    async def drain(self) -> None:
-        await self._inner.drain()
-
-    def pause_reading(self) -> None:
-        self._inner.pause_reading()
-
-    def resume_reading(self) -> None:
-        self._inner.resume_reading()
-
-    async def close(self) -> None:
-        await self._inner.close()
-
-    def hang_up(self) -> None:
-        self._inner.hang_up()
 
 
 class _JumpingSelector(selectors.SelectSelector):

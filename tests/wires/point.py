@@ -138,7 +138,7 @@ class Watch:
 
     async def mend(self) -> None:
         """The wire is whole again."""
-        if not self._is_healed:
+        if self.is_struck and not self._is_healed:
             self._is_healed = True
             await self.heal()
 

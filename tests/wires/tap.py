@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from transports.channel import ChannelError
-from transports.stream import ByteStream, OnBytes, OnClosed
+from transports.stream import ByteStream, OnBytes, OnClosed, PassingStream
 
 Piece = Callable[[str, int, bytes], bytes]
 """Direction, a number counted from 0, and what was written at once; gives what becomes of it."""
@@ -64,10 +64,9 @@ class Tap:
             self._streams.remove(stream)
 
 
-class _TappedStream(ByteStream):
+class _TappedStream(PassingStream):
     def __init__(self, inner: ByteStream, tap: Tap) -> None:
-        self.name = inner.name
-        self._inner = inner
+        super().__init__(inner)
         self._tap = tap
 
     def start(self, on_bytes: OnBytes, on_closed: OnClosed) -> None:
@@ -94,19 +93,6 @@ class _TappedStream(ByteStream):
             self._inner.write(data)
         if breaks:
             self.hang_up()
-
-    @property
-    def congested(self) -> bool:
-        return self._inner.congested
-
-    async def drain(self) -> None:
-        await self._inner.drain()
-
-    def pause_reading(self) -> None:
-        self._inner.pause_reading()
-
-    def resume_reading(self) -> None:
-        self._inner.resume_reading()
 
     async def close(self) -> None:
         self._tap.forget(self)

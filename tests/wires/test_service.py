@@ -90,8 +90,11 @@ async def serve_at(wire: Wire, strike: Strike, point: Point, path: Path) -> list
         await know(head, stand, watch)
         await head.order("order", ONE)
         await head.start()
-        order = await head.until("order")
-        found = troubles(order, stand)
+        try:
+            order = await head.until("order")
+            found = troubles(order, stand)
+        finally:
+            await head.stop()  # the good-bye to the meter is a step, too
         await settle_down(stand, watch)
         found += [] if watch.is_struck else [NEVER_BROKEN]
     return found + troubles(order, stand)

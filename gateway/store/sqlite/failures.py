@@ -1,4 +1,4 @@
-"""What SQLite's errors mean for the head-end. Messages name the file and what to do, never a value. Pure."""
+"""What SQLite's errors mean for the head-end. Messages name the file and what to do, never a value."""
 
 from __future__ import annotations
 
