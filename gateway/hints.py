@@ -53,6 +53,8 @@ _BEHIND_ONE_MAX = 32
 _FLOOD_SECONDS = 10.0
 _FLOOD_MAX = 20
 """Of what one sender says in that time, how much is looked at."""
+_FLOOD_OF_CONNECTION_MAX = 500
+"""And of what comes over one connection, whatever titles stand in it. guess: a concentrator's meters in an alarm."""
 
 
 class HintOutcome(StrEnum):
@@ -139,6 +141,7 @@ class PushHints:
         self._waiting: asyncio.Queue[tuple[Sender, bytes | None]] = asyncio.Queue(_WAITING_MAX)
         self._known: OrderedDict[str, _Known] = OrderedDict()
         self._counts: Counter[Sender] = Counter()
+        self._counts_of_connections: Counter[str] = Counter()
         self._counted_since = float("-inf")
         self._log = LogLimit(logger)
 
@@ -176,18 +179,32 @@ class PushHints:
         return min(outcomes, key=_BEST_FIRST.index, default=HintOutcome.UNKNOWN)
 
     def _take(self, sender: Sender, apdu: bytes | None) -> None:
+        try:
+            if self._is_flood(sender):
+                self._on_outcome(HintOutcome.DROPPED)
+            else:
+                self._waiting.put_nowait((sender, apdu))
+        except asyncio.QueueFull:
+            self._on_outcome(HintOutcome.DROPPED)
+
+    def _is_flood(self, sender: Sender) -> bool:
+        """Counts it if it is none, so that a flood of new names is not kept either."""
+        if sender.meter:
+            return False  # put off by ourselves, once in an interval
         now = asyncio.get_running_loop().time()
         if now - self._counted_since >= _FLOOD_SECONDS:
             self._counts.clear()
+            self._counts_of_connections.clear()
             self._counted_since = now
+        if (
+            self._counts[sender] >= _FLOOD_MAX
+            or self._counts_of_connections[sender.endpoint] >= _FLOOD_OF_CONNECTION_MAX
+            or len(self._counts) >= _METERS_MAX
+        ):
+            return True
         self._counts[sender] += 1
-        if self._counts[sender] > _FLOOD_MAX:
-            self._on_outcome(HintOutcome.DROPPED)
-            return
-        try:
-            self._waiting.put_nowait((sender, apdu))
-        except asyncio.QueueFull:
-            self._on_outcome(HintOutcome.DROPPED)
+        self._counts_of_connections[sender.endpoint] += 1
+        return False
 
     async def _work(self) -> None:
         while True:
@@ -198,6 +215,9 @@ class PushHints:
                 raise
             except (StoreError, VaultError) as error:
                 self._log.log(logging.ERROR, "a hint is let go, the store fails: %s", error)
+                outcome = HintOutcome.DROPPED
+            except Exception as error:  # whatever strangers send must not end the service
+                self._log.log(logging.ERROR, "a hint is let go, it could not be judged: %s", type(error).__name__)
                 outcome = HintOutcome.DROPPED
             self._on_outcome(outcome)
             if outcome in _SUSPICIOUS and apdu is not None:

@@ -115,7 +115,9 @@ class VirtualClock(Clock):
             raise SettingError(f"virtual clock: expected 0 seconds or more; got {seconds:g}")
         end = self._after(seconds)
         if end >= CALENDAR[1]:
-            raise SettingError(f"virtual clock: {seconds:g} s from {self._now.isoformat()} are beyond the years {_YEARS}")
+            raise SettingError(
+                f"virtual clock: {seconds:g} s from {self._now.isoformat()} are beyond the years {_YEARS}"
+            )
         while self._due and self._due[0][0] <= end:
             moment, _, timer = heappop(self._due)
             self._now = max(self._now, moment)

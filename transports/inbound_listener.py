@@ -116,6 +116,8 @@ class InboundListener(Listener):
                 await asyncio.sleep(_NO_DESCRIPTORS_SECONDS)
                 continue
             self._welcome(taken, address[0])
+            # asyncio gives the next one that waits without a turn of the loop: a flood would keep all else waiting.
+            await asyncio.sleep(0)
 
     def _welcome(self, taken: socket.socket, address: str) -> None:
         refusal = self._refusal(address)

@@ -125,20 +125,29 @@ class SignedOnStream(_Half):
     """The meter's side: waits for a client to sign on, then lets HDLC through until ``start_over`` or long silence."""
 
     def __init__(
-        self, inner: ByteStream, line: LineStream, identification: Identification, device_address: str
+        self,
+        inner: ByteStream,
+        line: LineStream,
+        identification: Identification,
+        device_address: str,
+        agreed: SerialFormat | None = None,
     ) -> None:
+        """``agreed``: a client has signed on before, and left to open its device anew with that speed."""
         super().__init__(inner, line)
+        self.agreed = agreed
+        """How the line is now that a client has signed on, until it says something in HDLC."""
         self.on_silence: Callable[[], None] = lambda: None
         """Called when the client has said nothing for so long that all conversations are over."""
         self._loop = asyncio.get_running_loop()
         self._new_core: Callable[[], ModeEMeter] = lambda: ModeEMeter(identification, device_address)
-        self._core: ModeEMeter | None = self._new_core()
+        self._core: ModeEMeter | None = None if agreed else self._new_core()
         self._silence: asyncio.TimerHandle | None = None
         self._switching: asyncio.Task[None] | None = None
 
     def start(self, on_bytes: OnBytes, on_closed: OnClosed) -> None:
         def arrived(data: bytes) -> None:
             if self._core is None:
+                self.agreed = None
                 self._wait_for_silence()
                 on_bytes(data)
             else:
@@ -149,14 +158,16 @@ class SignedOnStream(_Half):
             self._stop()
             on_closed(error)
 
-        self._switch(SIGN_ON)
+        self._switch(self.agreed or SIGN_ON)
+        if self.agreed:
+            self._wait_for_silence()
         self._inner.start(arrived, closed)
 
     def start_over(self) -> None:
         """HDLC is over: back to 300 baud, when what was written has left."""
         if self._ended is None and self._core is None:
             self._stop()
-            self._core = self._new_core()
+            self._core, self.agreed = self._new_core(), None
             self._switch(SIGN_ON)
 
     async def close(self) -> None:
@@ -171,8 +182,8 @@ class SignedOnStream(_Half):
         for reply in core.receive(data):
             self._inner.write(reply.octets)
             if reply.baud is not None:
-                self._core = None
-                self._switch(SerialFormat(reply.baud))
+                self._core, self.agreed = None, SerialFormat(reply.baud)
+                self._switch(self.agreed)
                 self._wait_for_silence()
 
     def _switch(self, line: SerialFormat) -> None:

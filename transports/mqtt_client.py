@@ -25,7 +25,7 @@ import gmqtt
 
 from transports.channel import ChannelClosed, ChannelError, NotSentError, again
 from transports.endpoint import Endpoint
-from transports.mqtt_connection import UNSENT_BYTES_MAX, OnceClient
+from transports.mqtt_connection import Forgetful, Gathering, OnceClient
 from transports.mqtt_message import PACKET_SIZE_MAX, Acknowledgement, Message, TopicFilter, reason_name
 from transports.stream import CLOSE_TIMEOUT_SECONDS, Congestion
 from transports.tcp import reason_of
@@ -100,58 +100,6 @@ class Publication:
         self._on_acknowledged(acknowledgement)
 
 
-class _Forgetful:
-    """gmqtt's store of what it would send again after a reconnection: it only tells the id of what was just sent."""
-
-    is_empty = True
-
-    def __init__(self) -> None:
-        self.last_id = 0
-
-    def push_message(self, mid: int, _raw: bytes) -> None:
-        self.last_id = mid
-
-    def remove_message_by_mid(self, _mid: int) -> None:
-        """Nothing is kept."""
-
-    def get_all(self) -> list[tuple[int, bytes]]:
-        return []
-
-    def clear(self) -> None:
-        """Nothing is kept."""
-
-    async def wait_empty(self) -> None:
-        """It always is."""
-
-
-class _Gathering:
-    """In the place of gmqtt's transport: what is written in one turn of the loop leaves in one piece, such as
-    acknowledgements with what comes next. Else each is a system call here and at the broker."""
-
-    def __init__(self, transport: asyncio.Transport) -> None:
-        self._transport = transport
-        self._loop = asyncio.get_running_loop()
-        self._out: list[bytes] = []
-        self.is_closing = transport.is_closing
-        self.abort = transport.abort
-
-    def write(self, data: bytes) -> None:
-        if not self._out:
-            self._loop.call_soon(self._flush)
-        self._out.append(data)
-
-    def close(self) -> None:
-        self._flush()
-        self._transport.close()
-
-    def _flush(self) -> None:
-        out, self._out = self._out, []
-        if out and not self._transport.is_closing():
-            self._transport.write(b"".join(out))
-            if self._transport.get_write_buffer_size() > UNSENT_BYTES_MAX:
-                self.abort()
-
-
 class MqttClient:
     """One connection. Made by ``connect_broker``."""
 
@@ -164,7 +112,7 @@ class MqttClient:
         self._on_message = on_message
         self._on_closed: OnClosed = _nothing
         self._loop = asyncio.get_running_loop()
-        self._store = _Forgetful()
+        self._store = Forgetful()
         self._client = self._make_client()
         self._handler = self._make_handler()
         self._in_flight_max = IN_FLIGHT_MAX
@@ -236,7 +184,7 @@ class MqttClient:
             raise NotSentError(f"the broker {self.name} offers QoS 0 only, and QoS 1 is needed")
         self._on_closed = on_closed
         connection = self._client._connection  # noqa: SLF001 - where gmqtt writes
-        connection._transport = connection._protocol._transport = _Gathering(connection._transport)  # noqa: SLF001
+        connection._transport = connection._protocol._transport = Gathering(connection._transport)  # noqa: SLF001
         self._handler._permanent_failure = True  # noqa: SLF001 - or the end would begin with a try to come back
 
     @property

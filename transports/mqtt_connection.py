@@ -19,7 +19,7 @@ from gmqtt.mqtt.protocol import MQTTProtocol
 from transports.mqtt_message import PACKET_SIZE_MAX
 from transports.stream import CLOSE_TIMEOUT_SECONDS
 
-UNSENT_BYTES_MAX = 1 << 24
+_UNSENT_BYTES_MAX = 1 << 24
 """More than this is never kept for a broker that does not read: the connection is then cut. A thousand requests, which
 may be under way, have a tenth of it."""
 
@@ -51,7 +51,63 @@ class OnceClient(gmqtt.Client):  # type: ignore[misc]
         return number
 
 
+class Forgetful:
+    """gmqtt's store of what it would send again after a reconnection: it only tells the id of what was just sent."""
+
+    is_empty = True
+
+    def __init__(self) -> None:
+        self.last_id = 0
+
+    def push_message(self, mid: int, _raw: bytes) -> None:
+        self.last_id = mid
+
+    def remove_message_by_mid(self, _mid: int) -> None:
+        """Nothing is kept."""
+
+    def get_all(self) -> list[tuple[int, bytes]]:
+        return []
+
+    def clear(self) -> None:
+        """Nothing is kept."""
+
+    async def wait_empty(self) -> None:
+        """It always is."""
+
+
+class Gathering:
+    """In the place of gmqtt's transport: what is written in one turn of the loop leaves in one piece, such as
+    acknowledgements with what comes next. Else each is a system call here and at the broker."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._loop = asyncio.get_running_loop()
+        self._out: list[bytes] = []
+        self.is_closing = transport.is_closing
+        self.abort = transport.abort
+
+    def write(self, data: bytes) -> None:
+        if not self._out:
+            self._loop.call_soon(self._flush)
+        self._out.append(data)
+
+    def close(self) -> None:
+        self._flush()
+        self._transport.close()
+
+    def _flush(self) -> None:
+        out, self._out = self._out, []
+        if out and not self._transport.is_closing():
+            self._transport.write(b"".join(out))
+            if self._transport.get_write_buffer_size() > _UNSENT_BYTES_MAX:
+                self.abort()
+
+
 class _Connection(MQTTConnection):  # type: ignore[misc]
+    def __init__(self, transport: asyncio.Transport, protocol: _Protocol, *args: Any, **options: Any) -> None:
+        super().__init__(transport, protocol, *args, **options)
+        self._own_keepalive: int = self._keepalive
+
     async def close(self) -> None:
         """Within a second, whether the broker takes what was written or not."""
         timer = asyncio.get_running_loop().call_later(CLOSE_TIMEOUT_SECONDS, self._transport.abort)
@@ -59,10 +115,6 @@ class _Connection(MQTTConnection):  # type: ignore[misc]
             await super().close()
         finally:
             timer.cancel()
-
-    def __init__(self, transport: asyncio.Transport, protocol: _Protocol, *args: Any, **options: Any) -> None:
-        super().__init__(transport, protocol, *args, **options)
-        self._own_keepalive: int = self._keepalive
 
     @property
     def keepalive(self) -> int:

@@ -123,6 +123,11 @@ class ModeEServerLink(HdlcServerLink):
         stream.on_silence = self._on_silence
         super().__init__(stream, conversations, settings)
 
+    @property
+    def agreed(self) -> SerialFormat | None:
+        """How the line is now that a client has signed on, until it says something in HDLC."""
+        return self._stream.agreed
+
     def _on_frame(self, frame: Frame) -> None:
         super()._on_frame(frame)
         if frame.kind is Kind.DISC and not self._channels:

@@ -20,7 +20,7 @@ from transports.hdlc_server_link import HdlcServerLink
 from transports.mode_e_stream import SignedOnStream, SigningOnStream, identification
 from transports.paced_stream import PacedStream
 from transports.pty_stream import Pty, PtyStream
-from transports.serial_format import serial_hdlc
+from transports.serial_format import SerialFormat, serial_hdlc
 from transports.serial_hdlc import LineUse, ModeEServerLink, SerialLine, SerialLink
 from transports.serial_line_stream import LineStream, WithoutEcho
 from transports.serial_stream import SerialStream, open_serial
@@ -66,14 +66,15 @@ class _MeterSide:
     conversations: Conversations
     calling: Calling
 
-    def serve(self, line: LineStream) -> Link:
+    def serve(self, line: LineStream, agreed: SerialFormat | None = None) -> Link:
+        """``agreed`` as in ``SignedOnStream``."""
         endpoint, calling = self.endpoint, self.calling
         use = LineUse.of(endpoint)
         hdlc = serial_hdlc(calling.hdlc, use.opening)
         stream = calling.prepared(line, HDLC, is_meter=True)
         if not use.mode_e:
             return HdlcServerLink(stream, self.conversations, hdlc)
-        signed_on = SignedOnStream(stream, line, identification(endpoint.baud), use.device_address)
+        signed_on = SignedOnStream(stream, line, identification(endpoint.baud), use.device_address, agreed)
         return ModeEServerLink(signed_on, self.conversations, hdlc)
 
 
@@ -103,23 +104,24 @@ class PtyListener(Listener):
         await self._side.conversations.close()
         self._pty.close()
 
-    def _next(self) -> Link:
+    def _next(self, agreed: SerialFormat | None = None) -> Link:
         endpoint, simulated = self._side.endpoint, self._side.calling.wires.serial.line
         stay = PtyStream(self._pty, self._on_over)
         line = PacedStream(stay, LineUse.of(endpoint).opening, simulated, self._rng, paced=endpoint.baud is not None)
-        return self._side.serve(line)
+        return self._side.serve(line, agreed)
 
     def _on_over(self, line_is_cut: bool) -> None:
-        """Be ready for the next one."""
+        """Be ready for the next one, or for the same one, who changes the speed by opening its device again."""
         if self._closing:
             return
+        agreed = self._link.agreed if isinstance(self._link, ModeEServerLink) and not line_is_cut else None
         try:
             if line_is_cut:
                 self._pty.make_anew()
         except OSError as error:
             _log.error("the line %s cannot be made again: %s", self._pty.path, error.strerror)
             return
-        self._link = self._next()
+        self._link = self._next(agreed)
 
 
 async def listen_serial(endpoint: Endpoint, conversations: Conversations, calling: Calling) -> Listener:

@@ -25,7 +25,7 @@ class LabIssuer:
         """A token, and the amount that it stands for. Raises ``SettingError``."""
         account = meter.config.unit
         if kind != CREDIT:
-            raise SettingError(f"kind: expected {CREDIT}; other tokens cannot be made yet")
+            raise SettingError(f"kind: expected {CREDIT}; no other tokens are made here")
         if unit is not None and unit.lower() != account.currency.name.lower():
             raise SettingError(f"unit: expected {account.currency.name}, which this meter sells")
         units = units_for(parse_amount(amount), account.kind.decimals)

@@ -231,6 +231,53 @@ async def test_a_flood_of_one_sender_is_let_go_and_others_are_heard(
         assert "12345678901234567890" not in caplog.text
 
 
+async def test_a_flood_of_titles_over_one_connection_is_let_go_and_others_are_heard(known: Registry) -> None:
+    """Whoever makes pushes may write a new title into each."""
+    for number in range(2_000):
+        known.hints.pushed(Sender("inbound:0000000000000000", number.to_bytes(8, "big")), plain())
+    assert known.outcomes == [O.DROPPED] * 1_500
+    assert await known.hear(sealed(1)) is O.WOKEN
+    running = asyncio.create_task(known.hints.run())
+    known.hints.pushed(CALLED_IN, sealed(2))
+    async with asyncio.timeout(20):
+        while O.WOKEN not in known.outcomes:  # noqa: ASYNC110 - a list rings no bell
+            await asyncio.sleep(0.001)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_of_a_flood_of_new_names_no_more_are_remembered_than_there_is_room_for(
+    known: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.hints._METERS_MAX", 100)
+    for number in range(1_000):
+        known.hints.present(Sender(f"inbound:{number:016X}", number.to_bytes(8, "big")))
+    assert known.outcomes == [O.DROPPED] * 900
+
+
+async def test_a_push_that_breaks_our_reader_costs_a_hint_and_not_the_service(
+    known: Registry, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def break_down(apdu: bytes) -> None:
+        raise RecursionError(apdu.hex())
+
+    running = asyncio.create_task(known.hints.run())
+    with monkeypatch.context() as patched:
+        patched.setattr("gateway.hints.is_ciphered", break_down)
+        known.hints.pushed(CALLED_IN, plain())
+        async with asyncio.timeout(20):
+            while O.DROPPED not in known.outcomes:  # noqa: ASYNC110 - a list rings no bell
+                await asyncio.sleep(0.001)
+    assert "a hint is let go, it could not be judged: RecursionError" in caplog.text
+    assert plain().hex() not in caplog.text
+    known.hints.pushed(CALLED_IN, sealed(1))
+    async with asyncio.timeout(20):
+        while O.WOKEN not in known.outcomes:  # noqa: ASYNC110 - a list rings no bell
+            await asyncio.sleep(0.001)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
 async def test_more_hints_than_can_wait_are_dropped_and_counted(known: Registry) -> None:
     for number in range(10_050):
         known.hints.present(Sender(f"mqtt://broker:1883/site/{number}"))

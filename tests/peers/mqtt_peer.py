@@ -23,7 +23,7 @@ import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
-from peer_wire import cut_wrapper, emit, limit_lifetime, read_options, run, say
+from peer_wire import cut_hdlc, cut_wrapper, emit, limit_lifetime, read_options, run, say
 
 DEFAULTS = {
     "role": "bridge",  # or head-end
@@ -36,6 +36,8 @@ DEFAULTS = {
     "times": 1,  # publish everything so many times
     "reply_seconds": 30,
     "late_answer_first": False,  # a bridge: before each answer the last one once more
+    "framing": "wrapper",  # or hdlc: a bridge passes on frames, as a transparent modem does
+    "minimal": False,  # a head-end: says where the answer goes and to what, and nothing else (5)
     "asks_late": False,  # a head-end: each request first with a deadline that is over, under an id of its own
     "lifetime_seconds": 120,
 }
@@ -133,7 +135,8 @@ class Bridge:
             self._meter.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._buffer.clear()
         self._meter.sendall(message)
-        while not (answer := cut_wrapper(self._buffer)):
+        cut = cut_hdlc if self._options.framing == "hdlc" else cut_wrapper
+        while not (answer := cut(self._buffer)):
             octets = self._meter.recv(4096)
             if not octets:
                 self._meter = None
@@ -180,6 +183,9 @@ class HeadEnd:
         seconds = self._options.reply_seconds
         if not self._broker.is_5:
             self._broker.publish(f"{self._base}/rq/{self._worker}/{correlation.hex()}/{int(deadline)}", message)
+            return
+        if self._options.minimal:
+            self._broker.publish(f"{self._base}/rq", message, ResponseTopic=self._own, CorrelationData=correlation)
             return
         self._broker.publish(
             f"{self._base}/rq",

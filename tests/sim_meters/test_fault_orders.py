@@ -74,7 +74,7 @@ def test_an_order_as_text(text: str, expected: FaultOrder) -> None:
         ("mute:", "NAME"),
         ("mute:1.5", "NAME"),
         ("mute:x", "NAME"),
-        ("mute:101%", "percentage of 0 to 100"),
+        ("mute:101%", "a percentage of 0 to 100"),
         ("mute@noon", "a phase, one of association, read"),
         ("stale-status@read", "one of its phases, enter; got read"),
         ("mute=3", "no value"),

@@ -337,7 +337,7 @@ BAD_MEMBERS: dict[str, tuple[str, str]] = {
     "topic": (TCP + 'mqtt = { topic_root = "a/+" }', "mqtt-topic-root: expected levels"),
     "fault": (TCP + "fault = 5", "fault: expected tables; they begin with [[fault]]"),
     "no such fault": (TCP + '[[group.fault]]\nfault = "fire"', "fault 1: fault: expected NAME"),
-    "percent": (TCP + '[[group.fault]]\nfault = "mute"\npercent = -1', "fault mute: expected a percentage of 0 to 100"),
+    "percent": (TCP + '[[group.fault]]\nfault = "mute"\npercent = -1', "fault 1: fault mute: expected a percentage"),
     "a time before all": (
         TCP + '[[group.fault]]\nfault = "mute"\nbegin = 0001-01-01T00:00:00+10:00',
         "fault 1.begin: expected a time with its zone",

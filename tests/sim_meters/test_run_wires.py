@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import re
+import signal
+import socket
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -99,6 +102,15 @@ BAD: dict[str, tuple[tuple[str, ...], str]] = {
     "a key beside the fleet": (("--fleet", "small", "--ek", SECRET), "--ek: expected none with --fleet"),
     "a fleet for others": (("--fleet", "FILES/remote.toml"), "group a: listen: expected a loopback address"),
     "a wrong fleet": (("--fleet", "FILES/wrong.toml"), "wrong.toml: group a: 'cuont' is no member of it; did you mean"),
+    "no place": (("--listen", ""), "--listen: expected an endpoint"),
+    "no directory": (("--state-dir", ""), "--state-dir: expected a directory"),
+    "no certificate": (("--listen", "tcps://127.0.0.1:0"), "--tls-certificate and --tls-key: expected both"),
+    "HDLC addresses without HDLC": (("--address-bytes", "4"), "--address-bytes: expected none with tcp"),
+    "HDLC frames without HDLC": (("--hdlc-info-max", "64"), "--hdlc-info-max: expected none with tcp"),
+    "HDLC windows without HDLC": (("--hdlc-window", "2"), "--hdlc-window: expected none with tcp"),
+    "HDLC pushes without HDLC": (("--hdlc-push",), "--hdlc-push: expected none with tcp"),
+    "a clock before all": (("--clock-start", "0001-01-01T00:00:00+10:00"), "--clock-start: expected a time"),
+    "a clock after all": (("--clock-start", "9999-12-31T23:59:59Z"), "--clock-start: expected a time"),
     "seed": (("--fleet", "small", "--seed", "x"), "--seed: expected a whole number"),
     "half of TLS": (("--fleet", "small", "--tls-key", "x"), "tls-certificate and tls-key go together"),
     "a list of no kind": (("--list", "meters.txt"), "--list: expected a name that ends in .csv"),
@@ -121,6 +133,41 @@ def test_what_cannot_be_run_is_refused_in_one_line(
     assert message in errors
     assert errors.count("\n") == 1
     assert SECRET not in errors
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_it_stops_while_it_waits_for_a_broker_that_says_nothing(number: signal.Signals) -> None:
+    called = asyncio.Event()
+
+    async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        called.set()
+        with suppress(OSError):
+            while await reader.read(1000):
+                pass
+        writer.close()
+
+    async with await asyncio.start_server(say_nothing, "127.0.0.1", port := free_ports()):
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "sim_meters", "run", "--listen", f"mqtt://127.0.0.1:{port}/site/meter"),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            cwd=Path(__file__).parents[2],
+        )
+        async with asyncio.timeout(TIMEOUT_SECONDS):
+            await called.wait()
+            process.send_signal(number)
+            out, errors = await process.communicate()
+    assert (process.returncode, out) == (0, b"")
+    assert [line.rpartition(b" ")[2] for line in errors.splitlines()] == [b"stopping"]
+
+
+def test_a_process_that_goes_on_after_it_can_be_stopped_as_before(capsys: pytest.CaptureFixture[str]) -> None:
+    """uvloop leaves handlers behind that do nothing."""
+    before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        assert main(["run", "--listen", f"tcp://127.0.0.1:{taken.getsockname()[1]}"]) == 1
+    assert "in use" in capsys.readouterr().err
+    assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)] == before
 
 
 async def test_a_fleet_that_does_not_find_its_place_says_so(tmp_path: Path) -> None:

@@ -204,6 +204,20 @@ async def test_a_flood_is_held_off_and_the_log_stays_short(caplog: pytest.LogCap
             assert await ask_once(listener) == b"cba"
 
 
+async def test_callers_that_come_at_once_are_accepted_in_turns_with_all_else() -> None:
+    async with listening() as listener:
+        endpoint = Endpoint.parse(listener.url)
+        callers = [socket.create_connection((endpoint.host, endpoint.port)) for _ in range(100)]
+        turns = 0
+        while listener.unidentified < len(callers):
+            await asyncio.sleep(0)
+            turns += 1
+        assert turns >= len(callers)
+        for caller in callers:
+            caller.close()
+        await until(listener, "left", len(callers))
+
+
 @pytest.mark.parametrize("limit", ["connections_max", "per_address_max"])
 async def test_there_is_a_limit_for_all_and_for_each_address(limit: str) -> None:
     limits: dict[str, Any] = {limit: 2}

@@ -5,17 +5,21 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 
 from tests.transports.wires import echo, free_port, listen_somewhere
+from transports.calling import Calling
 from transports.channel import Address, ApduChannel, ChannelClosed, ChannelTimeout, Link, NotSentError
 from transports.conversations import Conversations
 from transports.endpoint import Endpoint, EndpointError
 from transports.hdlc import HdlcSettings
 from transports.hdlc_server_link import HdlcServerLink
 from transports.link_pool import LinkPool
+from transports.registry import TRANSPORTS
+from transports.shared_link import SharedLink
 from transports.stream import ByteStream
 from transports.tcp import TcpListener
 from transports.trace import Knowledge, Ring, Trace
@@ -163,6 +167,54 @@ async def test_a_line_that_is_not_there_is_not_sent_and_may_come_later() -> None
         await server.start(port)
         await say(pool, server.endpoint, METERS[0])
         await server.close()
+
+
+async def test_who_waits_while_a_line_cannot_be_opened_does_not_try_it_again_one_after_the_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A thousand orders for a broker that is not there would each take ten seconds, and all places meanwhile."""
+    tries, go_on = [0], asyncio.Event()
+
+    async def share(_endpoint: Endpoint, _calling: Calling) -> SharedLink:
+        tries[0] += 1
+        await go_on.wait()
+        raise NotSentError("nobody is there")
+
+    monkeypatch.setitem(TRANSPORTS, "hdlc+tcp", replace(TRANSPORTS["hdlc+tcp"], share=share))
+    async with pool_of_links(linger_seconds=0) as pool:
+        endpoint = Endpoint("hdlc+tcp", "127.0.0.1", 4059)
+        opening = [asyncio.ensure_future(pool.open_link(endpoint)) for _ in range(20)]
+        await asyncio.sleep(0)
+        go_on.set()
+        outcomes = await asyncio.gather(*opening, return_exceptions=True)
+        assert [str(outcome) for outcome in outcomes] == ["nobody is there"] * 20
+        assert tries == [1]
+        with pytest.raises(NotSentError):  # who comes later does
+            await pool.open_link(endpoint)
+        assert tries == [2]
+
+
+async def test_who_waits_behind_one_that_was_cancelled_tries_himself() -> None:
+    async with device_server() as server, pool_of_links() as pool:
+        first, second = (asyncio.ensure_future(pool.open_link(server.endpoint, hdlc=SETTINGS)) for _ in range(2))
+        await asyncio.sleep(0)
+        first.cancel()
+        await (await second).close()
+        assert first.cancelled()
+
+
+async def test_a_pool_that_is_closed_opens_nothing_for_those_who_wait_or_come() -> None:
+    async with device_server() as server:
+        pool = LinkPool()
+        opening = [asyncio.ensure_future(pool.open_link(server.endpoint, hdlc=SETTINGS)) for _ in range(3)]
+        await asyncio.sleep(0)
+        await pool.close()
+        outcomes = await asyncio.gather(*opening, return_exceptions=True)
+        with pytest.raises(NotSentError):
+            await pool.open_link(server.endpoint, hdlc=SETTINGS)
+        assert server.calls <= 1
+        assert sum(isinstance(outcome, NotSentError) for outcome in outcomes) >= 2
+        await asyncio.gather(*(outcome.close() for outcome in outcomes if isinstance(outcome, Link)))
 
 
 async def test_a_line_that_nobody_uses_is_closed() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -144,6 +145,26 @@ async def test_a_line_in_use_is_not_taken_over_and_a_dead_one_is(tmp_path: Path)
     (tmp_path / "line").symlink_to("/dev/pts/999999")  # it was free: the first line took its link with it
     async with await listen(endpoint, echo) as listener:
         await talk(await open_link(Endpoint.parse(listener.url)))
+
+
+async def test_links_that_a_killed_process_left_behind_may_name_lines_that_are_others_now(tmp_path: Path) -> None:
+    """A fleet that was killed and starts again gets the same numbers of devices, in another order."""
+    first, second = Pty(str(tmp_path / "a")), Pty(str(tmp_path / "b"))
+    devices = first.device, second.device
+    first.close()
+    second.close()
+    long_ago = (0, 0)
+    for name, device in zip("ba", devices, strict=True):
+        (tmp_path / name).symlink_to(device)
+        os.utime(tmp_path / name, long_ago, follow_symlinks=False)
+    lines = [Pty(str(tmp_path / name)) for name in "ab"]
+    try:
+        assert [str((tmp_path / name).readlink()) for name in "ab"] == [line.device for line in lines]
+        with pytest.raises(EndpointError, match="there is a line already"):
+            Pty(str(tmp_path / "a"))
+    finally:
+        for line in lines:
+            line.close()
 
 
 async def test_where_there_is_no_directory_there_is_no_line(tmp_path: Path) -> None:

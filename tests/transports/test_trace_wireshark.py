@@ -39,9 +39,9 @@ def tshark() -> str:
     return found
 
 
-async def deliver(meter: LabMeter, *targets: Path) -> Token:
+async def deliver(directory: Path, meter: LabMeter, *targets: Path) -> Token:
     """Deliver one token, with a trace."""
-    async with Lab() as lab:
+    async with Lab(directory, head_end="") as lab:
         (url,) = await lab.start([meter])
         token = Token.parse(await lab.token(PAN, "kWh", "25.6"))
         parser = argparse.ArgumentParser()
@@ -92,13 +92,13 @@ async def test_wireshark_opens_the_trace_of_a_delivery(tmp_path: Path, tshark: s
     meter = LabMeter(
         id="meter",
         name="meter",
-        scheme=scheme,
+        where=("--listen", f"{scheme}://127.0.0.1:0"),
         security=("--security", security),
         pan=PAN,
         system_title="53494D0000000001",
     )
     file, lines = tmp_path / "a.pcapng", tmp_path / "a.jsonl"
-    token = await deliver(meter, file, lines)
+    token = await deliver(tmp_path, meter, file, lines)
     told: list[dict[str, Any]] = [json.loads(line) for line in lines.read_text().splitlines()]
     frames = [event for event in told if event["layer"] == "frame"]
     seen = packets(tshark, file)

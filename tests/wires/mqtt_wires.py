@@ -14,6 +14,7 @@ from types import MappingProxyType
 from cosem_objects.dlms.settings import SecuritySettings
 from tests.gateway.test_delivery import HLS
 from tests.mosquitto import PLAIN, Mosquitto
+from tests.transports.wires import free_port
 from tests.wires.packets import Gate
 from tests.wires.point import Watch
 from tests.wires.proxy import Change, Proxy
@@ -77,7 +78,8 @@ def _changes(passages: Mapping[str, Gate], side: str) -> Callable[[], tuple[Chan
 
 @asynccontextmanager
 async def running(broker: Mosquitto) -> AsyncIterator[Mosquitto]:
-    """Others go on while it starts."""
+    """Others go on while it starts, and do not choose the same port meanwhile."""
+    broker.port = _port_of_its_own()
     await asyncio.to_thread(broker.start)
     try:
         yield broker
@@ -112,6 +114,18 @@ async def mqtt_stand(
                 yield stand
             finally:
                 stand.wake()
+
+
+def _port_of_its_own() -> int:
+    port = free_port()
+    while port in _ports:
+        port = free_port()
+    _ports.add(port)
+    return port
+
+
+_ports: set[int] = set()
+"""Of all brokers so far: many start at the same time."""
 
 
 async def restart(stand: MqttStand) -> None:

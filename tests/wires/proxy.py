@@ -6,10 +6,8 @@ import asyncio
 import socket
 import struct
 from collections.abc import Callable
-from contextlib import suppress
 from typing import cast
 
-from tests.transports.wires import free_port
 from tests.wires.tap import Carried
 
 _RESET_AT_ONCE = struct.pack("ii", 1, 0)  # SO_LINGER: what was not delivered is dropped, and RST is sent
@@ -34,11 +32,9 @@ class Proxy:
         self._server: asyncio.Server | None = None
 
     async def __aenter__(self) -> Proxy:
-        loop = asyncio.get_running_loop()
-        while self._server is None:
-            self.own_port = free_port()
-            with suppress(OSError):  # somebody was faster
-                self._server = await loop.create_server(lambda: _Side(_Pair(self), "up"), "127.0.0.1", self.own_port)
+        # The system's choice: it never listens anew, so nobody can take its port meanwhile.
+        self._server = await asyncio.get_running_loop().create_server(lambda: _Side(_Pair(self), "up"), "127.0.0.1", 0)
+        self.own_port = self._server.sockets[0].getsockname()[1]
         return self
 
     async def __aexit__(self, *_error: object) -> None:
