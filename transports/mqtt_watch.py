@@ -54,6 +54,8 @@ class MqttWatch:
         self._on_presence = on_presence
         self._wires = wires
         self._group = shared_group
+        self._was_hung_up_on = False
+        """When the group was asked for: next time it is not."""
         self._client: MqttClient | None = None
         self._return = MqttReturn(f"the watch at {endpoint.authority}", self._open, chance)
 
@@ -105,12 +107,15 @@ class MqttWatch:
 
     async def _subscribe(self, client: MqttClient) -> None:
         root = self._wires.mqtt.topic_root
-        for group in dict.fromkeys((self._group, "")):  # a broker that shares nothing refuses, or hangs up
+        groups = ("",) if self._was_hung_up_on else tuple(dict.fromkeys((self._group, "")))
+        for group in groups:  # a broker that shares nothing refuses, or hangs up (MQTT 5.0, 3.8.3.1 and 4.13)
+            self._was_hung_up_on = bool(group)
             filters = [
                 TopicFilter(unasked_filter(root, "push", group)),
                 TopicFilter(unasked_filter(root, "state", group), wants_retained=not group),
             ]
             granted = await client.subscribe(filters)
+            self._was_hung_up_on = False
             if all(reason < REFUSED for reason in granted):
                 return
         raise ChannelClosed(f"the broker does not let us hear pushes and states: {reason_name(max(granted))}")

@@ -59,7 +59,7 @@ class FleetPlan:
                 raise SettingError(f"group {name}: expected a name that no other group has")
         _check_apart(self.groups, "PAN", lambda group: (group.first.pan.manufacturer_code, group.first.pan.serial))
         _check_apart(self.groups, "system title", _title)
-        _check_broker_names(self.groups)
+        _check_places(self.groups)
 
     @classmethod
     def parse(
@@ -121,21 +121,32 @@ def _check_apart(
             raise SettingError(f"group {other.name}: {what}: expected other ones than those of group {one.name}")
 
 
-def _check_broker_names(groups: Sequence[MeterGroup]) -> None:
-    """A broker knows a meter by its name alone, whatever its site, and lets the last one in throw the first one out."""
+def _check_places(groups: Sequence[MeterGroup]) -> None:
+    """Every port, line and name at a broker is of one group."""
     seen: dict[tuple[str, str], str] = {}
     for group in groups:
-        if not group.endpoint.scheme.startswith("mqtt"):
-            continue
-        for place in range(group.places):
-            endpoint = group.endpoint_of(place)
-            name = endpoint.path.rpartition("/")[2]
-            other = seen.setdefault((endpoint.authority, name), group.name)
+        for key in _places_of(group):
+            other = seen.setdefault(key, group.name)
             if other != group.name:
-                raise SettingError(
-                    f"group {group.name}: listen: expected names at the broker that no other meter has; "
-                    f"group {other} has {name[:40]}"
-                )
+                what = "names at the broker that no other meter has" if all(key) else "places that no other group has"
+                shown = (key[1] or key[0])[:60]
+                raise SettingError(f"group {group.name}: listen: expected {what}; group {other} has {shown}")
+
+
+def _places_of(group: MeterGroup) -> Iterator[tuple[str, str]]:
+    """Host and port, or path; of a broker both, without the site: it knows a meter by its name alone, and lets the last
+    one in throw the first one out."""
+    if group.calls_in:
+        return
+    is_at_broker = group.endpoint.scheme.startswith("mqtt")
+    for place in range(group.places):
+        endpoint = group.endpoint_of(place)
+        if is_at_broker:
+            yield endpoint.authority, endpoint.path.rpartition("/")[2]
+        elif endpoint.path:
+            yield "", endpoint.path
+        elif endpoint.port:
+            yield endpoint.authority, ""
 
 
 def _title(group: MeterGroup) -> tuple[bytes, int]:

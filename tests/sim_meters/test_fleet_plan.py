@@ -266,6 +266,15 @@ BAD["a name at the broker twice"] = (
     SUBURB.format("a") + SUBURB.format("b").replace("08", "10"),
     "group b: listen: expected names at the broker that no other meter has; group a has m-10",
 )
+TWO = '[[group]]\nname = "a"\ncount = 20\nlisten = "{}"\n[[group]]\nname = "b"\nlisten = "{}"\n'
+BAD["a port twice"] = (
+    TWO.format("tcp://127.0.0.1:7000", "hdlc+tcp://127.0.0.1:7019"),
+    "group b: listen: expected places that no other group has; group a has 127.0.0.1:7019",
+)
+BAD["a line twice"] = (
+    TWO.format("pty:///lines/1", "pty:///lines/20?baud=300"),
+    "group b: listen: expected places that no other group has; group a has /lines/20",
+)
 BAD_MEMBERS: dict[str, tuple[str, str]] = {
     "misspelt": (TCP + "cuont = 3", "'cuont' is no member of it; did you mean count?"),
     "nowhere": ("count = 3", "expected listen, a URL, or call_in"),

@@ -17,6 +17,8 @@ from transports.endpoint import Endpoint
 from transports.link_pool import LinkPool
 from transports.mqtt_client import BrokerLogin, MqttClient, connect_broker
 from transports.mqtt_message import Message, TopicFilter
+from transports.mqtt_watch import MqttWatch
+from transports.wrapper import wrap
 
 WELCOME = bytes.fromhex("2003000000")
 
@@ -196,6 +198,32 @@ async def test_a_broker_that_takes_no_message_at_all_is_taken_to_take_one() -> N
     ):
         client.publish(Message("x", b"abc"))
         await asyncio.wait_for(arrived.wait(), SECONDS)
+
+
+async def test_a_watch_hears_a_broker_that_hangs_up_on_whoever_wants_to_share() -> None:
+    """With reason 0x9E, shared subscriptions not supported: then all is heard, unshared."""
+    wanted: list[bytes] = []
+    heard = asyncio.Event()
+
+    async def share_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        subscribe = await reader.read(1000)
+        wanted.append(subscribe)
+        if b"$share" in subscribe:
+            writer.write(bytes.fromhex("e0029e00"))
+            return
+        writer.write(b"\x90\x05" + subscribe[2:4] + b"\x00\x01\x01")
+        push = b"dlms/v1/lab/m1/push"
+        body = b"\x00" + bytes((len(push),)) + push + b"\x00" + wrap(1, 1, b"\x0f")
+        writer.write(b"\x30" + bytes((len(body),)) + body)
+
+    def on_push(_site: str, _meter: str, _apdu: bytes) -> None:
+        heard.set()
+
+    async with broker_that(share_nothing) as broker:
+        watch = MqttWatch(broker.endpoint, on_push, lambda _site, _meter, _online: None, chance=lambda: 0.0)
+        async with watch:
+            await asyncio.wait_for(heard.wait(), SECONDS)
+        assert [b"$share" in one for one in wanted] == [True, False]
 
 
 async def test_what_was_subscribed_to_is_not_gathered() -> None:
