@@ -28,8 +28,8 @@ from typing import Any
 
 from tests.mosquitto import PLAIN, Mosquitto
 from transports.endpoint import Endpoint
-from transports.mqtt_client import BrokerLogin, MqttClient, connect_broker
-from transports.mqtt_message import Message, TopicFilter
+from transports.mqtt.client import BrokerLogin, MqttClient, connect_broker
+from transports.mqtt.message import Message, TopicFilter
 
 HOST = "127.0.0.1"
 REQUEST, RESPONSE = "bench/rq", "bench/rs"

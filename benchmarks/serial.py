@@ -30,7 +30,7 @@ from gateway.verdict import Outcome
 from transports.calling import Calling
 from transports.channel import Link
 from transports.endpoint import Endpoint
-from transports.serial_link import share_serial
+from transports.serial.link import share_serial
 from transports.stream import ByteStream, OnBytes, OnClosed, PassingStream
 
 SECURITY = "hls-gmac"

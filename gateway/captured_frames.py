@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 
 from cosem_objects.dlms.describe import Context, Node, Source, describe_apdu
 from transports.channel import ChannelGarbled
-from transports.hdlc import LLC_REQUEST, LLC_RESPONSE, Parameters
-from transports.hdlc_frame import (
+from transports.hdlc.connection import LLC_REQUEST, LLC_RESPONSE, Parameters
+from transports.hdlc.frame import (
     FLAG,
     FRAME_TYPE,
     LENGTH_MASK,

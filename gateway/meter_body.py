@@ -26,7 +26,7 @@ from gateway.profiles import load_named_profile
 from gateway.schedule import Window
 from gateway.store.records import MeterRecord
 from transports.endpoint import FORMS, Endpoint, EndpointError
-from transports.hdlc import ADDRESS_BYTES, HdlcSettings
+from transports.hdlc.connection import ADDRESS_BYTES, HdlcSettings
 from transports.registry import check_callable, shared_name
 
 METER_ID = r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$"

@@ -9,7 +9,7 @@ from cosem_objects.dlms.settings import SecuritySettings
 from cosem_objects.errors import SettingError
 from cosem_objects.profile import MeterProfile
 from transports.endpoint import Endpoint
-from transports.hdlc import HdlcSettings
+from transports.hdlc.connection import HdlcSettings
 
 HDLC_CLIENT_SAP_MAX = 0x7F
 DEFAULT_CLIENT_SYSTEM_TITLE = "5354534741544501"

@@ -12,7 +12,7 @@ from cosem_objects.dlms.describe import Keys
 from cosem_objects.dlms.masking import Masker, TraceDescriber, apdu_name
 from cosem_objects.dlms.settings import SecuritySettings
 from gateway.meters import Meter
-from transports.trace import Describe, Knowledge, Ring, Trace
+from transports.trace.trace import Describe, Knowledge, Ring, Trace
 
 
 class OrderTraces:

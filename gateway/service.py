@@ -34,7 +34,7 @@ from gateway.vault import VaultError
 from gateway.verdict import Outcome
 from transports.channel import Link
 from transports.endpoint import EndpointError
-from transports.trace import Trace
+from transports.trace.trace import Trace
 
 logger = logging.getLogger(__name__)
 

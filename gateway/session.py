@@ -41,7 +41,7 @@ from gateway.meters import Meter
 from transports.channel import ApduChannel, ChannelClosed, ChannelError, Link, NotSentError
 from transports.link_pool import LinkPool
 from transports.registry import open_link
-from transports.trace import Trace
+from transports.trace.trace import Trace
 
 DATA_CLASS_ID = 1
 _BLOCKS_MAX = 0xFFFF

@@ -27,7 +27,7 @@ from cosem_objects.dlms.describe import (
 )
 from cosem_objects.dlms.describe.node import Json
 from gateway.captured_frames import CapturedConversation, CapturedFrame, describe_gap, find_frame, frame_at
-from transports.hdlc_frame import FLAG, HdlcAddress
+from transports.hdlc.frame import FLAG, HdlcAddress
 from transports.wrapper import HEADER, VERSION
 
 _WRAPPER_BEGIN = VERSION.to_bytes(2, "big")

@@ -11,7 +11,7 @@ from cosem_objects.profile import MeterProfile
 from sim_meters.fleet.places import check_callee, check_loopback, check_place, login_of, parse_place
 from sim_meters.option_values import whole
 from transports.endpoint import Endpoint
-from transports.hdlc import ADDRESS_BYTES, HdlcSettings
+from transports.hdlc.connection import ADDRESS_BYTES, HdlcSettings
 
 DEFAULT_PLACE = "tcp://127.0.0.1:4059"
 

@@ -19,7 +19,7 @@ from sim_meters.fleet.meters import FleetMeters
 from sim_meters.lab_api.options import announce_lab, running_lab
 from sim_meters.run_options import RunPlan, add_run_options, read_plan
 from sim_meters.trace_option import trace_from
-from transports.trace import Trace
+from transports.trace.trace import Trace
 
 _log = logging.getLogger(__name__)
 

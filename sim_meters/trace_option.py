@@ -9,8 +9,8 @@ from cosem_objects.dlms.describe import Keys
 from cosem_objects.dlms.masking import Masker, TraceDescriber, apdu_name
 from cosem_objects.dlms.settings import SecuritySettings
 from cosem_objects.errors import SettingError
-from transports.trace import Describe, Knowledge, Trace
-from transports.trace_files import TraceTargetError, open_trace
+from transports.trace.files import TraceTargetError, open_trace
+from transports.trace.trace import Describe, Knowledge, Trace
 
 
 def add_trace_options(parser: ArgumentParser) -> None:

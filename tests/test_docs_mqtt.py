@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from transports.mqtt_message import PACKET_SIZE_MAX
-from transports.mqtt_meter import REMEMBERED, Drop
-from transports.mqtt_meter_line import IDLE_SECONDS
-from transports.mqtt_presence import OFFLINE, Presence
-from transports.mqtt_topics import CONTENT_TYPE, CONTENT_TYPE_HDLC, CORRELATION_SIZE, DEADLINE, Place, parse_request_3
+from transports.mqtt.message import PACKET_SIZE_MAX
+from transports.mqtt.meter import REMEMBERED, Drop
+from transports.mqtt.meter_line import IDLE_SECONDS
+from transports.mqtt.presence import OFFLINE, Presence
+from transports.mqtt.topics import CONTENT_TYPE, CONTENT_TYPE_HDLC, CORRELATION_SIZE, DEADLINE, Place, parse_request_3
 from transports.wire_settings import MqttPayload, MqttProtocol, MqttSettings
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"

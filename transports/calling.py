@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from transports.framing import Framing
-from transports.hdlc import HDLC_DEFAULTS, HdlcSettings
+from transports.hdlc.connection import HDLC_DEFAULTS, HdlcSettings
 from transports.stream import ByteStream, StreamFilter
-from transports.trace import Trace
-from transports.trace_stream import TracedStream
+from transports.trace.stream import TracedStream
+from transports.trace.trace import Trace
 from transports.wire_settings import WIRE_DEFAULTS, WireSettings
 
 # guess: a GPRS modem that answers at all answers within this; profiles of real networks would settle it.

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 from transports.channel import Link
 from transports.conversations import Conversations
-from transports.hdlc import HdlcSettings
-from transports.hdlc_link import HdlcLink
-from transports.hdlc_server_link import HdlcServerLink
+from transports.hdlc.connection import HdlcSettings
+from transports.hdlc.link import HdlcLink
+from transports.hdlc.server_link import HdlcServerLink
 from transports.stream import ByteStream
-from transports.trace_hdlc import HdlcObserver
-from transports.trace_stream import NewObserver
-from transports.trace_wrapper import WrapperObserver
+from transports.trace.hdlc import HdlcObserver
+from transports.trace.stream import NewObserver
+from transports.trace.wrapper import WrapperObserver
 from transports.wrapper_link import WrapperLink
 
 

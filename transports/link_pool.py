@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from transports.calling import Calling
 from transports.channel import ApduChannel, Link, NotSentError
 from transports.endpoint import Endpoint, EndpointError
-from transports.hdlc import HDLC_DEFAULTS, HdlcSettings
+from transports.hdlc.connection import HDLC_DEFAULTS, HdlcSettings
 from transports.registry import TRANSPORTS, open_link, shared_name
 from transports.shared_link import SharedLink
-from transports.trace import Trace
+from transports.trace.trace import Trace
 from transports.wire_settings import WIRE_DEFAULTS, WireSettings
 
 LINGER_SECONDS = 5.0

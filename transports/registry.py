@@ -10,17 +10,17 @@ from transports.channel import Link, Listener, OnChannel
 from transports.conversations import Accept, Conversations, accept_all
 from transports.endpoint import Endpoint, EndpointError
 from transports.framing import HDLC, WRAPPER, Framing
-from transports.hdlc import HDLC_DEFAULTS, HdlcSettings
-from transports.hdlc_link import HdlcLink
-from transports.mqtt_link import open_mqtt, share_mqtt
-from transports.mqtt_meter import listen_mqtt
-from transports.serial_link import listen_pty, listen_serial, open_serial_link, share_serial
+from transports.hdlc.connection import HDLC_DEFAULTS, HdlcSettings
+from transports.hdlc.link import HdlcLink
+from transports.mqtt.link import open_mqtt, share_mqtt
+from transports.mqtt.meter import listen_mqtt
+from transports.serial.link import listen_pty, listen_serial, open_serial_link, share_serial
 from transports.shared_link import SharedHdlcLine, SharedLink
 from transports.stream import ByteStream, StreamFilter
 from transports.tcp import TcpListener, connect
 from transports.tls import context_to_call, server_context
-from transports.trace import Trace
-from transports.trace_stream import TracedStream
+from transports.trace.stream import TracedStream
+from transports.trace.trace import Trace
 from transports.wire_settings import WIRE_DEFAULTS, WireSettings
 
 Open = Callable[[Endpoint, Calling], Awaitable[Link]]

@@ -11,11 +11,11 @@ from collections.abc import Callable
 
 from transports.channel import ApduChannel, ChannelClosed, ChannelError, Link
 from transports.endpoint import Endpoint, EndpointError
-from transports.hdlc import HdlcSettings
-from transports.hdlc_link import HdlcLink
-from transports.trace import Trace
-from transports.trace_hdlc import HdlcObserver
-from transports.trace_stream import StreamListener, TracedStream
+from transports.hdlc.connection import HdlcSettings
+from transports.hdlc.link import HdlcLink
+from transports.trace.hdlc import HdlcObserver
+from transports.trace.stream import StreamListener, TracedStream
+from transports.trace.trace import Trace
 
 UNANSWERED_MAX = 3
 """Conversations in a row that end without a frame from anybody, the last good one counted: then the line is opened

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from transports.simulated_line import PERFECT_LINE, SimulatedLine
+from transports.serial.simulated_line import PERFECT_LINE, SimulatedLine
 
 
 @dataclass(frozen=True, slots=True)

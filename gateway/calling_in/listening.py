@@ -7,8 +7,8 @@ from gateway.calling_in.identify import sender_of
 from gateway.calling_in.tables import read_names, read_wports
 from gateway.calling_in.texts import login_pattern
 from gateway.settings.sections import InboundSection
-from transports.inbound import InboundSettings
-from transports.inbound_first import FirstWords
+from transports.calling_in.called_in import InboundSettings
+from transports.calling_in.first_words import FirstWords
 from transports.wire_settings import TlsSettings
 
 

@@ -13,13 +13,13 @@ from gateway.calling_in.identify import sender_of
 from gateway.calling_in.texts import TITLE_LINE, login_pattern
 from gateway.cli.parser import seconds
 from gateway.meters import Meter
+from transports.calling_in.called_in import NO_EVENTS, CalledInMeters, InboundSettings
+from transports.calling_in.first_words import FirstWords
+from transports.calling_in.listener import listen_inbound
 from transports.channel import Link, Listener
 from transports.endpoint import Endpoint
-from transports.inbound import NO_EVENTS, CalledInMeters, InboundSettings
-from transports.inbound_first import FirstWords
-from transports.inbound_listener import listen_inbound
 from transports.link_pool import LinkPool
-from transports.trace import Trace
+from transports.trace.trace import Trace
 from transports.wire_options import add_wire_options, wire_settings_from
 
 

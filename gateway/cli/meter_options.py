@@ -16,7 +16,7 @@ from gateway.cli.parser import whole_number
 from gateway.meters import DEFAULT_CLIENT_SYSTEM_TITLE, Meter
 from gateway.profiles import load_profile
 from transports.endpoint import FORMS, Endpoint
-from transports.hdlc import ADDRESS_BYTES, HdlcSettings
+from transports.hdlc.connection import ADDRESS_BYTES, HdlcSettings
 from transports.registry import check_callable
 
 

@@ -7,8 +7,8 @@ import argparse
 from cosem_objects.dlms.settings import SecuritySettings
 from cosem_objects.errors import SettingError
 from gateway.order_traces import knowledge_of
-from transports.trace import Trace
-from transports.trace_files import TraceTargetError, open_trace
+from transports.trace.files import TraceTargetError, open_trace
+from transports.trace.trace import Trace
 
 
 def add_trace_options(parser: argparse.ArgumentParser) -> None:

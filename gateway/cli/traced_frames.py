@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 
 from cosem_objects.errors import SettingError
-from transports.pcapng import DLMS_PORT
+from transports.trace.pcapng import DLMS_PORT
 
 _SECTION_HEADER = b"\x0a\x0d\x0d\x0a"
 _ENHANCED_PACKET = 6

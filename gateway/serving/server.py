@@ -42,8 +42,8 @@ from gateway.shown import without_secrets
 from gateway.store.store import InUse, Store, StoreError
 from gateway.webhooks.post import WebhookPoster
 from gateway.webhooks.sender import WebhookSender
+from transports.calling_in.called_in import CalledInMeters
 from transports.endpoint import EndpointError
-from transports.inbound import CalledInMeters
 from transports.link_pool import LinkPool, nobody_called
 
 logger = logging.getLogger(__name__)

@@ -12,10 +12,10 @@ from gateway.hints import HintRules, PushHints, Sender
 from gateway.serving.metrics import Metrics
 from gateway.settings.sections import HintsSection, Settings
 from gateway.store.store import Meters
+from transports.calling_in.called_in import CalledInMeters, InboundEvents
+from transports.calling_in.listener import listen_inbound
 from transports.endpoint import Endpoint
-from transports.inbound import CalledInMeters, InboundEvents
-from transports.inbound_listener import listen_inbound
-from transports.mqtt_watch import MqttWatch
+from transports.mqtt.watch import MqttWatch
 from transports.wire_settings import WireSettings
 
 logger = logging.getLogger(__name__)

@@ -12,7 +12,7 @@ from sim_meters.fleet.meters import FleetMeters
 from sim_meters.fleet.place import FleetPlace
 from sim_meters.fleet.plan import Member
 from sim_meters.meter import SimMeter
-from transports.trace import Trace
+from transports.trace.trace import Trace
 
 _AT_ONCE = 50
 """So many places are opened side by side: a broker takes a while for each."""

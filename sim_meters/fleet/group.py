@@ -23,7 +23,7 @@ from sim_meters.sts.decoder_key import VendingKey, derive_decoder_key
 from sim_meters.sts.identity import MeterPan
 from transports.channel import Address
 from transports.endpoint import Endpoint
-from transports.hdlc import HDLC_DEFAULTS, HdlcSettings
+from transports.hdlc.connection import HDLC_DEFAULTS, HdlcSettings
 from transports.wire_settings import WIRE_DEFAULTS, MqttPayload, WireSettings
 
 SERVER_SAP_MAX = 0xFFFF

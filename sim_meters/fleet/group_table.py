@@ -22,8 +22,8 @@ from sim_meters.fleet.places import check_callee, check_place, login_of, parse_p
 from sim_meters.meter_config import STATUS_DELAY_SECONDS_MAX, MeterConfig, PushTo
 from sim_meters.objects import objects_of
 from transports.endpoint import Endpoint, EndpointError
-from transports.hdlc import ADDRESS_BYTES, HdlcSettings
-from transports.simulated_line import PERFECT_LINE, SimulatedLine
+from transports.hdlc.connection import ADDRESS_BYTES, HdlcSettings
+from transports.serial.simulated_line import PERFECT_LINE, SimulatedLine
 from transports.wire_options import checked_topic_root
 from transports.wire_settings import MqttPayload, MqttProtocol, WireSettings
 

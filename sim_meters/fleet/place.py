@@ -13,12 +13,12 @@ from sim_meters.fleet.meters import FleetMeters
 from sim_meters.fleet.plan import Member
 from sim_meters.ledger import LedgerError
 from sim_meters.meter import SimMeter
+from transports.calling_in.meter import CallIn, CallingMeter, call_in, login_line, push_message
 from transports.channel import Address, ApduChannel, Listener, NotSentError
 from transports.endpoint import Endpoint, EndpointError
-from transports.inbound_meter import CallIn, CallingMeter, call_in, login_line, push_message
-from transports.mqtt_meter import MqttMeterListener
+from transports.mqtt.meter import MqttMeterListener
 from transports.registry import listen
-from transports.trace import Trace
+from transports.trace.trace import Trace
 
 _log = logging.getLogger(__name__)
 

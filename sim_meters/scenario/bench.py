@@ -21,7 +21,7 @@ from sim_meters.wire_faults import WireFaults
 from transports.channel import Listener
 from transports.endpoint import Endpoint
 from transports.registry import listen
-from transports.trace import Trace
+from transports.trace.trace import Trace
 
 
 class SimulatedMeter:

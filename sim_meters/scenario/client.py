@@ -37,9 +37,9 @@ from cosem_objects.token_gateway import FAILURES, StatusCode
 from sim_meters.scenario.snapshot import Snapshot, take_snapshot
 from transports.channel import ApduChannel, ChannelError, NotSentError
 from transports.endpoint import Endpoint, EndpointError
-from transports.hdlc import HDLC_DEFAULTS, HdlcSettings
+from transports.hdlc.connection import HDLC_DEFAULTS, HdlcSettings
 from transports.registry import open_link
-from transports.trace import Trace
+from transports.trace.trace import Trace
 from transports.wire_settings import WIRE_DEFAULTS, MqttPayload, WireSettings
 
 _EVENTS_MAX = 0xFFFF

@@ -25,7 +25,7 @@ from sim_meters.scenario.meter_table import MeterTable
 from sim_meters.sts.decoder_key import DecoderKey, VendingKey
 from sim_meters.sts.key_attributes import KeyAttributes
 from transports.endpoint import Endpoint, EndpointError
-from transports.hdlc import HdlcSettings
+from transports.hdlc.connection import HdlcSettings
 from transports.registry import check_callable
 from transports.wire_settings import WIRE_DEFAULTS, WireSettings
 

@@ -25,7 +25,7 @@ from sim_meters.scenario.steps import CaseState, Taken, take
 from sim_meters.scenario.story import end_line, step_lines
 from sim_meters.trace_option import trace_to
 from transports.endpoint import EndpointError
-from transports.trace import Trace
+from transports.trace.trace import Trace
 
 _CANNOT = (StepError, SettingError, LedgerError, *FAILED)
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9]+")

@@ -28,7 +28,7 @@ from transports.channel import (
 )
 from transports.conversations import accept_all
 from transports.endpoint import Endpoint
-from transports.hdlc import HDLC_DEFAULTS, HdlcSettings
+from transports.hdlc.connection import HDLC_DEFAULTS, HdlcSettings
 from transports.loopback import LoopbackListener
 from transports.registry import TRANSPORTS, open_link
 from transports.stream import StreamFilter
@@ -266,7 +266,7 @@ async def test_a_meter_that_cuts_the_wire(wire: Wire) -> None:
 @pytest.fixture
 def soon_missed(monkeypatch: pytest.MonkeyPatch) -> None:
     """A meter on a broker, which sees no client go, gives up those that are silent."""
-    monkeypatch.setattr("transports.mqtt_meter_line.IDLE_SECONDS", 0.2)
+    monkeypatch.setattr("transports.mqtt.meter_line.IDLE_SECONDS", 0.2)
 
 
 @pytest.mark.usefixtures("soon_missed")

@@ -30,14 +30,14 @@ from tests.fuzz.__main__ import main
 from tests.fuzz.properties import Choices, assert_harmless
 from tests.fuzz.shorten import broken_at, shortened
 from tests.fuzz.targets import NAMES, load, mqtt_meter, push, scenario
+from transports.calling_in.first_words import FirstReader, KeepAliveFilter
 from transports.channel import ChannelGarbled
 from transports.endpoint import Endpoint, EndpointError
-from transports.hdlc_client import HdlcClientConnection
-from transports.hdlc_receiver import FrameReceiver
-from transports.hdlc_server import HdlcServerConnection
-from transports.inbound_first import FirstReader, KeepAliveFilter
-from transports.mode_e import ModeEClient, _Lines
-from transports.mqtt_presence import Presence
+from transports.hdlc.client import HdlcClientConnection
+from transports.hdlc.receiver import FrameReceiver
+from transports.hdlc.server import HdlcServerConnection
+from transports.mqtt.presence import Presence
+from transports.serial.mode_e import ModeEClient, _Lines
 from transports.wrapper import WrapperReceiver
 
 TOTAL_OCTETS_MAX = 200_000

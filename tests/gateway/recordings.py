@@ -13,7 +13,7 @@ from sim_meters.meter import SimMeter
 from sim_meters.meter_config import SIM_PROFILE, lab_config
 from tests.transports.wires import listen_somewhere
 from transports.endpoint import Endpoint
-from transports.hdlc import HdlcSettings
+from transports.hdlc.connection import HdlcSettings
 from transports.stream import ByteStream, OnBytes, OnClosed, PassingStream
 
 

@@ -36,12 +36,12 @@ from tests.gateway.stores import open_vault
 from tests.gateway.test_delivery import HLS, KEYS, credit, secured
 from tests.gateway.test_service import HeadEnd, now
 from tests.transports.inbound_wires import LOGIN, SECONDS, listen_somewhere, login
+from transports.calling_in.called_in import CalledInMeters, InboundEvents, InboundSettings
+from transports.calling_in.first_words import FirstWords
+from transports.calling_in.listener import InboundListener
+from transports.calling_in.meter import CallIn, CallingMeter, call_in, push_message
 from transports.channel import ApduChannel, ChannelClosed
 from transports.endpoint import Endpoint
-from transports.inbound import CalledInMeters, InboundEvents, InboundSettings
-from transports.inbound_first import FirstWords
-from transports.inbound_listener import InboundListener
-from transports.inbound_meter import CallIn, CallingMeter, call_in, push_message
 from transports.link_pool import LinkPool
 
 CONFIG = lab_config()

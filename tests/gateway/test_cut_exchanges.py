@@ -30,8 +30,8 @@ from cosem_objects.profile import HiddenTokenProof, TokenReadback
 from gateway.delivery import Delivery
 from tests.gateway.test_delivery import HLS, ONE, QUICK, TWO, Notes, Place, meter_at, secured
 from transports.endpoint import Endpoint
-from transports.hdlc_frame import DM, Kind
-from transports.hdlc_receiver import FrameReceiver
+from transports.hdlc.frame import DM, Kind
+from transports.hdlc.receiver import FrameReceiver
 
 HEADER = struct.Struct(">HHHH")
 NOISE = b"\xff" * 16

@@ -49,7 +49,7 @@ from sim_meters.sts.tokens import encode_credit
 from tests.transports.wires import SmallPieces, free_port, listen_somewhere, mute
 from transports.channel import ApduChannel
 from transports.endpoint import Endpoint
-from transports.hdlc import HdlcSettings
+from transports.hdlc.connection import HdlcSettings
 from transports.stream import ByteStream
 
 SERIAL, PAN = lab_config().device_name, lab_config().pan.digits

@@ -32,7 +32,7 @@ from tests.gateway.test_delivery import (
     secured,
 )
 from transports.channel import Address, ApduChannel
-from transports.hdlc import HdlcSettings
+from transports.hdlc.connection import HdlcSettings
 
 HERE = NetworkAddress(0, bytes.fromhex("0102"))
 SECURITIES = {"none": NONE, "lls": LLS, "service-glo": HLS, "general-glo": GENERAL}

@@ -15,8 +15,8 @@ from gateway.hints import HintOutcome
 from gateway.settings.loading import SettingsInvalid, all_settings, load_settings
 from gateway.settings.sections import InboundSection
 from tests.certificates import Authority
-from transports.inbound_first import FirstReader
-from transports.inbound_meter import login_line
+from transports.calling_in.first_words import FirstReader
+from transports.calling_in.meter import login_line
 
 ROOT = Path(__file__).parents[2]
 TITLE = bytes.fromhex("4C41420000000001")

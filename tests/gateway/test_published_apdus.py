@@ -18,9 +18,9 @@ from cosem_objects.dlms.describe import Keys
 from cosem_objects.dlms.security import Cipher
 from gateway.translator import Form, translate
 from tests.vectors import FOLDER
-from transports.hdlc import LLC_RESPONSE
-from transports.hdlc_frame import Kind
-from transports.hdlc_receiver import FrameReceiver
+from transports.hdlc.connection import LLC_RESPONSE
+from transports.hdlc.frame import Kind
+from transports.hdlc.receiver import FrameReceiver
 from transports.wrapper import WrapperReceiver, wrap
 
 Published = dict[str, Any]

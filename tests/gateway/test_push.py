@@ -15,7 +15,7 @@ from cosem_objects.obis import ObisCode
 from cosem_objects.push_setup import CLASS_ID, DEFAULT_OBIS, METHOD_PUSH
 from gateway.session import open_session
 from tests.gateway.test_delivery import GENERAL, HLS, NONE, ONE, SHORT_HDLC, WIRES, deliver, meter_at, octets, secured
-from transports.hdlc import HdlcSettings
+from transports.hdlc.connection import HdlcSettings
 
 BALANCE = (111, ObisCode.parse("0-0:19.0.0.255"), 5)
 

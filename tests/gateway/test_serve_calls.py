@@ -15,8 +15,8 @@ from tests.gateway.served import TIMEOUT_SECONDS, Served, refused, served
 from tests.gateway.test_delivery import HLS, KEYS, ONE, secured
 from tests.mosquitto import Mosquitto
 from tests.transports.wires import free_port
+from transports.calling_in.meter import CallIn, call_in, login_line
 from transports.endpoint import Endpoint
-from transports.inbound_meter import CallIn, call_in, login_line
 from transports.registry import listen
 from transports.wire_settings import WireSettings
 from transports.wrapper import wrap

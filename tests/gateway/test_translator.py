@@ -21,7 +21,7 @@ from sim_meters.sts.tokens import encode_credit
 from tests.cosem_objects.strategies import damaged
 from tests.gateway.recordings import record_delivery
 from tests.transports.vectors import vectors
-from transports.hdlc_frame import Frame, HdlcAddress, information_control
+from transports.hdlc.frame import Frame, HdlcAddress, information_control
 from transports.wrapper import wrap
 
 EK, AK, PASSWORD = "000102030405060708090A0B0C0D0E0F", "D0D1D2D3D4D5D6D7D8D9DADBDCDDDEDF", "12345678"

@@ -28,9 +28,9 @@ from tests.gateway.test_delivery import WIRES
 from tests.sim_meters.meter_client import running
 from tests.transports.wires import listen_somewhere
 from transports.channel import ApduChannel
-from transports.hdlc import HDLC_DEFAULTS, HdlcSettings
-from transports.hdlc_frame import Kind
-from transports.hdlc_receiver import FrameReceiver
+from transports.hdlc.connection import HDLC_DEFAULTS, HdlcSettings
+from transports.hdlc.frame import Kind
+from transports.hdlc.receiver import FrameReceiver
 from transports.stream import ByteStream, OnBytes, OnClosed, PassingStream
 
 OTHER_KEY, OTHER_PASSWORD = "0F" * 16, "another word"

@@ -15,7 +15,7 @@ from cosem_objects import axdr
 from cosem_objects.axdr import CompactArray, Data, DataType
 from cosem_objects.dlms import acse, apdu
 from cosem_objects.octets import OctetReader
-from transports.hdlc_frame import Frame
+from transports.hdlc.frame import Frame
 
 Fields: TypeAlias = dict[str, Any]
 

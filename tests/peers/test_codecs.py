@@ -15,8 +15,8 @@ from cosem_objects.dlms.hls import answer_challenge, challenge_is_answered
 from cosem_objects.dlms.security import Cipher
 from tests.peers.conftest import Event, Peers
 from tests.peers.fields import ciphered_fields, describe, plain_value
-from transports.hdlc_frame import Frame, HdlcAddress
-from transports.hdlc_receiver import FrameReceiver
+from transports.hdlc.frame import Frame, HdlcAddress
+from transports.hdlc.receiver import FrameReceiver
 from transports.wrapper import WrapperReceiver, wrap
 
 EK, AK = bytes(range(16)), bytes(range(0xD0, 0xE0))

@@ -32,8 +32,8 @@ from tests.peers.corpus import (
     some_method,
     some_number,
 )
-from transports.hdlc_frame import Frame, HdlcAddress
-from transports.hdlc_receiver import FrameReceiver
+from transports.hdlc.frame import Frame, HdlcAddress
+from transports.hdlc.receiver import FrameReceiver
 from transports.wrapper import WrapperReceiver, wrap
 
 COUNT = 150

@@ -22,7 +22,7 @@ from transports.channel import Address, ApduChannel, Link, NotSentError
 from transports.conversations import Conversations
 from transports.faults import NO_FAULTS, FaultyStream
 from transports.framing import HDLC, WRAPPER
-from transports.hdlc import HdlcSettings
+from transports.hdlc.connection import HdlcSettings
 from transports.memory_stream import stream_pair
 
 _LATENCY_SECONDS = 0.02

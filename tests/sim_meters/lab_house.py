@@ -30,7 +30,7 @@ from transports.channel import Link
 from transports.conversations import Conversations
 from transports.endpoint import Endpoint
 from transports.framing import HDLC, WRAPPER
-from transports.hdlc import HdlcSettings
+from transports.hdlc.connection import HdlcSettings
 from transports.memory_stream import stream_pair
 
 EPOCH = datetime(2026, 11, 21, tzinfo=UTC)

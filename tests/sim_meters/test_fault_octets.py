@@ -17,8 +17,8 @@ from tests.scenarios.virtual_clock import run_in_virtual_time
 from tests.sim_meters.lab_house import SECURITIES, House, house, secured
 from tests.sim_meters.meter_client import CLIENT_TITLE, Client, associate
 from tests.sim_meters.test_meter_push import BALANCE
-from transports.hdlc_frame import UA, Frame, HdlcAddress
-from transports.hdlc_receiver import FrameReceiver
+from transports.hdlc.frame import UA, Frame, HdlcAddress
+from transports.hdlc.receiver import FrameReceiver
 from transports.memory_stream import stream_pair
 from transports.wrapper import wrap
 

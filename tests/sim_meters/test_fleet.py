@@ -22,10 +22,10 @@ from tests.certificates import lab_tls
 from tests.mosquitto import Mosquitto
 from tests.sim_meters.fleets import TCP, UNITS, credit, fleet_plan, head_end, listed, living, member, read_list
 from tests.sim_meters.meter_client import free_ports, running
+from transports.calling_in.called_in import InboundSettings
+from transports.calling_in.first_words import FirstWords
+from transports.calling_in.listener import listen_inbound
 from transports.endpoint import Endpoint, EndpointError
-from transports.inbound import InboundSettings
-from transports.inbound_first import FirstWords
-from transports.inbound_listener import listen_inbound
 from transports.wire_settings import WireSettings
 
 ACCEPTED = Outcome.ACCEPTED

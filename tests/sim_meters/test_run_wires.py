@@ -17,11 +17,11 @@ from sim_meters.meter_config import lab_config
 from tests.certificates import lab_tls
 from tests.mosquitto import Mosquitto
 from tests.sim_meters.meter_client import TIMEOUT_SECONDS, associate, credit, free_ports, running
+from transports.calling_in.called_in import InboundSettings
+from transports.calling_in.first_words import FirstWords
+from transports.calling_in.listener import listen_inbound
 from transports.endpoint import Endpoint
-from transports.hdlc import HDLC_DEFAULTS
-from transports.inbound import InboundSettings
-from transports.inbound_first import FirstWords
-from transports.inbound_listener import listen_inbound
+from transports.hdlc.connection import HDLC_DEFAULTS
 from transports.registry import open_link
 from transports.wire_settings import WIRE_DEFAULTS, WireSettings
 

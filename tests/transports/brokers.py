@@ -16,8 +16,8 @@ from tests.certificates import lab_tls
 from tests.mosquitto import PLAIN, Mosquitto
 from transports.channel import Listener, OnChannel
 from transports.endpoint import Endpoint
-from transports.mqtt_client import BrokerLogin, MqttClient, connect_broker
-from transports.mqtt_message import NO_MATCHING_SUBSCRIBERS, Acknowledgement, Message, TopicFilter
+from transports.mqtt.client import BrokerLogin, MqttClient, connect_broker
+from transports.mqtt.message import NO_MATCHING_SUBSCRIBERS, Acknowledgement, Message, TopicFilter
 from transports.registry import listen
 
 SECONDS = 10.0  # a limit, never a measure

@@ -9,14 +9,14 @@ from dataclasses import dataclass, field, replace
 from typing import Self
 
 from tests.transports.wires import free_port
+from transports.calling_in.called_in import NO_EVENTS, CalledInMeters, InboundEvents, InboundSettings
+from transports.calling_in.first_words import FirstWords
+from transports.calling_in.listener import InboundListener, listen_inbound
+from transports.calling_in.meter import CallIn, CallingMeter, call_in, login_line
 from transports.channel import Address, ApduChannel, Link, Listener, OnChannel
 from transports.conversations import accept_all
 from transports.endpoint import Endpoint, EndpointError
-from transports.hdlc import HDLC_DEFAULTS, HdlcSettings
-from transports.inbound import NO_EVENTS, CalledInMeters, InboundEvents, InboundSettings
-from transports.inbound_first import FirstWords
-from transports.inbound_listener import InboundListener, listen_inbound
-from transports.inbound_meter import CallIn, CallingMeter, call_in, login_line
+from transports.hdlc.connection import HDLC_DEFAULTS, HdlcSettings
 from transports.stream import ByteStream, StreamFilter
 from transports.wire_settings import WireSettings
 

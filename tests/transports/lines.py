@@ -10,8 +10,8 @@ from typing import Any
 
 from transports.channel import ChannelError, Listener, NotSentError, OnChannel
 from transports.endpoint import Endpoint
-from transports.pty_stream import Pty, PtyStream
 from transports.registry import listen
+from transports.serial.pty import Pty, PtyStream
 
 
 class LineListener(Listener):

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from transports.channel import ChannelClosed, ChannelError, ChannelGarbled, ChannelTimeout, NotSentError
-from transports.hdlc import LLC_REQUEST, LLC_RESPONSE, HdlcSettings, Parameters
-from transports.hdlc_client import TRANSITIONS, Event, HdlcClientConnection, State
-from transports.hdlc_frame import DM, FRMR, Frame, HdlcAddress, Kind
-from transports.hdlc_server import HdlcServerConnection
+from transports.hdlc.client import TRANSITIONS, Event, HdlcClientConnection, State
+from transports.hdlc.connection import LLC_REQUEST, LLC_RESPONSE, HdlcSettings, Parameters
+from transports.hdlc.frame import DM, FRMR, Frame, HdlcAddress, Kind
+from transports.hdlc.server import HdlcServerConnection
 
 CLIENT = HdlcAddress.client(1)
 SERVER = HdlcAddress.server(1, 17)

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from tests.transports.vectors import vectors
 from transports.channel import ChannelGarbled
-from transports.hdlc_frame import SEGMENTED, SUM_GOOD, Frame, HdlcAddress, Kind, check_sum, pair, running_sum
-from transports.hdlc_receiver import FrameReceiver
+from transports.hdlc.frame import SEGMENTED, SUM_GOOD, Frame, HdlcAddress, Kind, check_sum, pair, running_sum
+from transports.hdlc.receiver import FrameReceiver
 
 VECTORS = vectors("hdlc")
 CLIENT = HdlcAddress.client(16)

@@ -22,11 +22,11 @@ from transports.channel import (
 from transports.conversations import Conversations
 from transports.endpoint import EndpointError
 from transports.faults import Faults, FaultyStream
-from transports.hdlc import LLC_REQUEST, LLC_RESPONSE, HdlcSettings
-from transports.hdlc_frame import DISC, DM, FRMR, SNRM, UA, Frame, HdlcAddress, Kind
-from transports.hdlc_link import HdlcLink
-from transports.hdlc_receiver import FrameReceiver
-from transports.hdlc_server_link import HdlcServerLink
+from transports.hdlc.connection import LLC_REQUEST, LLC_RESPONSE, HdlcSettings
+from transports.hdlc.frame import DISC, DM, FRMR, SNRM, UA, Frame, HdlcAddress, Kind
+from transports.hdlc.link import HdlcLink
+from transports.hdlc.receiver import FrameReceiver
+from transports.hdlc.server_link import HdlcServerLink
 from transports.inbox import INBOX_APDUS_MAX
 from transports.memory_stream import MemoryStream, stream_pair
 

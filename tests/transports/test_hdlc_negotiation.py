@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from tests.transports.vectors import vectors
 from transports.channel import ChannelGarbled
-from transports.hdlc import HdlcSettings, Parameters
-from transports.hdlc_receiver import FrameReceiver
+from transports.hdlc.connection import HdlcSettings, Parameters
+from transports.hdlc.receiver import FrameReceiver
 
 
 def test_ua_vector() -> None:

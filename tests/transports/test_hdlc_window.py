@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from transports.channel import ChannelError, ChannelTimeout, NotSentError
-from transports.hdlc import LLC_REQUEST, LLC_RESPONSE, HdlcSettings, Parameters
-from transports.hdlc_client import POLLS_MAX, HdlcClientConnection, State
-from transports.hdlc_frame import UI, Frame, HdlcAddress, Kind
-from transports.hdlc_receiver import FrameReceiver
-from transports.hdlc_server import UNASKED_MAX, HdlcServerConnection
+from transports.hdlc.client import POLLS_MAX, HdlcClientConnection, State
+from transports.hdlc.connection import LLC_REQUEST, LLC_RESPONSE, HdlcSettings, Parameters
+from transports.hdlc.frame import UI, Frame, HdlcAddress, Kind
+from transports.hdlc.receiver import FrameReceiver
+from transports.hdlc.server import UNASKED_MAX, HdlcServerConnection
 
 CLIENT = HdlcAddress.client(1)
 SERVER = HdlcAddress.server(1, 17)

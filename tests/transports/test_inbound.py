@@ -26,16 +26,16 @@ from tests.transports.inbound_wires import (
 )
 from tests.transports.test_tls import LOOPS, NewLoop, run
 from tests.transports.wires import echo, free_port
+from transports.calling_in.called_in import NO_EVENTS, InboundEvents
+from transports.calling_in.listener import InboundListener, listen_inbound
+from transports.calling_in.meter import CallIn, CallingMeter, call_in, push_message
 from transports.channel import ApduChannel, ChannelClosed, ChannelTimeout, Link, NotSentError
 from transports.endpoint import Endpoint, EndpointError
-from transports.hdlc import HDLC_DEFAULTS
-from transports.inbound import NO_EVENTS, InboundEvents
-from transports.inbound_listener import InboundListener, listen_inbound
-from transports.inbound_meter import CallIn, CallingMeter, call_in, push_message
+from transports.hdlc.connection import HDLC_DEFAULTS
 from transports.link_pool import LinkPool
 from transports.tcp import TcpStream, connect
 from transports.tls import client_context
-from transports.trace import Knowledge, Ring, Trace
+from transports.trace.trace import Knowledge, Ring, Trace
 from transports.wire_settings import TlsSettings, WireSettings
 from transports.wrapper import wrap
 
@@ -277,7 +277,7 @@ async def test_a_meter_that_hung_up_has_not_called_in_until_it_calls_again(caplo
 async def test_a_silent_connection_is_closed_but_not_while_somebody_speaks_on_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("transports.inbound_listener._LOOK_SECONDS", 0.01)
+    monkeypatch.setattr("transports.calling_in.listener._LOOK_SECONDS", 0.01)
     async with listening(idle_seconds=0.05) as listener:
         stream = await raw(listener)
         ear = Ear(stream)

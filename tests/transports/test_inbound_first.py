@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transports.channel import Address, ChannelGarbled
-from transports.inbound_first import (
+from transports.calling_in.first_words import (
     FIRST_SIZE_MAX,
     LOGIN_LINE_SIZE_MAX,
     Caller,
@@ -17,7 +16,8 @@ from transports.inbound_first import (
     FirstWords,
     KeepAliveFilter,
 )
-from transports.inbound_meter import login_line, push_message
+from transports.calling_in.meter import login_line, push_message
+from transports.channel import Address, ChannelGarbled
 from transports.wrapper import wrap
 
 TITLE = bytes.fromhex("4C41420000000001")

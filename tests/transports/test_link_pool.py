@@ -15,14 +15,14 @@ from transports.calling import Calling
 from transports.channel import Address, ApduChannel, ChannelClosed, ChannelTimeout, Link, NotSentError
 from transports.conversations import Conversations
 from transports.endpoint import Endpoint, EndpointError
-from transports.hdlc import HdlcSettings
-from transports.hdlc_server_link import HdlcServerLink
+from transports.hdlc.connection import HdlcSettings
+from transports.hdlc.server_link import HdlcServerLink
 from transports.link_pool import LinkPool
 from transports.registry import TRANSPORTS
 from transports.shared_link import SharedLink
 from transports.stream import ByteStream
 from transports.tcp import TcpListener
-from transports.trace import Knowledge, Ring, Trace
+from transports.trace.trace import Knowledge, Ring, Trace
 
 SECONDS = 10.0
 SETTINGS = HdlcSettings(address_bytes=2, response_timeout_seconds=0.2, retries=1)

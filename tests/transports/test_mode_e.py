@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from transports.channel import ChannelGarbled
-from transports.mode_e import (
+from transports.serial.mode_e import (
     BAUD_CODES,
     LINE_OCTETS_MAX,
     Identification,

@@ -13,16 +13,16 @@ from tests.transports.wires import echo, in_virtual_time
 from transports.channel import ApduChannel, ChannelClosed, ChannelError, ChannelTimeout, NotSentError
 from transports.conversations import Conversations
 from transports.endpoint import Endpoint
-from transports.hdlc import HDLC_DEFAULTS
-from transports.hdlc_frame import UA, Frame, HdlcAddress
-from transports.hdlc_link import HdlcLink
+from transports.hdlc.connection import HDLC_DEFAULTS
+from transports.hdlc.frame import UA, Frame, HdlcAddress
+from transports.hdlc.link import HdlcLink
 from transports.memory_stream import MemoryStream, stream_pair
-from transports.mode_e import SIGN_ON, acknowledgement
-from transports.mode_e_stream import INACTIVITY_SECONDS, SignedOnStream, SigningOnStream, identification
-from transports.paced_stream import PacedStream
-from transports.serial_format import SerialFormat
-from transports.serial_hdlc import LineUse, ModeEServerLink, SerialLink
-from transports.simulated_line import PERFECT_LINE
+from transports.serial.format import SerialFormat
+from transports.serial.hdlc import LineUse, ModeEServerLink, SerialLink
+from transports.serial.mode_e import SIGN_ON, acknowledgement
+from transports.serial.mode_e_stream import INACTIVITY_SECONDS, SignedOnStream, SigningOnStream, identification
+from transports.serial.paced_stream import PacedStream
+from transports.serial.simulated_line import PERFECT_LINE
 from transports.stream import ByteStream
 
 SECONDS = 30.0

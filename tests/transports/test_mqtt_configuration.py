@@ -18,10 +18,10 @@ from tests.transports.wires import echo
 from transports.calling import Calling
 from transports.channel import ChannelClosed, NotSentError
 from transports.endpoint import Endpoint, EndpointError
-from transports.mqtt_bridge import MqttMeters
-from transports.mqtt_client import BrokerLogin, MqttClient, connect_broker
-from transports.mqtt_message import Acknowledgement, Message, TopicFilter
-from transports.mqtt_watch import MqttWatch
+from transports.mqtt.bridge import MqttMeters
+from transports.mqtt.client import BrokerLogin, MqttClient, connect_broker
+from transports.mqtt.message import Acknowledgement, Message, TopicFilter
+from transports.mqtt.watch import MqttWatch
 from transports.registry import listen, open_link
 from transports.tls import client_context
 from transports.wire_settings import MqttProtocol, MqttSettings, TlsSettings, WireSettings

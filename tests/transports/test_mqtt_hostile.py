@@ -15,9 +15,9 @@ from tests.transports.wires import free_port
 from transports.channel import ChannelClosed, ChannelError, NotSentError
 from transports.endpoint import Endpoint
 from transports.link_pool import LinkPool
-from transports.mqtt_client import BrokerLogin, MqttClient, connect_broker
-from transports.mqtt_message import Message, TopicFilter
-from transports.mqtt_watch import MqttWatch
+from transports.mqtt.client import BrokerLogin, MqttClient, connect_broker
+from transports.mqtt.message import Message, TopicFilter
+from transports.mqtt.watch import MqttWatch
 from transports.wrapper import wrap
 
 WELCOME = bytes.fromhex("2003000000")

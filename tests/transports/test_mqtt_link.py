@@ -19,15 +19,15 @@ from transports.calling import Calling
 from transports.channel import ApduChannel, ChannelClosed, ChannelGarbled, ChannelTimeout, Link, NotSentError
 from transports.conversations import Conversations
 from transports.endpoint import Endpoint
-from transports.hdlc import HDLC_DEFAULTS
-from transports.hdlc_frame import UA, Frame, Kind
-from transports.hdlc_receiver import FrameReceiver
+from transports.hdlc.connection import HDLC_DEFAULTS
+from transports.hdlc.frame import UA, Frame, Kind
+from transports.hdlc.receiver import FrameReceiver
 from transports.link_pool import LinkPool
-from transports.mqtt_client import BrokerLogin
-from transports.mqtt_link import MqttBrokerLink, share_mqtt
-from transports.mqtt_message import Message
-from transports.mqtt_meter import REMEMBERED, Drop, MeterOnBroker, MqttMeterListener
-from transports.mqtt_topics import CONTENT_TYPE, Place
+from transports.mqtt.client import BrokerLogin
+from transports.mqtt.link import MqttBrokerLink, share_mqtt
+from transports.mqtt.message import Message
+from transports.mqtt.meter import REMEMBERED, Drop, MeterOnBroker, MqttMeterListener
+from transports.mqtt.topics import CONTENT_TYPE, Place
 from transports.registry import listen, open_link
 from transports.wire_settings import MqttPayload, MqttProtocol, MqttSettings, WireSettings
 from transports.wrapper import wrap
@@ -302,7 +302,7 @@ async def test_a_meter_remembers_the_last_requests_and_no_more() -> None:
 async def test_a_meter_with_too_many_workers_parts_with_the_one_that_was_silent_longest(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("transports.mqtt_meter.LINES_MAX", 2)
+    monkeypatch.setattr("transports.mqtt.meter.LINES_MAX", 2)
     endpoint = new_place()
     place = place_of(endpoint)
     async with a_meter(endpoint) as meter, stranger(endpoint, f"{place.base}/rs/#") as head_end:
@@ -447,7 +447,7 @@ async def test_who_gives_up_gives_the_turn_back_and_the_late_answer_is_for_nobod
 
 
 async def test_whose_turn_does_not_come_has_sent_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("transports.mqtt_channel.TURN_WAIT_SECONDS", 0.01)
+    monkeypatch.setattr("transports.mqtt.channel.TURN_WAIT_SECONDS", 0.01)
     endpoint = new_place()
     pool = LinkPool(OVER_5)
     async with (
@@ -756,7 +756,7 @@ async def speaking(*said: bytes) -> AsyncIterator[Endpoint]:
 
 
 async def test_a_frame_that_comes_by_itself_is_for_the_hdlc_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("transports.hdlc_link.DISCONNECT_WAIT_SECONDS", 0.01)
+    monkeypatch.setattr("transports.hdlc.link.DISCONNECT_WAIT_SECONDS", 0.01)
     wires = WireSettings(mqtt=MqttSettings(payload=MqttPayload.HDLC))
     endpoint = new_place()
     async with (

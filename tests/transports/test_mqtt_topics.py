@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from transports.endpoint import EndpointError
-from transports.mqtt_presence import OFFLINE, Presence, parse_presence
-from transports.mqtt_topics import (
+from transports.mqtt.presence import OFFLINE, Presence, parse_presence
+from transports.mqtt.topics import (
     Place,
     Request3,
     is_response_topic,

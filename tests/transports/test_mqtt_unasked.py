@@ -17,11 +17,11 @@ from transports.calling import Calling
 from transports.channel import ApduChannel, ChannelClosed, NotSentError
 from transports.endpoint import Endpoint, EndpointError
 from transports.link_pool import LinkPool
-from transports.mqtt_bridge import MqttMeters
-from transports.mqtt_message import Message
-from transports.mqtt_watch import MqttWatch
+from transports.mqtt.bridge import MqttMeters
+from transports.mqtt.message import Message
+from transports.mqtt.watch import MqttWatch
 from transports.registry import listen, open_link
-from transports.trace import Knowledge, Ring, Trace
+from transports.trace.trace import Knowledge, Ring, Trace
 from transports.wrapper import wrap
 
 
@@ -136,7 +136,7 @@ async def test_a_watch_waits_for_a_broker_and_comes_back_to_it(tmp_path: Path) -
 
 
 async def test_many_meters_behind_one_bridge(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("transports.mqtt_meter_broker.STATES_AT_ONCE", 50)
+    monkeypatch.setattr("transports.mqtt.meter_broker.STATES_AT_ONCE", 50)
     bridge_at = new_place()
     bridge, pool, heard = MqttMeters(bridge_at, Calling()), LinkPool(), Heard()
     site = f"site-of-{bridge_at.path.partition('/')[2]}"
@@ -165,7 +165,7 @@ async def test_many_meters_behind_one_bridge(monkeypatch: pytest.MonkeyPatch) ->
 async def test_a_meter_behind_a_bridge_that_hangs_up_is_offline_for_a_moment_and_the_others_are_not(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("transports.mqtt_meter_broker.REBOOT_SECONDS", 0.01)
+    monkeypatch.setattr("transports.mqtt.meter_broker.REBOOT_SECONDS", 0.01)
     bridge_at = new_place()
     bridge, pool, heard = MqttMeters(bridge_at, Calling()), LinkPool(), Heard()
 

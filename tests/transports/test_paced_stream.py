@@ -11,9 +11,9 @@ import pytest
 from tests.transports.wires import in_virtual_time
 from transports.channel import ChannelError, NotSentError
 from transports.memory_stream import stream_pair
-from transports.paced_stream import PacedStream
-from transports.serial_format import SerialFormat
-from transports.simulated_line import PERFECT_LINE, SimulatedLine
+from transports.serial.format import SerialFormat
+from transports.serial.paced_stream import PacedStream
+from transports.serial.simulated_line import PERFECT_LINE, SimulatedLine
 from transports.stream import ByteStream
 
 LINE = SerialFormat(9600)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from transports.pcapng import (
+from transports.trace.pcapng import (
     COMMENT_SIZE_MAX,
     PAYLOAD_SIZE_MAX,
     datagram,

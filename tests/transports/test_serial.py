@@ -27,15 +27,15 @@ from transports.channel import (
     NotSentError,
 )
 from transports.endpoint import Endpoint, EndpointError
-from transports.hdlc import HdlcSettings
-from transports.hdlc_frame import UA
+from transports.hdlc.connection import HdlcSettings
+from transports.hdlc.frame import UA
 from transports.link_pool import LinkPool
-from transports.pty_stream import Pty, PtyStream
 from transports.registry import listen, open_link, shared_name
-from transports.serial_format import SerialFormat, serial_hdlc
-from transports.simulated_line import SimulatedLine
+from transports.serial.format import SerialFormat, serial_hdlc
+from transports.serial.pty import Pty, PtyStream
+from transports.serial.simulated_line import SimulatedLine
 from transports.stream import ByteStream
-from transports.trace import Knowledge, Ring, Trace
+from transports.trace.trace import Knowledge, Ring, Trace
 from transports.wire_settings import SerialSettings, WireSettings
 
 SECONDS = 10.0  # a limit, never a measure
@@ -294,7 +294,7 @@ async def test_a_meter_waits_quietly_for_who_comes_next() -> None:
 async def test_a_meter_finds_its_device_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("transports.serial_link.REOPEN_SECONDS", 0.01)
+    monkeypatch.setattr("transports.serial.link.REOPEN_SECONDS", 0.01)
     path = tmp_path / "line"
     socket = Socket(path)
     async with await listen(Endpoint("serial", path=str(path)), echo) as listener:

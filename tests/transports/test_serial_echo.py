@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from tests.transports.wires import in_virtual_time
 from transports.memory_stream import stream_pair
-from transports.paced_stream import PacedStream
-from transports.serial_format import SerialFormat
-from transports.serial_line_stream import WithoutEcho
-from transports.simulated_line import PERFECT_LINE
+from transports.serial.format import SerialFormat
+from transports.serial.line_stream import WithoutEcho
+from transports.serial.paced_stream import PacedStream
+from transports.serial.simulated_line import PERFECT_LINE
 
 QUESTION = b"\x7e\xa0\x07question\x7e"
 

@@ -23,17 +23,17 @@ from tests.transports.wires import SmallPieces, echo, listen_somewhere
 from transports.channel import ChannelClosed, NotSentError
 from transports.endpoint import Endpoint
 from transports.framing import HDLC, WRAPPER
-from transports.hdlc import LLC_REQUEST, LLC_RESPONSE, HdlcSettings, Parameters
-from transports.hdlc_frame import SNRM, UA, Frame, HdlcAddress, information_control, ready_control
+from transports.hdlc.connection import LLC_REQUEST, LLC_RESPONSE, HdlcSettings, Parameters
+from transports.hdlc.frame import SNRM, UA, Frame, HdlcAddress, information_control, ready_control
 from transports.memory_stream import stream_pair
 from transports.registry import open_link
 from transports.stream import ByteStream, OnBytes, OnClosed
-from transports.trace import Direction, Knowledge, Layer, LinkName, Ring, Sink, Trace, TraceEvent
-from transports.trace_files import JsonLines, Pcapng, StandardError, TraceTargetError, open_trace
-from transports.trace_hdlc import HdlcObserver
-from transports.trace_observer import HELD_BYTES_MAX, Observer
-from transports.trace_stream import TracedStream
-from transports.trace_wrapper import WrapperObserver
+from transports.trace.files import JsonLines, Pcapng, StandardError, TraceTargetError, open_trace
+from transports.trace.hdlc import HdlcObserver
+from transports.trace.observer import HELD_BYTES_MAX, Observer
+from transports.trace.stream import TracedStream
+from transports.trace.trace import Direction, Knowledge, Layer, LinkName, Ring, Sink, Trace, TraceEvent
+from transports.trace.wrapper import WrapperObserver
 from transports.wrapper import wrap
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)

@@ -15,8 +15,8 @@ from cosem_objects.errors import SettingError
 from gateway.cli import trace_option as of_deliver
 from sim_meters import trace_option as of_run
 from tests.cosem_objects.secret_conversations import remains
-from transports.trace import Direction, Trace
-from transports.trace_wrapper import WrapperObserver
+from transports.trace.trace import Direction, Trace
+from transports.trace.wrapper import WrapperObserver
 from transports.wrapper import wrap
 
 ENTER = bytes.fromhex("C301C100730000132800FF0101090A48643202781314010686")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from transports import mqtt_return
+from transports.mqtt import coming_back
 
 
 @pytest.fixture(autouse=True)
 def quick_return(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mqtt_return, "PAUSE_SECONDS", 0.02)
-    monkeypatch.setattr(mqtt_return, "PAUSE_SECONDS_MAX", 0.1)
+    monkeypatch.setattr(coming_back, "PAUSE_SECONDS", 0.02)
+    monkeypatch.setattr(coming_back, "PAUSE_SECONDS_MAX", 0.1)

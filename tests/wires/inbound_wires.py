@@ -14,10 +14,10 @@ from tests.transports.inbound_wires import LOGIN_SETTINGS, inbound_endpoint, lis
 from tests.wires.point import Watch
 from tests.wires.proxy import Proxy
 from tests.wires.stand import HDLC, Stand, Strike, Wire, pooled
+from transports.calling_in.called_in import InboundEvents
+from transports.calling_in.listener import InboundListener
+from transports.calling_in.meter import CallIn, CallingMeter, call_in
 from transports.endpoint import Endpoint
-from transports.inbound import InboundEvents
-from transports.inbound_listener import InboundListener
-from transports.inbound_meter import CallIn, CallingMeter, call_in
 
 SECONDS = 10.0
 

@@ -20,7 +20,7 @@ from tests.wires.point import Watch
 from tests.wires.proxy import Change, Proxy
 from tests.wires.stand import HDLC, Stand, Strike, Wire, pooled
 from transports.endpoint import Endpoint
-from transports.mqtt_meter import Drop, MqttMeterListener
+from transports.mqtt.meter import Drop, MqttMeterListener
 from transports.registry import listen
 from transports.wire_settings import MqttPayload, MqttProtocol, MqttSettings, WireSettings
 

@@ -17,7 +17,7 @@ from tests.wires.tap import Tap
 from transports.channel import Listener
 from transports.endpoint import Endpoint
 from transports.registry import listen
-from transports.simulated_line import PERFECT_LINE, SimulatedLine
+from transports.serial.simulated_line import PERFECT_LINE, SimulatedLine
 from transports.wire_settings import SerialSettings, WireSettings
 
 BAUD = 921_600

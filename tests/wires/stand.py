@@ -21,7 +21,7 @@ from tests.wires.point import MetersEnd, Point, Watch
 from tests.wires.tap import Carried
 from transports.channel import ApduChannel, Link
 from transports.endpoint import Endpoint
-from transports.hdlc import HdlcSettings
+from transports.hdlc.connection import HdlcSettings
 from transports.link_pool import LinkPool
 from transports.wire_settings import WIRE_DEFAULTS, WireSettings
 

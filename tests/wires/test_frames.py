@@ -18,7 +18,7 @@ from tests.wires.point import Watch
 from tests.wires.serial_wires import serial_stand
 from tests.wires.stand import Stand, Wire
 from tests.wires.tcp_wires import tcp_stand
-from transports.simulated_line import PERFECT_LINE
+from transports.serial.simulated_line import PERFECT_LINE
 
 FRAMES = 7
 """Of a delivery without security, each way: SNRM, AARQ, reading, enter, reading back, RLRQ, DISC."""

@@ -18,7 +18,7 @@ from tests.wires.head_end import PATIENCE_SECONDS, look_again, settle
 from tests.wires.mqtt_wires import HDLC_SETTINGS, OLD_SETTINGS, SETTINGS, MqttStand, mqtt_stand
 from tests.wires.packets import RETAIN, Gate, HeldBack, as_another, deadline_of, twice, with_flag
 from tests.wires.point import Watch
-from transports.mqtt_meter import Drop
+from transports.mqtt.meter import Drop
 from transports.wire_settings import MqttSettings
 
 LAYOUTS = {"mqtt": SETTINGS, "mqtt 3.1.1": OLD_SETTINGS, "mqtt with HDLC": HDLC_SETTINGS}

@@ -11,7 +11,7 @@ import pytest
 from tests.wires.breakage import break_at, until_broken
 from tests.wires.point import ALL_POINTS
 from tests.wires.serial_wires import SERIAL_STRIKES, serial_stand
-from transports.simulated_line import SimulatedLine
+from transports.serial.simulated_line import SimulatedLine
 
 
 @pytest.mark.parametrize("seed", range(50))

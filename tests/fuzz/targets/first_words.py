@@ -8,9 +8,9 @@ import re
 from cosem_objects.dlms.settings import TITLE_SIZE
 from gateway.calling_in.identify import sender_of
 from tests.fuzz.properties import Choices, assert_harmless
+from transports.calling_in.first_words import FIRST_SIZE_MAX, Caller, FirstReader, FirstWords, KeepAliveFilter
+from transports.calling_in.meter import push_message
 from transports.channel import Address, ChannelGarbled
-from transports.inbound_first import FIRST_SIZE_MAX, Caller, FirstReader, FirstWords, KeepAliveFilter
-from transports.inbound_meter import push_message
 from transports.wrapper import HEADER, wrap
 
 SIZE_MAX = 700

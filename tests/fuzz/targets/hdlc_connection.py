@@ -6,10 +6,10 @@ from typing import TypeAlias
 
 from tests.fuzz.properties import Choices, assert_harmless
 from transports.channel import ChannelClosed, ChannelGarbled, ChannelTimeout, NotSentError
-from transports.hdlc import HdlcSettings, Parameters
-from transports.hdlc_client import HdlcClientConnection, State
-from transports.hdlc_frame import UA, Frame, HdlcAddress
-from transports.hdlc_server import HdlcServerConnection
+from transports.hdlc.client import HdlcClientConnection, State
+from transports.hdlc.connection import HdlcSettings, Parameters
+from transports.hdlc.frame import UA, Frame, HdlcAddress
+from transports.hdlc.server import HdlcServerConnection
 
 SIZE_MAX = 300
 STEPS_MAX = 80

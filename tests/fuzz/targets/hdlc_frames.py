@@ -5,8 +5,8 @@ from __future__ import annotations
 from tests.fuzz.properties import Choices, assert_harmless
 from tests.vectors import dlms_vectors
 from transports.channel import ChannelGarbled
-from transports.hdlc_frame import LENGTH_MASK, Frame, HdlcAddress
-from transports.hdlc_receiver import FrameReceiver
+from transports.hdlc.frame import LENGTH_MASK, Frame, HdlcAddress
+from transports.hdlc.receiver import FrameReceiver
 
 SIZE_MAX = 400
 STEPS_MAX = 40

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.fuzz.properties import Choices, assert_harmless
 from transports.channel import ChannelGarbled
-from transports.mode_e import (
+from transports.serial.mode_e import (
     BAUD_CODES,
     LINE_OCTETS_MAX,
     Identification,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from tests.fuzz.properties import Choices, assert_harmless
 from transports.endpoint import EndpointError
-from transports.mqtt_presence import STATE_SIZE_MAX, parse_presence
-from transports.mqtt_topics import (
+from transports.mqtt.presence import STATE_SIZE_MAX, parse_presence
+from transports.mqtt.topics import (
     Place,
     is_response_topic,
     is_wpdu,

@@ -1,0 +1,1 @@
+"""Meters that open the connection themselves."""

@@ -1,0 +1,1 @@
+"""MQTT: the head-end's side, the meter's side, and the client below both."""

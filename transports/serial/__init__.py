@@ -1,0 +1,1 @@
+"""Serial lines, optical heads, and pseudo-terminals as slow as they are."""

@@ -1,0 +1,1 @@
+"""What goes over links, for people who want to see it."""
