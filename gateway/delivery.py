@@ -211,7 +211,7 @@ class Delivery:
         try:
             return await self._serve(await self._reach(), story)
         except _OBSTRUCTIONS as error:
-            story.after, story.obstacle = None, obstacle_of(error)
+            story.after, story.obstacle = None, obstacle_of(error, self._meter.endpoint)
             await self._drop_session()
             return judge(story.evidence(), self._profile)
 

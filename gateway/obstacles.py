@@ -11,18 +11,18 @@ from gateway.readback import GatewayUnreadable
 from gateway.session import CounterReset, CounterUnreadable, ExchangeStopped, WrongKeys
 from gateway.verdict import COUNTER_RESET, WRONG_METER, Obstacle
 from transports.channel import ChannelClosed, ChannelGarbled, ChannelTimeout, NotSentError
-from transports.endpoint import EndpointError
+from transports.endpoint import Endpoint, EndpointError
 
 
 class WrongMeter(RemoteProtocolError):
     """Serial or MeterPAN are not those of the registry."""
 
 
-def obstacle_of(error: Exception) -> Obstacle:
-    """What an error on the way means, in the closed list of reasons."""
+def obstacle_of(error: Exception, endpoint: Endpoint) -> Obstacle:
+    """What an error on the way to this endpoint means, in the closed list of reasons."""
     for kind, reason, is_configuration in _OBSTACLES:
         if isinstance(error, kind):
-            return Obstacle(reason, str(error) + _ADVICE.get(reason, ""), is_configuration)
+            return Obstacle(reason, str(error) + _ADVICE.get((reason, endpoint.scheme), ""), is_configuration)
     if isinstance(error, AssociationRefused):
         return Obstacle("busy" if error.transient else "config", str(error), not error.transient)
     if isinstance(error, GatewayUnreadable):
@@ -30,10 +30,20 @@ def obstacle_of(error: Exception) -> Obstacle:
     return Obstacle("protocol", str(error))
 
 
+_NO_ANSWER, _HUNG_UP = "; if it never answers, check", "; if it always does so at once, check"
 _ADVICE = {
-    "no-answer": "; if it never answers, check server SAP, physical address, and the endpoint's scheme",
-    "hung-up": "; if it always does so at once, check the endpoint's scheme",
+    ("no-answer", "tcp"): f"{_NO_ANSWER} server SAP, and the wire (tcp or hdlc+tcp)",
+    ("no-answer", "tcps"): f"{_NO_ANSWER} the server SAP",
+    ("no-answer", "hdlc+tcp"): f"{_NO_ANSWER} server SAP, physical address, and the wire (tcp or hdlc+tcp)",
+    ("no-answer", "serial"): f"{_NO_ANSWER} baud, mode, physical address and server SAP",
+    ("no-answer", "pty"): f"{_NO_ANSWER} baud, mode, physical address and server SAP",
+    ("no-answer", "mqtt"): f"{_NO_ANSWER} server SAP, version of MQTT (5 or 3.1.1) and payload (wrapper or hdlc)",
+    ("no-answer", "mqtts"): f"{_NO_ANSWER} server SAP, version of MQTT (5 or 3.1.1) and payload (wrapper or hdlc)",
+    ("no-answer", "inbound"): f"{_NO_ANSWER} server SAP, and what is on its connection (wrapper or HDLC)",
+    ("hung-up", "tcp"): f"{_HUNG_UP} the wire (tcp, tcps or hdlc+tcp)",
+    ("hung-up", "hdlc+tcp"): f"{_HUNG_UP} the wire (tcp or hdlc+tcp)",
 }
+"""By reason and scheme."""
 _OBSTACLES: tuple[tuple[type[Exception], str, bool], ...] = (
     (NotSentError, "offline", False),
     (ExchangeStopped, "config", True),

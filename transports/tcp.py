@@ -303,4 +303,6 @@ def reason_of(error: Exception) -> str:
         return error.strerror or str(error)
     if isinstance(error, OSError) and error.errno:
         return os.strerror(error.errno)
+    if isinstance(error, ConnectionResetError):  # uvloop's own, in a TLS handshake, has neither number nor words
+        return "it closed the connection"
     return str(error) or type(error).__name__

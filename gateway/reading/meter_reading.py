@@ -89,7 +89,7 @@ async def read_meter(
     except (LogUnreadable, ListUnreadable) as refusal:
         findings.obstacle = Obstacle("refused", str(refusal))
     except (ChannelError, RemoteProtocolError, LocalProtocolError, EndpointError) as error:
-        findings.obstacle = obstacle_of(error)
+        findings.obstacle = obstacle_of(error, meter.endpoint)
     return findings
 
 
@@ -106,7 +106,7 @@ async def _read_into(findings: Findings, meter: Meter, choice: Choice, links: Co
     try:
         if choice.is_report:
             broken = await reader.read(reopen)
-            findings.obstacle = None if broken is None else obstacle_of(broken)
+            findings.obstacle = None if broken is None else obstacle_of(broken, meter.endpoint)
         else:
             await _read_chosen(findings, meter, choice, reader)
         await reader.session.release()

@@ -15,10 +15,8 @@ import pytest
 from tests.mosquitto import Mosquitto
 from tests.transports.brokers import SECONDS
 from tests.transports.wires import echo
-from transports.calling import Calling
 from transports.channel import ChannelClosed, NotSentError
 from transports.endpoint import Endpoint, EndpointError
-from transports.mqtt.bridge import MqttMeters
 from transports.mqtt.client import BrokerLogin, MqttClient, connect_broker
 from transports.mqtt.message import Acknowledgement, Message, TopicFilter
 from transports.mqtt.watch import MqttWatch
@@ -91,20 +89,6 @@ async def test_head_end_and_meter_speak_over_the_example(broker: Mosquitto, prot
         await channel.open(SECONDS)
         await channel.send(b"abc")
         assert await channel.receive(SECONDS) == b"cba"
-
-
-async def test_a_bridge_speaks_for_the_meters_of_its_site(broker: Mosquitto) -> None:
-    bridge = MqttMeters(endpoint(broker, "bridge-7", "site-7"), Calling(wires=wires(broker, "bridge-7")))
-    await bridge.add("site-7/m5", echo)
-    await bridge.start()
-    async with (
-        await open_link(endpoint(broker, "m5", "site-7"), wires=wires(broker, "head-end")) as link,
-        link.channel() as channel,
-    ):
-        await channel.open(SECONDS)
-        await channel.send(b"abc")
-        assert await channel.receive(SECONDS) == b"cba"
-    await bridge.close()
 
 
 async def test_a_meter_publishes_nothing_but_its_own(broker: Mosquitto) -> None:

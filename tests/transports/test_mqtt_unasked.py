@@ -1,4 +1,4 @@
-"""Bridges with many meters behind them, and watches that hear what meters say unasked."""
+"""What meters say unasked and who hears it, other loops, and traces."""
 
 from __future__ import annotations
 
@@ -13,11 +13,9 @@ import uvloop
 from tests.mosquitto import Mosquitto
 from tests.transports.brokers import SECONDS, new_place, standing_broker, stranger
 from tests.transports.wires import echo
-from transports.calling import Calling
-from transports.channel import ApduChannel, ChannelClosed, NotSentError
+from transports.channel import ApduChannel
 from transports.endpoint import Endpoint, EndpointError
 from transports.link_pool import LinkPool
-from transports.mqtt.bridge import MqttMeters
 from transports.mqtt.message import Message
 from transports.mqtt.watch import MqttWatch
 from transports.registry import listen, open_link
@@ -132,81 +130,7 @@ async def test_a_watch_waits_for_a_broker_and_comes_back_to_it(tmp_path: Path) -
             broker.kill()
 
 
-# Bridges.
-
-
-async def test_many_meters_behind_one_bridge(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("transports.mqtt.meter_broker.STATES_AT_ONCE", 50)
-    bridge_at = new_place()
-    bridge, pool, heard = MqttMeters(bridge_at, Calling()), LinkPool(), Heard()
-    site = f"site-of-{bridge_at.path.partition('/')[2]}"
-    paths = [f"{site}/m{number}" for number in range(120)]
-    for path in paths:
-        await bridge.add(path, echo)
-    async with watch(bridge_at, heard, ""):
-        await bridge.start()
-        endpoints = [Endpoint("mqtt", bridge_at.host, bridge_at.port, path) for path in paths]
-        assert await asyncio.gather(*(ask(pool, endpoint) for endpoint in endpoints)) == [b"cba"] * len(paths)
-        await bridge.remove(paths[0])
-        with pytest.raises((NotSentError, ChannelClosed), match=r"offline|nobody listens"):
-            await ask(pool, endpoints[0])
-        await bridge.add(paths[0], echo)
-        with pytest.raises(EndpointError, match="on this broker already"):
-            await bridge.add(paths[0], echo)
-        await bridge.close()
-        gone: set[tuple[object, object]] = set()
-        while len(gone) < len(paths) + 1:
-            where, name, is_online = await heard.next()
-            if (where == site or f"{where}/{name}" == bridge_at.path) and not is_online:
-                gone.add((where, name))
-    await pool.close()
-
-
-async def test_a_meter_behind_a_bridge_that_hangs_up_is_offline_for_a_moment_and_the_others_are_not(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("transports.mqtt.meter_broker.REBOOT_SECONDS", 0.01)
-    bridge_at = new_place()
-    bridge, pool, heard = MqttMeters(bridge_at, Calling()), LinkPool(), Heard()
-
-    async def hang_up(channel: ApduChannel) -> None:
-        await channel.receive(None)
-        channel.hang_up()
-
-    broken, good = new_place(), new_place()
-    await bridge.add(broken.path, hang_up)
-    await bridge.add(good.path, echo)
-    await bridge.start()
-    async with stranger(bridge_at, f"dlms/v1/{broken.path}/state") as head_end:
-        assert b"true" in (await head_end.hear()).payload
-        with pytest.raises(ChannelClosed, match="went offline"):
-            await ask(pool, broken)
-        assert b"false" in (await head_end.hear()).payload
-        assert b"true" in (await head_end.hear()).payload
-    assert await ask(pool, good) == b"cba"
-    assert heard.queue.empty()
-    await bridge.close()
-    await pool.close()
-
-
-async def test_a_bridge_comes_back_with_all_its_meters(tmp_path: Path) -> None:
-    pool = LinkPool()
-    with Mosquitto(tmp_path) as broker:
-        bridge = MqttMeters(Endpoint.parse(f"{broker.url}/lab/bridge"), Calling())
-        await bridge.add("lab/m1", echo)
-        await bridge.start()
-        broker.restart()
-        await bridge.add("lab/m2", echo)
-        for name in ("m1", "m2"):
-            async with asyncio.timeout(SECONDS):
-                while True:
-                    try:
-                        assert await ask(pool, Endpoint.parse(f"{broker.url}/lab/{name}")) == b"cba"
-                        break
-                    except (NotSentError, ChannelClosed):
-                        await asyncio.sleep(0.01)
-        await bridge.close()
-        await pool.close()
+# Meters.
 
 
 async def test_a_meter_without_a_broker_says_so(tmp_path: Path) -> None:

@@ -145,7 +145,6 @@ class MqttClient:
         client.on_message = self._on_publish
         client.on_disconnect = self._on_disconnect
         client.on_subscribe = self._on_answer
-        client.on_unsubscribe = self._on_answer
         return client
 
     def _make_handler(self) -> Any:
@@ -232,10 +231,6 @@ class MqttClient:
                 raise ChannelClosed(f"the broker {self.name} answered a SUBSCRIBE of {len(some)} with something else")
             reasons += answer
         return reasons
-
-    async def unsubscribe(self, filters: Sequence[str]) -> None:
-        """Raises ``ChannelError``."""
-        await self._ask(lambda: self._client.unsubscribe([text.encode() for text in filters]))
 
     async def acknowledged(self) -> None:
         """Wait until the broker has acknowledged all that was published. Raises ``ChannelClosed``."""

@@ -1,7 +1,6 @@
-"""Meters on a broker: requests come in on a meter's ``rq`` topic, answers go where each request says.
+"""A meter on a broker: requests come in on its ``rq`` topic, answers go where each request says.
 
-``MqttMeterListener`` is one meter with a connection of its own, whose last will says that it is offline. Who asks is
-known by the response topic, and has a line of its own, as a TCP client has a connection.
+Who asks is known by the response topic, and has a line of its own, as a TCP client has a connection.
 
 Dropped without an answer: retained requests, those after their deadline, those whose correlation data was among the
 last 32 (QoS 1 may repeat; a repeated ciphered request would trip the invocation counter), and those that say not, or
@@ -12,7 +11,6 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable
 from enum import StrEnum
 
 from transports.calling import Calling
@@ -26,14 +24,12 @@ from transports.channel import (
 )
 from transports.conversations import Conversations
 from transports.endpoint import Endpoint
-from transports.mqtt.line import CONTENT_TYPES, FRAMINGS
+from transports.mqtt.line import FRAMINGS
 from transports.mqtt.message import Message
-from transports.mqtt.meter_broker import BrokerConnection
+from transports.mqtt.meter_connection import MeterConnection, Now
 from transports.mqtt.meter_line import MeterLine, Route
-from transports.mqtt.presence import Presence
 from transports.mqtt.topics import (
     DEADLINE,
-    Place,
     is_response_topic,
     is_wpdu,
     parse_deadline,
@@ -47,8 +43,6 @@ REMEMBERED = 32
 CORRELATION_SIZE_MAX = 64
 LINES_MAX = 64
 """Workers that one meter speaks to; the one that was silent longest makes room."""
-
-Now = Callable[[], float]
 
 
 class Drop(StrEnum):
@@ -65,24 +59,17 @@ class Drop(StrEnum):
 class MeterOnBroker:
     """One meter: its lines, and what it remembers."""
 
-    def __init__(self, broker: BrokerConnection, place: Place, conversations: Conversations) -> None:
-        self.broker = broker
-        self.place = place
+    def __init__(
+        self, endpoint: Endpoint, conversations: Conversations, calling: Calling, *, now: Now = time.time
+    ) -> None:
+        """Raises ``EndpointError`` for what is no meter on a broker."""
+        self.broker = MeterConnection(endpoint, calling, self._on_request, self._end, now=now)
+        self.place = self.broker.place
         self.dropped: Counter[Drop] = Counter()
         self.conversations = conversations
+        self._calling = calling
         self._lines: dict[str, MeterLine] = {}
         self._remembered: dict[bytes, None] = {}
-
-    def on_request(self, message: Message, now: float) -> None:
-        """A message to ``rq`` or below it."""
-        why = self._take(message, now)
-        if why is not None:
-            self.dropped[why] += 1
-
-    def message(self, topic: str, payload: bytes, correlation: bytes = b"") -> Message:
-        return Message(
-            topic, payload, correlation=correlation, content_type=CONTENT_TYPES[self.broker.wires.mqtt.payload]
-        )
 
     def push(self, apdu: bytes, address: Address) -> None:
         """Say something unasked. Raises ``NotSentError``."""
@@ -90,22 +77,21 @@ class MeterOnBroker:
             message = wrap(address.server_sap, address.client_sap, apdu)
         except ValueError as error:
             raise NotSentError(str(error)) from None
-        self.broker.publish(self.message(self.place.push, message))
+        self.broker.say(self.place.push, message)
 
-    def state(self, presence: Presence) -> Message:
-        return Message(self.place.state, presence.encode(), retain=True)
+    def _on_request(self, message: Message) -> None:
+        why = self._take(message, self.broker.now())
+        if why is not None:
+            self.dropped[why] += 1
 
-    def end(self, error: ChannelError) -> None:
+    def _end(self, error: ChannelError) -> None:
         """All conversations are over."""
         for line in tuple(self._lines.values()):
             line.end(error)
 
-    def forget(self, line: MeterLine) -> None:
+    def _forget(self, line: MeterLine) -> None:
         if self._lines.get(line.key) is line:
             del self._lines[line.key]
-
-    def hang_up(self) -> None:
-        self.broker.cut(self)
 
     def _take(self, message: Message, now: float) -> Drop | None:
         if message.retain:
@@ -126,7 +112,7 @@ class MeterOnBroker:
             return Drop.EXPIRED
         if correlation in self._remembered:
             return Drop.REPEATED
-        if self.broker.wires.mqtt.payload is MqttPayload.WRAPPER and not is_wpdu(message.payload):
+        if self.broker.payload is MqttPayload.WRAPPER and not is_wpdu(message.payload):
             return Drop.GARBLED
         self._remember(correlation)
         return None if self._line(key).asked(Route(answer_topic, correlation), message.payload) else Drop.TOO_MANY
@@ -142,17 +128,17 @@ class MeterOnBroker:
             if len(self._lines) >= LINES_MAX:
                 oldest = min(self._lines.values(), key=lambda one: one.used)
                 oldest.end(ChannelClosed(f"{LINES_MAX} others ask as well"))
-            line = self._lines[key] = MeterLine(self, key)
+            line = self._lines[key] = MeterLine(self.broker, key, self._forget)
             self._serve(line)
         return line
 
     def _serve(self, line: MeterLine) -> None:
         """Begin the line's framing."""
-        calling, payload = self.broker.calling, self.broker.wires.mqtt.payload
-        framing = FRAMINGS[payload]
-        is_wrapper = payload is MqttPayload.WRAPPER
+        framing = FRAMINGS[self.broker.payload]
+        is_wrapper = self.broker.payload is MqttPayload.WRAPPER
         conversations = _WrapperConversations(self, line) if is_wrapper else self.conversations
-        framing.server(calling.prepared(line, framing, is_meter=True), conversations, calling.hdlc)
+        stream = self._calling.prepared(line, framing, is_meter=True)
+        framing.server(stream, conversations, self._calling.hdlc)
 
 
 def _deadline(message: Message) -> int | None:
@@ -209,26 +195,24 @@ class _WrapperChannel(ApduChannel):
 
 
 class MqttMeterListener(Listener):
-    """One meter with a connection of its own."""
+    """One meter, from ``start`` to ``close``."""
 
     def __init__(
         self, endpoint: Endpoint, conversations: Conversations, calling: Calling, *, now: Now = time.time
     ) -> None:
         self.url = str(endpoint)
-        place = Place.of(calling.wires.mqtt.topic_root, endpoint.path)
-        self._broker = BrokerConnection(endpoint, calling, place, now=now)
-        self.meter = self._broker.meters[place.base] = MeterOnBroker(self._broker, place, conversations)
+        self.meter = MeterOnBroker(endpoint, conversations, calling, now=now)
 
     async def start(self) -> None:
         """Raises ``EndpointError`` with the reason why there is no connection."""
-        await self._broker.start()
+        await self.meter.broker.start()
 
     def push(self, apdu: bytes, address: Address) -> None:
         """Say something unasked, outside of any conversation. Raises ``NotSentError``."""
         self.meter.push(apdu, address)
 
     async def close(self) -> None:
-        await self._broker.close()
+        await self.meter.broker.close()
         await self.meter.conversations.close()
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 from transports.channel import (
     Address,
@@ -16,12 +17,10 @@ from transports.channel import (
     ChannelError,
     NotSentError,
 )
+from transports.mqtt.meter_connection import MeterConnection
 from transports.stream import ByteStream, OnBytes, OnClosed
 from transports.wire_settings import MqttPayload
 from transports.wrapper import HEADER
-
-if TYPE_CHECKING:
-    from transports.mqtt.meter import MeterOnBroker
 
 IDLE_SECONDS = 120.0
 """The inactivity time-out of HDLC (IEC HDLC setup, class 23); TCP-UDP setup has 180 s."""
@@ -37,12 +36,14 @@ class Route(NamedTuple):
 class MeterLine(ByteStream):
     """The meter's end of the line to one worker."""
 
-    def __init__(self, meter: MeterOnBroker, key: str) -> None:
-        self.name = f"{key.rpartition('/')[2]} by way of {meter.broker.name}"
+    def __init__(self, broker: MeterConnection, key: str, on_end: Callable[[MeterLine], None]) -> None:
+        """``key`` is the response topic of the worker. ``on_end`` hears once that the line is over."""
+        self.name = f"{key.rpartition('/')[2]} by way of {broker.name}"
         self.key = key
         self.used = 0.0
         """When something was asked last, by the loop's clock."""
-        self._meter = meter
+        self._broker = broker
+        self._on_end = on_end
         self._on_bytes: OnBytes | None = None
         self._on_closed: OnClosed | None = None
         self._route = Route("", b"")
@@ -60,7 +61,7 @@ class MeterLine(ByteStream):
         if self._paused or self._on_bytes is None:
             return False
         self.used = self._loop.time()
-        if self._meter.broker.wires.mqtt.payload is MqttPayload.HDLC:
+        if self._broker.payload is MqttPayload.HDLC:
             self._route = route  # frames have numbers of their own: which of them an answer belongs to is seen there
         else:
             _, client_sap, server_sap, _ = HEADER.unpack_from(payload)
@@ -91,14 +92,14 @@ class MeterLine(ByteStream):
     def write(self, data: bytes) -> None:
         if self.has_ended:
             raise NotSentError(f"the line to {self.name} was already closed")
-        self._meter.broker.publish(self._meter.message(self._route.topic, data, self._route.correlation))
+        self._broker.say(self._route.topic, data, self._route.correlation)
 
     @property
     def congested(self) -> bool:
-        return self._meter.broker.congested
+        return self._broker.congested
 
     async def drain(self) -> None:
-        await self._meter.broker.drain()
+        await self._broker.drain()
 
     def pause_reading(self) -> None:
         self._paused = True
@@ -110,14 +111,14 @@ class MeterLine(ByteStream):
         self.end(ChannelClosed("closed on this side"))
 
     def hang_up(self) -> None:
-        self._meter.hang_up()
+        self._broker.hang_up()
 
     def end(self, error: ChannelError) -> None:
         if self._timer is None:
             return
         self._timer.cancel()
         self._timer = None
-        self._meter.forget(self)
+        self._on_end(self)
         on_closed, self._on_bytes, self._on_closed = self._on_closed, None, None
         if on_closed is not None:
             on_closed(error)
