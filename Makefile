@@ -4,6 +4,7 @@ PYTHON ?= python3
 RUN := .venv/bin
 PIP := $(RUN)/python -m pip --disable-pip-version-check install --quiet
 
+TEST_PROCESSES ?= 2
 FUZZ_SECONDS ?= 600
 CHAOS_KILLS ?= 500
 CHAOS_SEED ?= 1
@@ -15,11 +16,13 @@ demo: .venv/run.stamp
 	$(RUN)/stsgate demo $(if $(CI),--exit)
 
 test: tools .venv/dev.stamp .venv-peers/stamp
-	$(RUN)/python -m pytest
+	$(RUN)/python -m pytest -n $(TEST_PROCESSES) --dist worksteal
 
-# Programs of other people that the tests start: Wireshark's command opens traces, mosquitto is the MQTT broker.
+# Programs of other people that the tests start: Wireshark's command opens traces, mosquitto is the MQTT broker, openssl
+# makes the certificates of its example configuration.
 tools:
-	@missing=""; for tool in tshark mosquitto; do PATH="$$PATH:/usr/sbin" command -v $$tool > /dev/null || missing="$$missing $$tool"; done; \
+	@missing=""; for tool in tshark mosquitto mosquitto_sub:mosquitto-clients openssl; do \
+		PATH="$$PATH:/usr/sbin" command -v $${tool%%:*} > /dev/null || missing="$$missing $${tool##*:}"; done; \
 	test -z "$$missing" || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $$missing; } \
 		|| { echo "missing:$$missing; install it (Debian: apt-get install$$missing)"; exit 1; }
 

@@ -16,6 +16,7 @@ from typing import Self
 from tests.transports.wires import free_port
 
 START_SECONDS = 10.0
+STOP_SECONDS = 5.0
 
 PLAIN = ("allow_anonymous true",)
 """Everybody may do everything."""
@@ -129,4 +130,8 @@ class Mosquitto:
             process.send_signal(number)
             if number is not signal.SIGKILL:
                 process.send_signal(signal.SIGCONT)
-            process.wait(START_SECONDS)
+            try:
+                process.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:  # seen once, on a machine with too much to do
+                process.kill()
+                process.wait()

@@ -14,13 +14,20 @@ from transports.mqtt.message import PACKET_SIZE_MAX
 from transports.mqtt.meter import REMEMBERED, Drop
 from transports.mqtt.meter_line import IDLE_SECONDS
 from transports.mqtt.presence import OFFLINE, Presence
-from transports.mqtt.topics import CONTENT_TYPE, CONTENT_TYPE_HDLC, CORRELATION_SIZE, DEADLINE, Place, parse_request_3
+from transports.mqtt.topics import (
+    CONTENT_TYPE,
+    CONTENT_TYPE_HDLC,
+    CORRELATION_SIZE,
+    DEADLINE,
+    MeterTopics,
+    parse_request_3,
+)
 from transports.wire_settings import MqttPayload, MqttProtocol, MqttSettings
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 PAGE = (DOCS / "mqtt.md").read_text(encoding="utf-8")
 DOCUMENT: dict[str, Any] = json.loads((DOCS / "asyncapi.json").read_text(encoding="utf-8"))
-PLACE = Place(MqttSettings().topic_root, "{site}", "{meter}")
+TOPICS = MeterTopics(MqttSettings().topic_root, "{site}", "{meter}")
 CORRELATION = b"\x01\xab"
 
 
@@ -52,14 +59,14 @@ def test_topics_of_the_document_are_those_of_the_code() -> None:
             address = address.replace(parameter, value)
         addresses[name] = address
     assert addresses == {
-        "request": PLACE.request,
-        "response": PLACE.response("{worker}"),
-        "request3": PLACE.request_3("{worker}", CORRELATION, 7),
-        "response3": PLACE.response_3("{worker}", CORRELATION),
-        "push": PLACE.push,
-        "state": PLACE.state,
+        "request": TOPICS.request,
+        "response": TOPICS.response("{worker}"),
+        "request3": TOPICS.request_3("{worker}", CORRELATION, 7),
+        "response3": TOPICS.response_3("{worker}", CORRELATION.hex()),
+        "push": TOPICS.push,
+        "state": TOPICS.state,
     }
-    assert parse_request_3(PLACE, addresses["request3"]) is not None
+    assert parse_request_3(TOPICS, addresses["request3"]) is not None
 
 
 def test_the_document_has_the_form_of_asyncapi_3() -> None:
@@ -96,7 +103,7 @@ def test_what_is_in_messages_is_what_the_code_writes() -> None:
     assert json.loads(full.encode()).keys() == schemas["presence"]["properties"].keys()
     mqtt = DOCUMENT["servers"]["broker"]["bindings"]["mqtt"]
     assert mqtt["lastWill"]["message"].encode() == OFFLINE.encode()
-    assert mqtt["lastWill"]["topic"] == PLACE.state
+    assert mqtt["lastWill"]["topic"] == TOPICS.state
     assert (mqtt["keepAlive"], mqtt["maximumPacketSize"]) == (MqttSettings().keep_alive_seconds, PACKET_SIZE_MAX)
     expiry = DOCUMENT["operations"]["ask"]["bindings"]["mqtt"]["messageExpiryInterval"]
     assert expiry == MqttSettings().reply_timeout_seconds

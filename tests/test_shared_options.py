@@ -48,6 +48,7 @@ SHARED = {
     "--tls-certificate": None,
     "--tls-key": None,
     "--tls-any-host": "False",
+    "--tls-require-client": "False",
     "--mqtt-username": "",
     "--mqtt-password": None,
     "--mqtt-password-file": None,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 
 from transports.channel import ApduChannel, ChannelClosed, ChannelError, Link
 from transports.endpoint import Endpoint, EndpointError
@@ -69,8 +70,9 @@ class Lease(Link):
             return
         self._is_given_back = True
         try:
-            for channel in self._channels:
-                await channel.close()
+            async with AsyncExitStack() as closing:  # each of them, even if the wait for another one is cancelled
+                for channel in self._channels:
+                    closing.push_async_callback(channel.close)
         finally:
             self._on_given_back(bool(self._channels))
             if self._listener is not None:

@@ -21,6 +21,11 @@ def add_wire_options(parser: ArgumentParser) -> None:
         action="store_true",
         help="take any certificate of a trusted CA, whatever host it names; for meters called by bare addresses",
     )
+    tls.add_argument(
+        "--tls-require-client",
+        action="store_true",
+        help="where we listen with TLS: who calls has to show a certificate of a CA in --tls-ca",
+    )
     mqtt = parser.add_argument_group("the MQTT broker")
     mqtt.add_argument("--mqtt-username", default="", metavar="NAME", help="our name at the broker")
     password = mqtt.add_mutually_exclusive_group()
@@ -53,12 +58,15 @@ def wire_settings_from(options: Namespace) -> WireSettings:
     """Raises ``EndpointError``."""
     if (options.tls_certificate is None) != (options.tls_key is None):
         raise EndpointError("tls-certificate and tls-key go together: give both, or neither")
+    if options.tls_require_client and options.tls_ca is None:
+        raise EndpointError("tls-require-client: expected --tls-ca with it, the CA of those certificates")
     return WireSettings(
         tls=TlsSettings(
             ca_file=options.tls_ca,
             certificate_file=options.tls_certificate,
             key_file=options.tls_key,
             check_host=not options.tls_any_host,
+            require_client=options.tls_require_client,
         ),
         mqtt=MqttSettings(
             username=options.mqtt_username,

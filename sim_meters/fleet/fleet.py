@@ -29,7 +29,7 @@ class Fleet:
             for group in self.plan.groups
             for number in range(group.places)
         }
-        meters.on_made = self._adopt
+        meters.tell(self._adopt)
 
     async def __aenter__(self) -> Self:
         try:

@@ -49,8 +49,7 @@ class FleetMeters:
         """Of all meters, until a fault gives one of them a wrong one."""
         self.wire = WireFaults()
         """Below the framing of all of them."""
-        self.on_made: Callable[[Member, SimMeter], None] | None = None
-        """Is told of each meter."""
+        self._on_made: Callable[[Member, SimMeter], None] | None = None
         self._state_dir = state_dir
         self._holds_ledgers = holds_ledgers
         self._lock = -1
@@ -72,9 +71,15 @@ class FleetMeters:
         meter = self._made.get(member)
         if meter is None:
             meter = self._made[member] = self._make(member)
-            if self.on_made is not None:
-                self.on_made(member, meter)
+            if self._on_made is not None:
+                self._on_made(member, meter)
         return meter
+
+    def tell(self, on_made: Callable[[Member, SimMeter], None]) -> None:
+        """Tell of each meter: those that there are, at once, and those to come."""
+        self._on_made = on_made
+        for member, meter in self.made:
+            on_made(member, meter)
 
     def change(self, change: FaultOrder | Cancellation) -> int:
         """Order a fault, or take some back, for all meters that are meant, also for those that nobody has spoken to

@@ -53,7 +53,8 @@ class HeadEnd:
         """Only started: it may die before it is ready."""
         self._reached.unlink(missing_ok=True)
         self.starts += 1
-        environment = {**os.environ, "STSGATE_BOOTSTRAP_API_KEY": API_KEY}
+        # The checker counts connections, and one that waits for its next use is one, too.
+        environment = {**os.environ, "STSGATE_BOOTSTRAP_API_KEY": API_KEY, "STSGATE_LINKS_LINGER_SECONDS": "0"}
         if failpoint is not None:
             environment |= {ARMED: f"{failpoint}:{occurrence}:{self.starts}", REACHED: str(self._reached)}
         self.process = await self._spawn(self.port, environment)

@@ -182,7 +182,7 @@ class HeadEnd:
     def _ask(self, message, correlation, deadline):
         seconds = self._options.reply_seconds
         if not self._broker.is_5:
-            self._broker.publish(f"{self._base}/rq/{self._worker}/{correlation.hex()}/{int(deadline)}", message)
+            self._broker.publish(f"{self._base}/rq/{self._worker}/{correlation.hex().upper()}/{int(deadline)}", message)
             return
         if self._options.minimal:
             self._broker.publish(f"{self._base}/rq", message, ResponseTopic=self._own, CorrelationData=correlation)

@@ -147,5 +147,5 @@ def test_an_order(text: str, expected: FaultOrder) -> None:
     "text", ["", "asleep", "stale-status:", "stale-status:x", "stale-status:-1", "stale-status:101%"]
 )
 def test_no_order(text: str) -> None:
-    with pytest.raises(SettingError, match="fault: expected"):
+    with pytest.raises(SettingError, match="expected"):
         FaultOrder.parse(text)

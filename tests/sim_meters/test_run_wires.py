@@ -12,6 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from cosem_objects.dlms.apdu import DataNotification
+from gateway.delivery import Delivery
+from gateway.events import Event
+from gateway.meters import Meter
+from gateway.verdict import Outcome
 from sim_meters.__main__ import main
 from sim_meters.meter_config import lab_config
 from tests.certificates import lab_tls
@@ -22,6 +27,7 @@ from transports.calling_in.first_words import FirstWords
 from transports.calling_in.listener import listen_inbound
 from transports.endpoint import Endpoint
 from transports.hdlc.connection import HDLC_DEFAULTS
+from transports.mqtt.watch import MqttWatch
 from transports.registry import open_link
 from transports.wire_settings import WIRE_DEFAULTS, WireSettings
 
@@ -56,6 +62,24 @@ async def test_meters_at_a_broker(tmp_path: Path) -> None:
             for number, url in enumerate(meters.urls):
                 await check(url, number)
             assert (await meters.stop())[0] == 0
+
+
+async def test_a_meter_at_a_broker_pushes_what_became_of_a_token(tmp_path: Path) -> None:
+    with Mosquitto(tmp_path) as broker:
+        heard: asyncio.Queue[bytes] = asyncio.Queue()
+        endpoint = Endpoint.parse(f"{broker.url}/site/house")
+        async with (
+            MqttWatch(endpoint, lambda _site, _meter, apdu: heard.put_nowait(apdu), lambda *_presence: None),
+            running("--listen", str(endpoint), "--push-to", "wire") as meters,
+        ):
+            meter = Meter(endpoint=Endpoint.parse(meters.urls[0]))
+            (judged,) = await Delivery(meter, forget).run([credit(lab_config(0))])
+            assert judged.verdict.outcome is Outcome.ACCEPTED
+            assert (await asyncio.wait_for(heard.get(), TIMEOUT_SECONDS))[:1] == bytes((DataNotification.TAG,))
+
+
+async def forget(_event: Event) -> None:
+    """Nobody reads the story."""
 
 
 async def test_meters_under_tls() -> None:

@@ -253,6 +253,27 @@ async def test_giving_a_link_back_ends_its_channels_and_no_others() -> None:
         await two.close()
 
 
+@pytest.mark.parametrize("steps", [1, 2, 10])
+async def test_giving_a_link_back_that_is_cancelled_ends_all_of_its_channels(steps: int) -> None:
+    async with device_server() as server, pool_of_links() as pool:
+        link = await pool.open_link(server.endpoint, hdlc=SETTINGS)
+        for client_sap in (1, 16):
+            await link.channel(client_sap, 1, METERS[0]).open(SECONDS)
+        for stream in server.streams:
+            stream.pause_reading()  # nobody answers DISC
+        closing = asyncio.ensure_future(link.close())
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        closing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await closing
+        for stream in server.streams:
+            stream.resume_reading()
+        async with await pool.open_link(server.endpoint, hdlc=SETTINGS) as again:
+            for client_sap in (1, 16):
+                assert again.channel(client_sap, 1, METERS[0]).address.client_sap == client_sap
+
+
 async def test_a_pool_that_is_closed_ends_all_links() -> None:
     async with device_server() as server:
         pool = LinkPool()

@@ -131,9 +131,11 @@ async def test_a_watch_hears_pushes_and_states_of_all(broker: Mosquitto) -> None
     )
     async with watch, logged_in(broker, "meter-2") as (meter, _):
         meter.publish(Message("dlms/v1/s/meter-2/push", wrap(1, 1, b"news")))
-        assert await asyncio.wait_for(heard.get(), SECONDS) == ("s", "meter-2", b"news")
         meter.publish(Message("dlms/v1/s/meter-2/state", b'{"online":true}', retain=True))
-        assert await asyncio.wait_for(heard.get(), SECONDS) == ("s", "meter-2", True)
+        wanted = {("s", "meter-2", b"news"), ("s", "meter-2", True)}
+        async with asyncio.timeout(SECONDS):
+            while wanted:  # and what the broker keeps of the states of others
+                wanted.discard(await heard.get())
 
 
 async def test_nobody_gets_in_without_a_certificate_of_this_ca(broker: Mosquitto) -> None:

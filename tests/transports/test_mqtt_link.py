@@ -27,7 +27,7 @@ from transports.mqtt.client import BrokerLogin
 from transports.mqtt.link import MqttBrokerLink, share_mqtt
 from transports.mqtt.message import Message
 from transports.mqtt.meter import REMEMBERED, Drop, MeterOnBroker, MqttMeterListener
-from transports.mqtt.topics import CONTENT_TYPE, Place
+from transports.mqtt.topics import CONTENT_TYPE, MeterTopics
 from transports.registry import listen, open_link
 from transports.wire_settings import MqttPayload, MqttProtocol, MqttSettings, WireSettings
 from transports.wrapper import wrap
@@ -36,8 +36,8 @@ OVER_3 = WireSettings(mqtt=MqttSettings(protocol=MqttProtocol.MQTT_3))
 OVER_5 = WireSettings()
 
 
-def place_of(endpoint: Endpoint) -> Place:
-    return Place.of("dlms/v1", endpoint.path)
+def topics_of(endpoint: Endpoint) -> MeterTopics:
+    return MeterTopics.of("dlms/v1", endpoint.path)
 
 
 async def ask(channel: ApduChannel, apdu: bytes) -> bytes:
@@ -61,12 +61,12 @@ async def a_meter(endpoint: Endpoint, wires: WireSettings = OVER_5, now: float =
         yield listener.meter
 
 
-def request_5(place: Place, apdu: bytes, correlation: bytes = b"0123456789abcdef", **more: object) -> Message:
+def request_5(topics: MeterTopics, apdu: bytes, correlation: bytes = b"0123456789abcdef", **more: object) -> Message:
     message = Message(
-        place.request,
+        topics.request,
         wrap(16, 1, apdu),
         content_type=CONTENT_TYPE,
-        response_topic=place.response("w"),
+        response_topic=topics.response("w"),
         correlation=correlation,
     )
     return message._replace(**more)  # type: ignore[arg-type]
@@ -78,19 +78,19 @@ def request_5(place: Place, apdu: bytes, correlation: bytes = b"0123456789abcdef
 @pytest.mark.parametrize("shared", [False, True])
 async def test_a_request_is_what_the_layout_says(shared: bool) -> None:
     endpoint = new_place()
-    place = place_of(endpoint)
+    topics = topics_of(endpoint)
     pool = LinkPool(OVER_5)
     async with (
-        stranger(endpoint, place.request) as meter,
+        stranger(endpoint, topics.request) as meter,
         await (pool.open_link(endpoint) if shared else open_link(endpoint)) as link,
         a_channel(link) as channel,
     ):
         await channel.send(b"abc")
         request = await meter.hear()
         assert request.payload == wrap(16, 1, b"abc")
-        assert request.response_topic.startswith(f"{place.base}/rs/")
+        assert request.response_topic.startswith(f"{topics.base}/rs/")
         assert len(request.correlation) == 16
-        assert (request.qos, request.retain, request.expiry_seconds) == (1, False, 30)
+        assert (request.qos, request.retain, request.expiry_seconds) == (1, False, 5)
         assert request.content_type == "application/vnd.dlms.wpdu"
         ((name, deadline),) = request.user
         assert name == "deadline"
@@ -104,80 +104,80 @@ async def test_a_request_is_what_the_layout_says(shared: bool) -> None:
 
 async def test_a_request_of_3_1_1_says_everything_in_its_topic() -> None:
     endpoint = new_place()
-    place = place_of(endpoint)
+    topics = topics_of(endpoint)
     async with (
-        stranger(endpoint, f"{place.request}/#", login=BrokerLogin("a-3-meter", is_5=False)) as meter,
+        stranger(endpoint, f"{topics.request}/#", login=BrokerLogin("a-3-meter", is_5=False)) as meter,
         await open_link(endpoint, wires=OVER_3) as link,
         a_channel(link) as channel,
     ):
         await channel.send(b"abc")
         request = await meter.hear()
         assert request.payload == wrap(16, 1, b"abc")
-        worker, hex_id, deadline = request.topic.removeprefix(f"{place.request}/").split("/")
+        worker, hex_id, deadline = request.topic.removeprefix(f"{topics.request}/").split("/")
         assert len(bytes.fromhex(hex_id)) == 16
         assert abs(int(deadline) - time.time() - 30) < 5
-        await meter.say(Message(f"{place.base}/rs/{worker}/{hex_id}", wrap(1, 16, b"cba")))
+        await meter.say(Message(f"{topics.base}/rs/{worker}/{hex_id}", wrap(1, 16, b"cba")))
         assert await channel.receive(SECONDS) == b"cba"
 
 
 @pytest.mark.parametrize("wires", [OVER_5, OVER_3], ids=["5", "3.1.1"])
 async def test_a_meter_answers_other_peoples_head_ends_in_both_ways(wires: WireSettings) -> None:
     endpoint = new_place()
-    place = place_of(endpoint)
-    async with a_meter(endpoint, wires), stranger(endpoint, f"{place.base}/rs/#") as head_end:
+    topics = topics_of(endpoint)
+    async with a_meter(endpoint, wires), stranger(endpoint, f"{topics.base}/rs/#") as head_end:
         if wires is OVER_5:
-            await head_end.say(request_5(place, b"abc"))
+            await head_end.say(request_5(topics, b"abc"))
             answer = await head_end.hear()
-            assert (answer.topic, answer.correlation) == (place.response("w"), b"0123456789abcdef")
+            assert (answer.topic, answer.correlation) == (topics.response("w"), b"0123456789abcdef")
             assert (answer.payload, answer.content_type) == (wrap(1, 16, b"cba"), CONTENT_TYPE)
-        await head_end.say(Message(place.request_3("w", b"\x01\x02", 2**33), wrap(16, 1, b"abc")))
+        await head_end.say(Message(topics.request_3("w", b"\x01\x02", 2**33), wrap(16, 1, b"abc")))
         answer = await head_end.hear()
-        assert (answer.topic, answer.payload) == (f"{place.base}/rs/w/0102", wrap(1, 16, b"cba"))
+        assert (answer.topic, answer.payload) == (f"{topics.base}/rs/w/0102", wrap(1, 16, b"cba"))
         assert (answer.qos, answer.retain) == (1, False)
 
 
 async def test_mosquittos_own_clients_ask_a_meter_and_hear_its_answer(tmp_path: Path) -> None:
     endpoint = new_place()
-    place = place_of(endpoint)
+    topics = topics_of(endpoint)
     request = tmp_path / "request"
     request.write_bytes(wrap(16, 1, b"abc"))
     where = ("-V", "mqttv5", "-h", "127.0.0.1", "-p", str(endpoint.port), "-q", "1")
     async with a_meter(endpoint), stranger(endpoint) as prober:
         listening = await asyncio.create_subprocess_exec(
-            *("mosquitto_sub", *where, "-C", "2", "-W", "10", "-t", f"{place.base}/rs/#", "-F", "%t|%C|%D|%x"),
+            *("mosquitto_sub", *where, "-C", "2", "-W", "10", "-t", f"{topics.base}/rs/#", "-F", "%t|%C|%D|%x"),
             stdout=subprocess.PIPE,
         )
-        await prober.say_to_somebody(Message(place.response("probe"), b""))
-        properties = ("response-topic", place.response("cli")), ("correlation-data", "mosquitto-client")
+        await prober.say_to_somebody(Message(topics.response("probe"), b""))
+        properties = ("response-topic", topics.response("cli")), ("correlation-data", "mosquitto-client")
         asking = await asyncio.create_subprocess_exec(
-            *("mosquitto_pub", *where, "-t", place.request, "-f", str(request)),
+            *("mosquitto_pub", *where, "-t", topics.request, "-f", str(request)),
             *(word for name, value in properties for word in ("-D", "publish", name, value)),
         )
         await asking.wait()
         heard, _ = await listening.communicate()
-        expected = f"{place.response('cli')}|{CONTENT_TYPE}|mosquitto-client|{wrap(1, 16, b'cba').hex()}"
+        expected = f"{topics.response('cli')}|{CONTENT_TYPE}|mosquitto-client|{wrap(1, 16, b'cba').hex()}"
         assert heard.decode().splitlines()[1:] == [expected]
 
 
 async def test_a_meter_says_where_it_is_and_its_last_will_that_it_is_gone() -> None:
     endpoint = new_place()
-    place = place_of(endpoint)
-    async with stranger(endpoint, place.state) as head_end:
+    topics = topics_of(endpoint)
+    async with stranger(endpoint, topics.state) as head_end:
         async with a_meter(endpoint) as meter:
             state = await head_end.hear()
             assert state.payload.startswith(b'{"online":true,"since":"20')
-            meter.hang_up()
+            meter.broker.hang_up()
             assert (await head_end.hear()).payload == b'{"online":false}'
             assert (await head_end.hear()).payload.startswith(b'{"online":true')  # it came back
         assert (await head_end.hear()).payload == b'{"online":false}'
-    async with stranger(endpoint, place.state) as late:
+    async with stranger(endpoint, topics.state) as late:
         kept = await late.hear()
         assert (kept.payload, kept.retain) == (b'{"online":false}', True)
 
 
 async def test_what_a_meter_says_unasked_goes_to_its_push_topic() -> None:
     endpoint = new_place()
-    place = place_of(endpoint)
+    topics = topics_of(endpoint)
 
     async def push(channel: ApduChannel) -> None:
         await channel.receive(None)
@@ -186,19 +186,19 @@ async def test_what_a_meter_says_unasked_goes_to_its_push_topic() -> None:
         await channel.receive(None)
 
     async with (
-        stranger(endpoint, place.push, place.response("w")) as head_end,
+        stranger(endpoint, topics.push, topics.response("w")) as head_end,
         await listen(endpoint, push),
     ):
-        await head_end.say(request_5(place, b"abc"))
+        await head_end.say(request_5(topics, b"abc"))
         heard = {message.topic: message for message in (await head_end.hear(), await head_end.hear())}
-        assert heard[place.push].payload == wrap(1, 16, b"news")
-        assert heard[place.push].content_type == CONTENT_TYPE
-        assert heard[place.response("w")].payload == wrap(1, 16, b"answer")
+        assert heard[topics.push].payload == wrap(1, 16, b"news")
+        assert heard[topics.push].content_type == CONTENT_TYPE
+        assert heard[topics.response("w")].payload == wrap(1, 16, b"answer")
 
 
 async def test_a_slow_meters_answers_go_each_to_its_own_request() -> None:
     endpoint = new_place()
-    place = place_of(endpoint)
+    topics = topics_of(endpoint)
     go_on, silent = asyncio.Event(), b"silence"
 
     async def slow(channel: ApduChannel) -> None:
@@ -210,33 +210,33 @@ async def test_a_slow_meters_answers_go_each_to_its_own_request() -> None:
 
     async with (
         await listen(endpoint, slow),
-        stranger(endpoint, f"{place.base}/rs/#") as head_end,
+        stranger(endpoint, f"{topics.base}/rs/#") as head_end,
         stranger(endpoint) as other,
     ):
-        await head_end.say(request_5(place, b"one", b"1"))
-        await head_end.say(request_5(place, silent, b"2"))
-        await head_end.say(request_5(place, b"three", b"3"))
-        await head_end.say(request_5(place, b"four", b"4", payload=wrap(99, 1, b"four")))
-        await other.say(request_5(place, b"five", b"5", response_topic=place.response("x")))
-        await head_end.say(Message(place.request_3("w", b"6", 2**33), wrap(16, 1, b"six")))
+        await head_end.say(request_5(topics, b"one", b"1"))
+        await head_end.say(request_5(topics, silent, b"2"))
+        await head_end.say(request_5(topics, b"three", b"3"))
+        await head_end.say(request_5(topics, b"four", b"4", payload=wrap(99, 1, b"four")))
+        await other.say(request_5(topics, b"five", b"5", response_topic=topics.response("x")))
+        await head_end.say(Message(topics.request_3("w", b"6", 2**33), wrap(16, 1, b"six")))
         go_on.set()
         heard = [await head_end.hear() for _ in range(5)]
         answers = {(message.topic, message.correlation): message.payload[8:] for message in heard}
         assert answers == {
-            (place.response("w"), b"1"): b"eno",
-            (place.response("w"), b"3"): b"eerht",
-            (place.response("w"), b"4"): b"ruof",
-            (place.response("x"), b"5"): b"evif",
-            (place.response_3("w", b"6"), b"6"): b"xis",
+            (topics.response("w"), b"1"): b"eno",
+            (topics.response("w"), b"3"): b"eerht",
+            (topics.response("w"), b"4"): b"ruof",
+            (topics.response("x"), b"5"): b"evif",
+            (topics.response_3("w", "36"), b"6"): b"xis",
         }
 
 
 # What a meter drops.
 
 
-async def served_after(head_end: Stranger, place: Place, correlation: bytes) -> None:
+async def served_after(head_end: Stranger, topics: MeterTopics, correlation: bytes) -> None:
     """A good request is answered, and nothing was answered before it."""
-    await head_end.say(request_5(place, b"good", correlation))
+    await head_end.say(request_5(topics, b"good", correlation))
     answer = await head_end.hear()
     assert (answer.correlation, answer.payload) == (correlation, wrap(1, 16, b"doog"))
     assert head_end.hears_nothing
@@ -244,58 +244,58 @@ async def served_after(head_end: Stranger, place: Place, correlation: bytes) -> 
 
 async def test_a_meter_drops_what_was_kept_repeated_late_or_leads_nowhere() -> None:
     endpoint = new_place()
-    place = place_of(endpoint)
+    topics = topics_of(endpoint)
     past, future = int(time.time()) - 5, int(time.time()) + 60
-    async with stranger(endpoint, f"{place.base}/rs/#") as head_end:
-        await head_end.say(request_5(place, b"kept", b"kept", retain=True))
+    async with stranger(endpoint, f"{topics.base}/rs/#") as head_end:
+        await head_end.say(request_5(topics, b"kept", b"kept", retain=True))
         async with a_meter(endpoint) as meter:
-            await served_after(head_end, place, b"first")
+            await served_after(head_end, topics, b"first")
             bad = {
-                Drop.RETAINED: [request_5(place, b"abc", b"a", retain=True)],
-                Drop.REPEATED: [request_5(place, b"good", b"first")] * 2,
+                Drop.RETAINED: [request_5(topics, b"abc", b"a", retain=True)],
+                Drop.REPEATED: [request_5(topics, b"good", b"first")] * 2,
                 Drop.EXPIRED: [
-                    request_5(place, b"abc", b"b", user=(("deadline", str(past)),)),
-                    Message(place.request_3("w", b"\x01", past), wrap(16, 1, b"abc")),
+                    request_5(topics, b"abc", b"b", user=(("deadline", str(past)),)),
+                    Message(topics.request_3("w", b"\x01", past), wrap(16, 1, b"abc")),
                 ],
                 Drop.UNADDRESSED: [
-                    request_5(place, b"abc", b""),
-                    request_5(place, b"abc", b"c", response_topic=""),
-                    request_5(place, b"abc", b"d", response_topic="dlms/v1/lab/other/rs/w"),
-                    request_5(place, b"abc", b"e", response_topic=place.request),
-                    request_5(place, b"abc", b"x" * 65),
-                    Message(f"{place.request}/w/zz/{future}", wrap(16, 1, b"abc")),
+                    request_5(topics, b"abc", b""),
+                    request_5(topics, b"abc", b"c", response_topic=""),
+                    request_5(topics, b"abc", b"d", response_topic="dlms/v1/lab/other/rs/w"),
+                    request_5(topics, b"abc", b"e", response_topic=topics.request),
+                    request_5(topics, b"abc", b"x" * 65),
+                    Message(f"{topics.request}/w/zz/{future}", wrap(16, 1, b"abc")),
                 ],
                 Drop.GARBLED: [
-                    request_5(place, b"abc", b"f", payload=b""),
-                    request_5(place, b"abc", b"g", payload=b"\x7e\xa0\x07\x03\x21\x93\x0f\x01\x7e"),
-                    request_5(place, b"abc", b"h", payload=wrap(16, 1, b"abc")[:-1]),
+                    request_5(topics, b"abc", b"f", payload=b""),
+                    request_5(topics, b"abc", b"g", payload=b"\x7e\xa0\x07\x03\x21\x93\x0f\x01\x7e"),
+                    request_5(topics, b"abc", b"h", payload=wrap(16, 1, b"abc")[:-1]),
                 ],
             }
             for messages in bad.values():
                 for message in messages:
                     await head_end.say(message)
-            await served_after(head_end, place, b"last")
+            await served_after(head_end, topics, b"last")
             assert meter.dropped == {why: len(messages) for why, messages in bad.items()}
-        await head_end.say(Message(place.request, b"", retain=True))
+        await head_end.say(Message(topics.request, b"", retain=True))
 
 
 async def test_a_deadline_in_the_future_or_one_that_nobody_can_read_harms_nothing() -> None:
     endpoint = new_place()
-    place = place_of(endpoint)
-    async with a_meter(endpoint), stranger(endpoint, place.response("w")) as head_end:
+    topics = topics_of(endpoint)
+    async with a_meter(endpoint), stranger(endpoint, topics.response("w")) as head_end:
         for number, deadline in enumerate((str(int(time.time()) + 60), "soon")):
-            await head_end.say(request_5(place, b"abc", bytes([number + 1]), user=(("deadline", deadline),)))
+            await head_end.say(request_5(topics, b"abc", bytes([number + 1]), user=(("deadline", deadline),)))
             assert (await head_end.hear()).payload == wrap(1, 16, b"cba")
 
 
 async def test_a_meter_remembers_the_last_requests_and_no_more() -> None:
     endpoint = new_place()
-    place = place_of(endpoint)
-    async with a_meter(endpoint) as meter, stranger(endpoint, place.response("w")) as head_end:
+    topics = topics_of(endpoint)
+    async with a_meter(endpoint) as meter, stranger(endpoint, topics.response("w")) as head_end:
         for number in range(REMEMBERED + 1):
-            await served_after(head_end, place, number.to_bytes(2))
-        await head_end.say(request_5(place, b"good", (1).to_bytes(2)))
-        await served_after(head_end, place, (0).to_bytes(2))  # so old that it is forgotten
+            await served_after(head_end, topics, number.to_bytes(2))
+        await head_end.say(request_5(topics, b"good", (1).to_bytes(2)))
+        await served_after(head_end, topics, (0).to_bytes(2))  # so old that it is forgotten
         assert meter.dropped == {Drop.REPEATED: 1}
 
 
@@ -304,11 +304,11 @@ async def test_a_meter_with_too_many_workers_parts_with_the_one_that_was_silent_
 ) -> None:
     monkeypatch.setattr("transports.mqtt.meter.LINES_MAX", 2)
     endpoint = new_place()
-    place = place_of(endpoint)
-    async with a_meter(endpoint) as meter, stranger(endpoint, f"{place.base}/rs/#") as head_end:
+    topics = topics_of(endpoint)
+    async with a_meter(endpoint) as meter, stranger(endpoint, f"{topics.base}/rs/#") as head_end:
         for number, worker in enumerate("abca"):
-            await head_end.say(request_5(place, b"abc", bytes([number + 1]), response_topic=place.response(worker)))
-            assert (await head_end.hear()).topic == place.response(worker)
+            await head_end.say(request_5(topics, b"abc", bytes([number + 1]), response_topic=topics.response(worker)))
+            assert (await head_end.hear()).topic == topics.response(worker)
             assert len(meter._lines) <= 2
 
 
@@ -317,11 +317,11 @@ async def test_a_meter_with_too_many_workers_parts_with_the_one_that_was_silent_
 
 async def test_only_the_answer_to_the_last_request_is_taken() -> None:
     endpoint = new_place()
-    place = place_of(endpoint)
+    topics = topics_of(endpoint)
     broker = await share_mqtt(endpoint, Calling())
     assert isinstance(broker, MqttBrokerLink)
     link = broker.lease(endpoint, HDLC_DEFAULTS, None)
-    async with stranger(endpoint, place.request) as meter, link, a_channel(link) as channel:
+    async with stranger(endpoint, topics.request) as meter, link, a_channel(link) as channel:
         await channel.send(b"first")
         first = await meter.hear()
         with pytest.raises(ChannelTimeout):
@@ -334,7 +334,7 @@ async def test_only_the_answer_to_the_last_request_is_taken() -> None:
             Message(topic, wrap(1, 16, b"foreign"), correlation=b"x" * 16),
             Message(topic, wrap(1, 16, b"nobody's")),
             Message(topic, wrap(1, 16, b"kept"), correlation=second.correlation, retain=True),
-            Message(topic.replace(place.meter, "other"), wrap(1, 16, b"other's"), correlation=second.correlation),
+            Message(topic.replace(topics.meter, "other"), wrap(1, 16, b"other's"), correlation=second.correlation),
         ]
         for message in wrong:
             await meter.say(message)
@@ -354,7 +354,7 @@ async def test_only_the_answer_to_the_last_request_is_taken() -> None:
 async def test_an_answer_of_several_blocks_comes_whole() -> None:
     endpoint = new_place()
     async with (
-        stranger(endpoint, place_of(endpoint).request) as meter,
+        stranger(endpoint, topics_of(endpoint).request) as meter,
         await open_link(endpoint) as link,
         a_channel(link) as channel,
     ):
@@ -368,7 +368,7 @@ async def test_an_answer_of_several_blocks_comes_whole() -> None:
 async def test_an_answer_that_is_no_wrapper_message_is_garbled() -> None:
     endpoint = new_place()
     async with (
-        stranger(endpoint, place_of(endpoint).request) as meter,
+        stranger(endpoint, topics_of(endpoint).request) as meter,
         await open_link(endpoint) as link,
         a_channel(link) as channel,
     ):
@@ -403,7 +403,7 @@ async def test_a_meter_gets_one_request_at_a_time() -> None:
     endpoint = new_place()
     pool = LinkPool(OVER_5)
     async with (
-        stranger(endpoint, place_of(endpoint).request) as meter,
+        stranger(endpoint, topics_of(endpoint).request) as meter,
         await pool.open_link(endpoint) as one_link,
         await pool.open_link(endpoint) as other_link,
         a_channel(one_link, 16) as one,
@@ -427,7 +427,7 @@ async def test_who_gives_up_gives_the_turn_back_and_the_late_answer_is_for_nobod
     endpoint = new_place()
     pool = LinkPool(OVER_5)
     async with (
-        stranger(endpoint, place_of(endpoint).request) as meter,
+        stranger(endpoint, topics_of(endpoint).request) as meter,
         await pool.open_link(endpoint) as link,
         a_channel(link, 16) as one,
         a_channel(link, 17) as other,
@@ -451,7 +451,7 @@ async def test_whose_turn_does_not_come_has_sent_nothing(monkeypatch: pytest.Mon
     endpoint = new_place()
     pool = LinkPool(OVER_5)
     async with (
-        stranger(endpoint, place_of(endpoint).request) as meter,
+        stranger(endpoint, topics_of(endpoint).request) as meter,
         await pool.open_link(endpoint) as link,
         a_channel(link, 16) as one,
         a_channel(link, 17) as other,
@@ -472,7 +472,7 @@ async def test_whose_turn_does_not_come_has_sent_nothing(monkeypatch: pytest.Mon
 @pytest.mark.parametrize("shared", [False, True])
 async def test_a_meter_that_says_it_is_offline_is_not_asked_until_it_is_back(shared: bool) -> None:
     endpoint = new_place()
-    place = place_of(endpoint)
+    topics = topics_of(endpoint)
     pool = LinkPool(OVER_5)
 
     async def try_it() -> bytes:
@@ -482,9 +482,9 @@ async def test_a_meter_that_says_it_is_offline_is_not_asked_until_it_is_back(sha
         ):
             return await ask(channel, b"abc")
 
-    async with stranger(endpoint, place.request) as other:
-        await other.say(Message(place.state, b'{"online":false,"since":"yesterday"}', retain=True))
-        with pytest.raises(NotSentError, match=f"{place.name} is offline since yesterday"):
+    async with stranger(endpoint, topics.request) as other:
+        await other.say(Message(topics.state, b'{"online":false,"since":"yesterday"}', retain=True))
+        with pytest.raises(NotSentError, match=f"{topics.name} is offline since yesterday"):
             await try_it()
         async with a_meter(endpoint):
             # The broker tells both sides; that ours has heard of it is seen by asking.
@@ -499,14 +499,14 @@ async def test_a_meter_that_says_it_is_offline_is_not_asked_until_it_is_back(sha
 
 async def test_a_meter_that_goes_offline_ends_its_conversation() -> None:
     endpoint = new_place()
-    place = place_of(endpoint)
+    topics = topics_of(endpoint)
     pool = LinkPool(OVER_5)
-    async with stranger(endpoint, place.request) as meter:
-        await meter.say(Message(place.state, b'{"online":true}', retain=True))
+    async with stranger(endpoint, topics.request) as meter:
+        await meter.say(Message(topics.state, b'{"online":true}', retain=True))
         async with await pool.open_link(endpoint) as link, a_channel(link) as channel:
             await channel.send(b"abc")
             await meter.hear()
-            await meter.say(Message(place.state, b'{"online":false}', retain=True))
+            await meter.say(Message(topics.state, b'{"online":false}', retain=True))
             with pytest.raises(ChannelClosed, match="went offline"):
                 await channel.receive(SECONDS)
             with pytest.raises(NotSentError):
@@ -516,23 +516,23 @@ async def test_a_meter_that_goes_offline_ends_its_conversation() -> None:
 
 async def test_a_state_that_nobody_can_read_keeps_nobody_from_asking() -> None:
     endpoint = new_place()
-    place = place_of(endpoint)
+    topics = topics_of(endpoint)
     async with a_meter(endpoint), stranger(endpoint) as other:
-        await other.say(Message(place.state, b"gone fishing", retain=True))
+        await other.say(Message(topics.state, b"gone fishing", retain=True))
         async with await open_link(endpoint) as link, a_channel(link) as channel:
             assert await ask(channel, b"abc") == b"cba"
 
 
 async def test_where_nobody_listens_the_first_request_ends_the_conversation_and_later_ones_wait() -> None:
     endpoint = new_place()
-    place = place_of(endpoint)
+    topics = topics_of(endpoint)
     async with await open_link(endpoint) as link, a_channel(link) as channel:
         await channel.send(b"abc")
         # Not "not sent": brokers stand in front of brokers.
-        with pytest.raises(ChannelClosed, match=f"nobody listens for requests to {place.name}"):
+        with pytest.raises(ChannelClosed, match=f"nobody listens for requests to {topics.name}"):
             await channel.receive(SECONDS)
     async with await open_link(endpoint) as link, a_channel(link) as channel:
-        async with stranger(endpoint, place.request) as meter:
+        async with stranger(endpoint, topics.request) as meter:
             await channel.send(b"abc")
             request = await meter.hear()
             await meter.say(Message(request.response_topic, wrap(1, 16, b"1"), correlation=request.correlation))
@@ -598,8 +598,8 @@ async def test_a_request_that_a_slow_broker_held_too_long_is_not_executed(tmp_pa
             late[0] = 60.0
             broker.go_on()
             # The broker keeps the order of messages to one topic.
-            async with stranger(endpoint, listener.meter.place.response("w")) as other:
-                await other.say(request_5(listener.meter.place, b"last"))
+            async with stranger(endpoint, listener.meter.topics.response("w")) as other:
+                await other.say(request_5(listener.meter.topics, b"last"))
                 await other.hear()
         assert executed == [b"first", b"last"]
         assert listener.meter.dropped == {Drop.EXPIRED: 1}
@@ -640,13 +640,13 @@ async def test_a_broker_that_takes_one_message_at_a_time_gets_one_at_a_time(tmp_
 async def test_what_is_given_up_while_it_waits_never_leaves(tmp_path: Path) -> None:
     with Mosquitto(tmp_path, (*PLAIN, "max_inflight_messages 1")) as broker:
         endpoint = Endpoint.parse(f"{broker.url}/lab/m1")
-        place = place_of(endpoint)
+        topics = topics_of(endpoint)
         link = await share_mqtt(endpoint, Calling())
         assert isinstance(link, MqttBrokerLink)
         one = link.lease(endpoint, HDLC_DEFAULTS, None)
         other = link.lease(replace(endpoint, path="lab/m2"), HDLC_DEFAULTS, None)
         async with (
-            stranger(endpoint, place.request, "dlms/v1/lab/m2/rq") as meters,
+            stranger(endpoint, topics.request, "dlms/v1/lab/m2/rq") as meters,
             a_channel(one) as first,
             a_channel(other) as second,
         ):
@@ -760,7 +760,7 @@ async def test_a_frame_that_comes_by_itself_is_for_the_hdlc_line(monkeypatch: py
     wires = WireSettings(mqtt=MqttSettings(payload=MqttPayload.HDLC))
     endpoint = new_place()
     async with (
-        stranger(endpoint, place_of(endpoint).request) as modem,
+        stranger(endpoint, topics_of(endpoint).request) as modem,
         await open_link(endpoint, wires=wires) as link,
         link.channel(16, 1) as channel,
     ):
@@ -773,6 +773,31 @@ async def test_a_frame_that_comes_by_itself_is_for_the_hdlc_line(monkeypatch: py
         await modem.say(Message(snrm.response_topic, b"\xff noise", correlation=snrm.correlation))
         await modem.say(Message(snrm.response_topic, answer))
         await opening
+
+
+async def test_giving_a_meter_back_that_is_cancelled_ends_all_of_its_channels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("transports.hdlc.link.DISCONNECT_WAIT_SECONDS", 0.01)
+    wires = WireSettings(mqtt=MqttSettings(payload=MqttPayload.HDLC))
+    pool = LinkPool(wires)
+    with Mosquitto(tmp_path) as broker:
+        endpoint = Endpoint.parse(f"{broker.url}/lab/m1")
+        async with await listen(endpoint, echo, wires=wires):
+            link, other = [await pool.open_link(endpoint) for _ in range(2)]
+            for client_sap in (1, 16):
+                await link.channel(client_sap, 1).open(SECONDS)
+            broker.pause()  # nobody answers DISC
+            closing = asyncio.ensure_future(link.close())
+            await asyncio.sleep(0)
+            closing.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await closing
+            broker.go_on()
+            for client_sap in (1, 16):
+                assert other.channel(client_sap, 1).address.client_sap == client_sap
+            await other.close()
+        await pool.close()
 
 
 async def test_nothing_is_left_behind() -> None:

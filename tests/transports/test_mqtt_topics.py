@@ -11,31 +11,31 @@ from hypothesis import strategies as st
 from transports.endpoint import EndpointError
 from transports.mqtt.presence import OFFLINE, Presence, parse_presence
 from transports.mqtt.topics import (
-    Place,
+    MeterTopics,
     Request3,
     is_response_topic,
     is_wpdu,
     parse_deadline,
     parse_request_3,
     parse_response_3,
-    place_of_unasked,
+    parse_unasked,
     responses_filter,
     unasked_filter,
 )
 from transports.wrapper import wrap
 
-PLACE = Place.of("dlms/v1", "lab/m1")
+TOPICS = MeterTopics.of("dlms/v1", "lab/m1")
 LEVELS = st.text(st.characters(codec="utf-8", exclude_characters="+#/\0"), min_size=1, max_size=12)
-PLACES = st.builds(Place, LEVELS, LEVELS, LEVELS)
+METER_TOPICS = st.builds(MeterTopics, LEVELS, LEVELS, LEVELS)
 IDS = st.binary(min_size=1, max_size=64)
 
 
 def test_topics_are_those_of_the_layout() -> None:
-    assert PLACE.request == "dlms/v1/lab/m1/rq"
-    assert PLACE.response("w7") == "dlms/v1/lab/m1/rs/w7"
-    assert (PLACE.push, PLACE.state) == ("dlms/v1/lab/m1/push", "dlms/v1/lab/m1/state")
-    assert PLACE.request_3("w7", b"\x01\xab", 1_700_000_000) == "dlms/v1/lab/m1/rq/w7/01ab/1700000000"
-    assert PLACE.response_3("w7", b"\x01\xab") == "dlms/v1/lab/m1/rs/w7/01ab"
+    assert TOPICS.request == "dlms/v1/lab/m1/rq"
+    assert TOPICS.response("w7") == "dlms/v1/lab/m1/rs/w7"
+    assert (TOPICS.push, TOPICS.state) == ("dlms/v1/lab/m1/push", "dlms/v1/lab/m1/state")
+    assert TOPICS.request_3("w7", b"\x01\xab", 1_700_000_000) == "dlms/v1/lab/m1/rq/w7/01ab/1700000000"
+    assert TOPICS.response_3("w7", "01ab") == "dlms/v1/lab/m1/rs/w7/01ab"
     assert responses_filter("dlms/v1", "w7", is_5=True) == "dlms/v1/+/+/rs/w7"
     assert responses_filter("dlms/v1", "w7", is_5=False) == "dlms/v1/+/+/rs/w7/+"
     assert unasked_filter("dlms/v1", "push", "gw") == "$share/gw/dlms/v1/+/+/push"
@@ -45,29 +45,29 @@ def test_topics_are_those_of_the_layout() -> None:
 @pytest.mark.parametrize("path", ["m1", "lab/", "/m1", "lab/m1/x", "lab/+", "#/m1", "lab/m\0", ""])
 def test_what_names_no_meter_is_refused(path: str) -> None:
     with pytest.raises(EndpointError, match="root/site/meter"):
-        Place.of("dlms/v1", path)
+        MeterTopics.of("dlms/v1", path)
 
 
 @pytest.mark.parametrize("root", ["", "/dlms", "dlms/", "dlms//v1", "dlms/+"])
 def test_what_is_no_root_is_refused(root: str) -> None:
     with pytest.raises(EndpointError, match="root/site/meter"):
-        Place.of(root, "lab/m1")
+        MeterTopics.of(root, "lab/m1")
 
 
 def test_a_name_that_leaves_no_room_in_a_topic_is_refused() -> None:
     with pytest.raises(EndpointError, match="too long"):
-        Place.of("dlms/v1", "lab/" + "m" * 40_000)
+        MeterTopics.of("dlms/v1", "lab/" + "m" * 40_000)
 
 
-@given(PLACES, LEVELS, IDS, st.integers(0, 10**12 - 1))
+@given(METER_TOPICS, LEVELS, IDS, st.integers(0, 10**12 - 1))
 def test_a_request_of_3_1_1_says_in_its_topic_what_was_put_there(
-    place: Place, worker: str, correlation: bytes, deadline: int
+    topics: MeterTopics, worker: str, correlation: bytes, deadline: int
 ) -> None:
-    topic = place.request_3(worker, correlation, deadline)
-    assert parse_request_3(place, topic) == Request3(worker, correlation, deadline)
-    answer = place.response_3(worker, correlation)
-    assert parse_response_3(answer) == (place.response(worker), correlation)
-    assert is_response_topic(place, place.response(worker))
+    topic = topics.request_3(worker, correlation, deadline)
+    assert parse_request_3(topics, topic) == Request3(worker, correlation.hex(), deadline)
+    answer = topics.response_3(worker, correlation.hex())
+    assert parse_response_3(answer) == (topics.response(worker), correlation)
+    assert is_response_topic(topics, topics.response(worker))
 
 
 @pytest.mark.parametrize(
@@ -75,24 +75,24 @@ def test_a_request_of_3_1_1_says_in_its_topic_what_was_put_there(
     ["", "/w", "/w/01", "/w/01/x", "/w/0/1", "/w/0G/1", "/w/01/1/2", "//01/1", "/w/01/-1", "/w/01/9999999999999"],
 )
 def test_other_topics_are_no_requests(rest: str) -> None:
-    assert parse_request_3(PLACE, PLACE.request + rest) is None
-    assert parse_request_3(PLACE, f"dlms/v1/lab/m2/rq{rest}") is None
+    assert parse_request_3(TOPICS, TOPICS.request + rest) is None
+    assert parse_request_3(TOPICS, f"dlms/v1/lab/m2/rq{rest}") is None
 
 
 def test_a_meter_answers_below_its_own_name_only() -> None:
     wrong = ("", "a", "dlms/v1/lab/m1/rs", "dlms/v1/lab/m1/rs/", "dlms/v1/lab/m1/rs/a/b", "dlms/v1/lab/m2/rs/w")
-    assert [topic for topic in (*wrong, "dlms/v1/lab/m1/rs/+", "$SYS/x") if is_response_topic(PLACE, topic)] == []
+    assert [topic for topic in (*wrong, "dlms/v1/lab/m1/rs/+", "$SYS/x") if is_response_topic(TOPICS, topic)] == []
 
 
-@given(PLACES, st.sampled_from(["push", "state"]))
-def test_who_said_something_unasked_is_found_again(place: Place, kind: str) -> None:
-    topic = place.push if kind == "push" else place.state
-    assert place_of_unasked(place.root, topic) == (place.site, place.meter, kind)
+@given(METER_TOPICS, st.sampled_from(["push", "state"]))
+def test_who_said_something_unasked_is_found_again(topics: MeterTopics, kind: str) -> None:
+    topic = topics.push if kind == "push" else topics.state
+    assert parse_unasked(topics.root, topic) == (topics.site, topics.meter, kind)
 
 
 @pytest.mark.parametrize("topic", ["", "dlms/v1/lab/m1", "dlms/v1/lab/m1/rq", "x/lab/m1/push", "dlms/v1//m1/push"])
 def test_other_topics_say_nothing_unasked(topic: str) -> None:
-    assert place_of_unasked("dlms/v1", topic) is None
+    assert parse_unasked("dlms/v1", topic) is None
 
 
 def test_deadlines_are_whole_seconds() -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from transports.channel import (
     Address,
@@ -13,12 +13,10 @@ from transports.channel import (
     Link,
     NotSentError,
 )
+from transports.mqtt.head_end_connection import HeadEndConnection
 from transports.mqtt.line import MqttLine
 from transports.trace.stream import StreamListener, TracedStream
 from transports.wire_settings import MqttPayload
-
-if TYPE_CHECKING:
-    from transports.mqtt.link import MqttBrokerLink
 
 TURN_WAIT_SECONDS = 60.0
 """guess: a meter whose other users need longer is planned wrong; the dispatcher has one session per meter."""
@@ -39,7 +37,7 @@ class MqttMeterLink(Link):
     """One user's view of the line to one meter."""
 
     def __init__(
-        self, broker: MqttBrokerLink, meter: SharedMeter, listener: StreamListener | None, *, is_alone: bool = False
+        self, broker: HeadEndConnection, meter: SharedMeter, listener: StreamListener | None, *, is_alone: bool = False
     ) -> None:
         self._broker = broker
         self._meter = meter
@@ -58,8 +56,12 @@ class MqttMeterLink(Link):
         if self._closed:
             return
         self._closed = True
-        for channel in self._channels:
-            await channel.close()
+        async with AsyncExitStack() as closing:  # each of them, even if the wait for another one is cancelled
+            closing.push_async_callback(self._give_back)
+            for channel in self._channels:
+                closing.push_async_callback(channel.close)
+
+    async def _give_back(self) -> None:
         self._meter.leases -= 1
         if not self._meter.leases:
             await self._meter.link.close()
@@ -73,7 +75,7 @@ class MqttChannel(ApduChannel):
     """A conversation of the framing, which begins only with a meter that is not known to be offline; on the wrapper it
     waits for its turn, because a meter gets one request at a time. (HDLC takes turns itself.)"""
 
-    def __init__(self, broker: MqttBrokerLink, meter: SharedMeter, inner: ApduChannel) -> None:
+    def __init__(self, broker: HeadEndConnection, meter: SharedMeter, inner: ApduChannel) -> None:
         self.address: Address = inner.address
         self._broker = broker
         self._meter = meter
@@ -89,7 +91,7 @@ class MqttChannel(ApduChannel):
         line = self._meter.line
         try:
             async with asyncio.timeout(timeout_seconds):
-                await self._broker.check_presence(line.place)
+                await self._broker.check_presence(line.topics)
         except TimeoutError:
             raise ChannelTimeout(f"the broker {self._broker.name} did not answer in time") from None
         await self._inner.open(timeout_seconds)

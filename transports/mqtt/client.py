@@ -25,7 +25,7 @@ import gmqtt
 
 from transports.channel import ChannelClosed, ChannelError, NotSentError, again
 from transports.endpoint import Endpoint
-from transports.mqtt.connection import Forgetful, Gathering, OnceClient
+from transports.mqtt.bounded_gmqtt import Forgetful, Gathering, OnceClient
 from transports.mqtt.message import PACKET_SIZE_MAX, Acknowledgement, Message, TopicFilter, reason_name
 from transports.stream import CLOSE_TIMEOUT_SECONDS, Congestion
 from transports.tcp import reason_of
@@ -38,8 +38,6 @@ IN_FLIGHT_MAX = 1_000
 """Messages that may be unacknowledged at a time, if the broker does not set a lower limit (receive maximum)."""
 CONGESTED_AT = 100
 """Messages that wait, before whoever writes has to wait as well."""
-FILTERS_MAX = 100
-"""In one SUBSCRIBE, so that no packet becomes too long."""
 _NO_RECONNECTION = -2
 """gmqtt: -1 is for ever, and 0 would still be once."""
 
@@ -222,14 +220,10 @@ class MqttClient:
 
     async def subscribe(self, filters: Sequence[TopicFilter]) -> tuple[int, ...]:
         """Subscribe; the broker's answer for each: from 0x80 on refused. Raises ``ChannelError``."""
-        reasons: tuple[int, ...] = ()
-        for start in range(0, len(filters), FILTERS_MAX):
-            some = filters[start : start + FILTERS_MAX]
-            wanted = [_subscription(one, is_5=self.is_5) for one in some]
-            answer = await self._ask(partial(self._client.subscribe, wanted))
-            if len(answer) != len(some):
-                raise ChannelClosed(f"the broker {self.name} answered a SUBSCRIBE of {len(some)} with something else")
-            reasons += answer
+        wanted = [_subscription(one, is_5=self.is_5) for one in filters]
+        reasons = await self._ask(partial(self._client.subscribe, wanted))
+        if len(reasons) != len(filters):
+            raise ChannelClosed(f"the broker {self.name} answered a SUBSCRIBE of {len(filters)} with something else")
         return reasons
 
     async def acknowledged(self) -> None:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import secrets
 from collections import deque
+from collections.abc import Callable
 from math import ceil
-from typing import TYPE_CHECKING
 
 from transports.channel import (
     ChannelClosed,
@@ -18,20 +18,18 @@ from transports.channel import (
 )
 from transports.framing import HDLC, WRAPPER, Framing
 from transports.mqtt.client import Publication
+from transports.mqtt.head_end_connection import HeadEndConnection
 from transports.mqtt.message import NO_MATCHING_SUBSCRIBERS, REFUSED, Acknowledgement, Message, reason_name
 from transports.mqtt.topics import (
     CONTENT_TYPE,
     CONTENT_TYPE_HDLC,
     CORRELATION_SIZE,
     DEADLINE,
-    Place,
+    MeterTopics,
     is_wpdu,
 )
 from transports.stream import ByteStream, OnBytes, OnClosed
 from transports.wire_settings import MqttPayload, MqttProtocol
-
-if TYPE_CHECKING:
-    from transports.mqtt.link import MqttBrokerLink
 
 FRAMINGS: dict[MqttPayload, Framing] = {MqttPayload.WRAPPER: WRAPPER, MqttPayload.HDLC: HDLC}
 CONTENT_TYPES = {MqttPayload.WRAPPER: CONTENT_TYPE, MqttPayload.HDLC: CONTENT_TYPE_HDLC}
@@ -40,14 +38,18 @@ CONTENT_TYPES = {MqttPayload.WRAPPER: CONTENT_TYPE, MqttPayload.HDLC: CONTENT_TY
 class MqttLine(ByteStream):
     """The head-end's end of the line to one meter. Each ``write`` is a request of its own."""
 
-    def __init__(self, broker: MqttBrokerLink, place: Place) -> None:
-        self.name = f"{place.name} at {broker.name}"
-        self.place = place
+    def __init__(self, broker: HeadEndConnection, topics: MeterTopics, on_end: Callable[[MqttLine], None]) -> None:
+        """``on_end`` hears once that the line is over."""
+        self.name = f"{topics.name} at {broker.name}"
+        self.topics = topics
+        self.patience_seconds = broker.settings.reply_timeout_seconds
+        """How long whoever asks waits for an answer."""
         self.has_heard = False
         """The meter has answered on this line."""
         self._broker = broker
+        self._on_end = on_end
         self._settings = broker.settings
-        self._response_topic = place.response(broker.worker)
+        self._response_topic = topics.response(broker.worker)
         self._correlation = b""
         self._last_answer = b""
         self._under_way: deque[Publication] = deque()
@@ -84,11 +86,11 @@ class MqttLine(ByteStream):
         settings = self._settings
         deadline = ceil(self._broker.now() + settings.reply_timeout_seconds)
         if settings.protocol is MqttProtocol.MQTT_3:
-            return Message(self.place.request_3(self._broker.worker, correlation, deadline), data)
+            return Message(self.topics.request_3(self._broker.worker, correlation, deadline), data)
         return Message(
-            self.place.request,
+            self.topics.request,
             data,
-            expiry_seconds=ceil(settings.reply_timeout_seconds),
+            expiry_seconds=ceil(min(self.patience_seconds, settings.reply_timeout_seconds)),
             content_type=CONTENT_TYPES[settings.payload],
             response_topic=self._response_topic,
             correlation=correlation,
@@ -117,25 +119,23 @@ class MqttLine(ByteStream):
 
     # What the broker link calls.
 
-    def answered(self, correlation: bytes, payload: bytes) -> None:
-        """A message came to our response topic."""
+    def answered(self, correlation: bytes, payload: bytes) -> bool:
+        """A message came to our response topic; whether it answers something."""
         if self._ended or self._on_bytes is None:
-            self._broker.strays += 1
-            return
+            return False
         if self._settings.payload is MqttPayload.HDLC:
             pass  # one may come by itself (a segment); frames have numbers and check sums of their own
         elif not self._correlation or not secrets.compare_digest(correlation, self._correlation):
-            self._broker.strays += 1  # late, or somebody else's
-            return
+            return False  # late, or somebody else's
         elif payload == self._last_answer:
-            self._broker.strays += 1  # repeated; another one is a block that was not asked for by itself
-            return
+            return False  # repeated; another one is a block that was not asked for by itself
         elif not is_wpdu(payload):
             self.end(ChannelGarbled(f"the answer of {self.name} is no wrapper message"))
-            return
+            return True
         self._last_answer = payload
         self.has_heard = True
         self._on_bytes(payload)
+        return True
 
     def pushed(self, payload: bytes) -> None:
         """The meter said something unasked, and is ours alone."""
@@ -147,7 +147,7 @@ class MqttLine(ByteStream):
             return
         self._ended = True
         self.give_up()
-        self._broker.forget(self)
+        self._on_end(self)
         on_closed, self._on_bytes, self._on_closed = self._on_closed, None, None
         if on_closed is not None:
             on_closed(error)

@@ -64,7 +64,7 @@ class MeterOnBroker:
     ) -> None:
         """Raises ``EndpointError`` for what is no meter on a broker."""
         self.broker = MeterConnection(endpoint, calling, self._on_request, self._end, now=now)
-        self.place = self.broker.place
+        self.topics = self.broker.topics
         self.dropped: Counter[Drop] = Counter()
         self.conversations = conversations
         self._calling = calling
@@ -77,7 +77,7 @@ class MeterOnBroker:
             message = wrap(address.server_sap, address.client_sap, apdu)
         except ValueError as error:
             raise NotSentError(str(error)) from None
-        self.broker.say(self.place.push, message)
+        self.broker.say(self.topics.push, message)
 
     def _on_request(self, message: Message) -> None:
         why = self._take(message, self.broker.now())
@@ -96,17 +96,17 @@ class MeterOnBroker:
     def _take(self, message: Message, now: float) -> Drop | None:
         if message.retain:
             return Drop.RETAINED
-        place = self.place
-        if message.topic == place.request:
+        topics = self.topics
+        if message.topic == topics.request:
             answer_topic = key = message.response_topic
             correlation, deadline = message.correlation, _deadline(message)
         else:
-            request = parse_request_3(place, message.topic)
+            request = parse_request_3(topics, message.topic)
             if request is None:
                 return Drop.UNADDRESSED
             correlation, deadline = request.correlation, request.deadline
-            key, answer_topic = place.response(request.worker), place.response_3(request.worker, correlation)
-        if not is_response_topic(place, key) or not 0 < len(correlation) <= CORRELATION_SIZE_MAX:
+            key, answer_topic = topics.response(request.worker), topics.response_3(request.worker, request.hex_id)
+        if not is_response_topic(topics, key) or not 0 < len(correlation) <= CORRELATION_SIZE_MAX:
             return Drop.UNADDRESSED
         if deadline is not None and now > deadline:
             return Drop.EXPIRED

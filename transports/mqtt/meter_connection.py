@@ -19,7 +19,7 @@ from transports.mqtt.coming_back import MqttReturn
 from transports.mqtt.line import CONTENT_TYPES
 from transports.mqtt.message import REFUSED, Acknowledgement, Message, TopicFilter, reason_name
 from transports.mqtt.presence import OFFLINE, Presence
-from transports.mqtt.topics import Place
+from transports.mqtt.topics import MeterTopics
 from transports.tls import context_to_call
 
 _log = logging.getLogger(__name__)
@@ -47,14 +47,14 @@ class MeterConnection:
         ``EndpointError`` for what is no meter on a broker."""
         self.name = endpoint.authority
         self.payload = calling.wires.mqtt.payload
-        self.place = Place.of(calling.wires.mqtt.topic_root, endpoint.path)
+        self.topics = MeterTopics.of(calling.wires.mqtt.topic_root, endpoint.path)
         self.now = now
         self._endpoint = endpoint
         self._calling = calling
         self._on_request = on_request
         self._on_lost = on_lost
         self._client: MqttClient | None = None
-        self._return = MqttReturn(self.place.name, self._open, random.random)
+        self._return = MqttReturn(self.topics.name, self._open, random.random)
         self._was_refused = False
 
     async def start(self) -> None:
@@ -100,9 +100,9 @@ class MeterConnection:
 
     async def _open(self) -> None:
         """Connect, and let the meter be heard. Raises ``ChannelError``, ``EndpointError``."""
-        mqtt, place = self._calling.wires.mqtt, self.place
-        will = Message(place.state, OFFLINE.encode(), retain=True)
-        login = BrokerLogin.of(mqtt, mqtt.client_id or place.meter, will=will, receive_maximum=RECEIVE_MAXIMUM)
+        mqtt, topics = self._calling.wires.mqtt, self.topics
+        will = Message(topics.state, OFFLINE.encode(), retain=True)
+        login = BrokerLogin.of(mqtt, mqtt.client_id or topics.meter, will=will, receive_maximum=RECEIVE_MAXIMUM)
         context = context_to_call(self._endpoint, self._calling.wires.tls)
         timeout_seconds = self._calling.connect_timeout_seconds
         client = await connect_broker(
@@ -117,23 +117,23 @@ class MeterConnection:
 
     async def _announce(self, client: MqttClient) -> None:
         """Subscribe to the requests, then say that the meter is there. Raises ``ChannelError``."""
-        request = self.place.request
+        request = self.topics.request
         granted = await client.subscribe([TopicFilter(request), TopicFilter(f"{request}/+/+/+")])
         if min(granted) >= REFUSED:
-            raise ChannelClosed(f"the broker does not let {self.place.name} be asked: {reason_name(granted[0])}")
+            raise ChannelClosed(f"the broker does not let {self.topics.name} be asked: {reason_name(granted[0])}")
         since = datetime.fromtimestamp(self.now(), UTC).isoformat(timespec="seconds")
         await self._say_state(client, Presence(online=True, since=since))
 
     async def _say_state(self, client: MqttClient, presence: Presence) -> None:
         """And wait until the broker has it. Raises ``ChannelError``."""
-        client.publish(Message(self.place.state, presence.encode(), retain=True), self._on_acknowledged)
+        client.publish(Message(self.topics.state, presence.encode(), retain=True), self._on_acknowledged)
         await client.acknowledged()
 
     def _on_acknowledged(self, said: Acknowledgement) -> None:
         reason = said.reason
         if reason >= REFUSED and not self._was_refused:
             self._was_refused = True
-            _log.warning("%s: the broker %s refused a message: %s", self.place.name, self.name, reason_name(reason))
+            _log.warning("%s: the broker %s refused a message: %s", self.topics.name, self.name, reason_name(reason))
 
     def _on_closed(self, error: ChannelError) -> None:
         self._on_lost(error)

@@ -28,28 +28,28 @@ only counts from when the broker has read the message, and a broker may stand st
 CORRELATION_SIZE = 16
 TOPIC_SIZE_MAX = 0xFFFF
 
-_ID = re.compile(r"(?:[0-9a-f]{2}){1,64}")
+_ID = re.compile(r"(?:[0-9A-Fa-f]{2}){1,64}")
 _DEADLINE = re.compile(r"[0-9]{1,12}")
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """One meter on a broker."""
+class MeterTopics:
+    """The topics of one meter."""
 
     root: str
     site: str
     meter: str
 
     @classmethod
-    def of(cls, root: str, path: str) -> Place:
+    def of(cls, root: str, path: str) -> MeterTopics:
         """From the ``site/meter`` of an endpoint. Raises ``EndpointError``."""
         site, _, meter = path.partition("/")
-        place = cls(root, site, meter)
+        topics = cls(root, site, meter)
         if not _is_levels(root) or not _is_level(site) or not _is_level(meter):
             raise EndpointError("a meter on a broker is named root/site/meter, without + # or NUL in it")
-        if len(place.base.encode()) > TOPIC_SIZE_MAX // 2:
+        if len(topics.base.encode()) > TOPIC_SIZE_MAX // 2:
             raise EndpointError("the topics of this meter would be too long for MQTT")
-        return place
+        return topics
 
     @property
     def name(self) -> str:
@@ -77,8 +77,8 @@ class Place:
     def request_3(self, worker: str, correlation: bytes, deadline: int) -> str:
         return f"{self.base}/rq/{worker}/{correlation.hex()}/{deadline}"
 
-    def response_3(self, worker: str, correlation: bytes) -> str:
-        return f"{self.base}/rs/{worker}/{correlation.hex()}"
+    def response_3(self, worker: str, hex_id: str) -> str:
+        return f"{self.base}/rs/{worker}/{hex_id}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,20 +86,25 @@ class Request3:
     """What the topic of a request says in 3.1.1."""
 
     worker: str
-    correlation: bytes = field(repr=False)
+    hex_id: str = field(repr=False)
+    """In the letters in which it was written: whoever asked may look for the same ones in the answer's topic."""
     deadline: int
 
+    @property
+    def correlation(self) -> bytes:
+        return bytes.fromhex(self.hex_id)
 
-def parse_request_3(place: Place, topic: str) -> Request3 | None:
+
+def parse_request_3(topics: MeterTopics, topic: str) -> Request3 | None:
     """``None`` for topics that are no request of 3.1.1 to this meter."""
-    rest = topic.removeprefix(f"{place.request}/")
+    rest = topic.removeprefix(f"{topics.request}/")
     parts = rest.split("/")
     if rest == topic or len(parts) != 3:
         return None
     worker, hex_id, deadline = parts
     if not worker or not _ID.fullmatch(hex_id) or not _DEADLINE.fullmatch(deadline):
         return None
-    return Request3(worker, bytes.fromhex(hex_id), int(deadline))
+    return Request3(worker, hex_id, int(deadline))
 
 
 def parse_response_3(topic: str) -> tuple[str, bytes]:
@@ -121,13 +126,13 @@ def is_wpdu(payload: bytes) -> bool:
     return bool(version == VERSION and size == len(payload) - HEADER.size)
 
 
-def is_response_topic(place: Place, topic: str) -> bool:
+def is_response_topic(topics: MeterTopics, topic: str) -> bool:
     """Whether a meter may answer there: only below its own ``rs``."""
-    worker = topic.removeprefix(f"{place.base}/rs/")
+    worker = topic.removeprefix(f"{topics.base}/rs/")
     return worker != topic and _is_level(worker)
 
 
-def place_of_unasked(root: str, topic: str) -> tuple[str, str, str] | None:
+def parse_unasked(root: str, topic: str) -> tuple[str, str, str] | None:
     """Site, meter and ``push`` or ``state``; ``None`` for other topics."""
     rest = topic.removeprefix(f"{root}/")
     parts = rest.split("/")

@@ -1,7 +1,7 @@
 """MqttWatch: hears what meters of a broker say unasked: pushes, and whether they are there.
 
 It has a connection of its own, which comes back by itself. With a group, several head-ends share what is said: each
-message goes to one of them.
+push goes to one of them, and each state to all.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from transports.mqtt.client import BrokerLogin, MqttClient, connect_broker
 from transports.mqtt.coming_back import MqttReturn
 from transports.mqtt.message import REFUSED, Message, TopicFilter, reason_name
 from transports.mqtt.presence import parse_presence
-from transports.mqtt.topics import is_wpdu, place_of_unasked, unasked_filter
+from transports.mqtt.topics import is_wpdu, parse_unasked, unasked_filter
 from transports.tls import context_to_call
 from transports.wire_settings import WIRE_DEFAULTS, WireSettings
 from transports.wrapper import HEADER
@@ -45,8 +45,8 @@ class MqttWatch:
         shared_group: str = SHARED_GROUP,
         chance: Callable[[], float] = random.random,
     ) -> None:
-        """Of the endpoint only scheme, host and port count. An empty group: everything comes here, and what brokers
-        keep of states comes at once."""
+        """Of the endpoint only scheme, host and port count. An empty group: all pushes come here. What the broker keeps
+        of states comes at once."""
         self.dropped = 0
         """Messages that say nothing: retained pushes, payloads that nobody can read."""
         self._endpoint = endpoint
@@ -112,7 +112,9 @@ class MqttWatch:
             self._was_hung_up_on = bool(group)
             filters = [
                 TopicFilter(unasked_filter(root, "push", group)),
-                TopicFilter(unasked_filter(root, "state", group), wants_retained=not group),
+                # Never shared: a group is not sent what the broker keeps, and a meter that came back to a restarted
+                # broker before us would stay unseen.
+                TopicFilter(unasked_filter(root, "state", ""), wants_retained=True),
             ]
             granted = await client.subscribe(filters)
             self._was_hung_up_on = False
@@ -121,7 +123,7 @@ class MqttWatch:
         raise ChannelClosed(f"the broker does not let us hear pushes and states: {reason_name(max(granted))}")
 
     def _on_message(self, message: Message) -> None:
-        unasked = place_of_unasked(self._wires.mqtt.topic_root, message.topic)
+        unasked = parse_unasked(self._wires.mqtt.topic_root, message.topic)
         if unasked is None:
             self.dropped += 1
             return

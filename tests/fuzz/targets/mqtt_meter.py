@@ -6,29 +6,29 @@ from tests.fuzz.properties import Choices, assert_harmless
 from transports.endpoint import EndpointError
 from transports.mqtt.presence import STATE_SIZE_MAX, parse_presence
 from transports.mqtt.topics import (
-    Place,
+    MeterTopics,
     is_response_topic,
     is_wpdu,
     parse_deadline,
     parse_request_3,
     parse_response_3,
-    place_of_unasked,
+    parse_unasked,
 )
 from transports.wrapper import WrapperReceiver, wrap
 
 SIZE_MAX = 400
-PLACE = Place.of("dlms/v1", "lab/m1")
+TOPICS = MeterTopics.of("dlms/v1", "lab/m1")
 
 
 def seeds() -> list[bytes]:
     correlation = bytes(range(16))
     topics = [
-        PLACE.request,
-        PLACE.request_3("w", correlation, 1_700_000_000),
-        PLACE.response("w"),
-        PLACE.response_3("w", correlation),
-        PLACE.push,
-        PLACE.state,
+        TOPICS.request,
+        TOPICS.request_3("w", correlation, 1_700_000_000),
+        TOPICS.response("w"),
+        TOPICS.response_3("w", correlation.hex()),
+        TOPICS.push,
+        TOPICS.state,
         "lab/m1",
         "1700000000",
     ]
@@ -56,22 +56,22 @@ def one_input(octets: bytes) -> None:
 
 
 def check_topic(text: str) -> None:
-    request = parse_request_3(PLACE, text)
+    request = parse_request_3(TOPICS, text)
     if request is not None:
-        again = PLACE.request_3(request.worker, request.correlation, request.deadline)
-        assert parse_request_3(PLACE, again) == request
-    if is_response_topic(PLACE, text):
-        assert text.startswith(f"{PLACE.base}/rs/")
+        again = TOPICS.request_3(request.worker, request.correlation, request.deadline)
+        assert parse_request_3(TOPICS, again) == request
+    if is_response_topic(TOPICS, text):
+        assert text.startswith(f"{TOPICS.base}/rs/")
         assert not set(text) & set("+#\0")
     head, correlation = parse_response_3(text)
     assert not correlation or "/" not in text or text == f"{head}/{correlation.hex()}"
-    unasked = place_of_unasked(PLACE.root, text)
-    assert unasked is None or text == f"{PLACE.root}/{'/'.join(unasked)}"
+    unasked = parse_unasked(TOPICS.root, text)
+    assert unasked is None or text == f"{TOPICS.root}/{'/'.join(unasked)}"
     deadline = parse_deadline(text)
     assert deadline is None or 0 <= deadline < 10**12
     try:
-        place = Place.of("dlms/v1", text)
+        topics = MeterTopics.of("dlms/v1", text)
     except EndpointError as error:
         assert_harmless(error)
     else:
-        assert place.name == text
+        assert topics.name == text

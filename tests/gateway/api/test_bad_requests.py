@@ -151,7 +151,7 @@ WRONG_OTHERS: list[tuple[tuple[str, str], Any, str]] = [
     (METER_PUT, {"endpoint": "tcp://h:0"}, "endpoint"),
     (METER_PUT, {"endpoint": "tcp://h:99999"}, "endpoint"),
     (METER_PUT, {"endpoint": "tcp://user:pw@h:1"}, "endpoint"),
-    (METER_PUT, {"endpoint": "serial:///dev/ttyS0"}, "endpoint"),
+    (METER_PUT, {"endpoint": "serial:///dev/ttyS0?baud=9"}, "endpoint"),
     (METER_PUT, {"endpoint": "tcp://h:1/\u0007"}, "endpoint"),
     (METER_PUT, {"endpoint": "tcp://" + "h" * 300 + ":1"}, "endpoint"),
     (METER_PUT, {"profile": "../../etc/passwd"}, "profile"),
