@@ -37,6 +37,8 @@ chaos: .venv/dev.stamp
 bench: tools .venv/dev.stamp .venv-peers/stamp
 	$(RUN)/python -m benchmarks.delivery
 	$(RUN)/python -m benchmarks.service
+	$(RUN)/python -m benchmarks.transports
+	$(RUN)/python -m benchmarks.fleet
 
 fuzz: .venv/fuzz.stamp
 	$(RUN)/python -m tests.fuzz all --seconds $(FUZZ_SECONDS)
