@@ -75,11 +75,13 @@ class HdlcLink(Link):
         return channel
 
     async def close(self) -> None:
-        if self.ended is None:
-            # All at once: they take turns on the line, and share the short time that is allowed for it.
-            await asyncio.gather(*(channel.close() for channel in tuple(self._channels.values())))
+        try:
+            if self.ended is None:
+                # All at once: they take turns on the line, and share the short time that is allowed for it.
+                await asyncio.gather(*(channel.close() for channel in tuple(self._channels.values())))
+        finally:  # who is cancelled gives the wire back all the same
             self.end(ChannelClosed("closed on this side"))
-        await self.frames.stream.close()
+            await self.frames.stream.close()
 
     async def prepare(self, connection: HdlcClientConnection) -> None:
         """The line is taken, and SNRM comes next: do what the line needs before. Raises ``ChannelError``."""

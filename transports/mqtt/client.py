@@ -1,6 +1,6 @@
 """MqttClient: one connection to a broker, from CONNECT to its end. It never reconnects, and never sends twice.
 
-Nobody but this file and ``mqtt_connection`` knows gmqtt (why that library: docs/mqtt.md). What counts here is to know
+Nobody but this file and ``bounded_gmqtt`` knows gmqtt (why that library: docs/mqtt.md). What counts here is to know
 exactly what has left and what has not. A message that ``publish`` took goes to the socket in the same turn of the loop,
 and counts as sent; a session lives as long as its connection, and what gmqtt would send again after a reconnection is
 given to a storage that forgets. So a request that was not answered before the connection broke is in doubt, and whoever
