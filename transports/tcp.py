@@ -1,7 +1,6 @@
 """TCP: byte streams over sockets, on both sides.
 
-``asyncio.Protocol`` and not ``asyncio.StreamReader``: bytes go from the socket straight into the framing, without a
-buffer and a task in between. TCP_NODELAY needs no call of ours: asyncio and uvloop set it on every TCP socket
+TCP_NODELAY needs no call of ours: asyncio and uvloop set it on every TCP socket
 (asyncio since Python 3.6), and a test holds them to it.
 """
 
@@ -14,37 +13,25 @@ import ssl
 from collections.abc import Callable
 from typing import cast
 
-from transports.channel import ChannelClosed, ChannelError, Link, Listener, NotSentError, again
+from transports.channel import Link, Listener, NotSentError
 from transports.conversations import Conversations
 from transports.endpoint import Endpoint, EndpointError
-from transports.stream import (
-    CLOSE_TIMEOUT_SECONDS,
-    UNSENT_BYTES_MAX,
-    ByteStream,
-    Congestion,
-    OnBytes,
-    OnClosed,
-)
+from transports.stream import CLOSE_TIMEOUT_SECONDS, ByteStream, OnBytes, OnClosed
 from transports.tls import HANDSHAKE_TIMEOUT_SECONDS, tls_reason
+from transports.transport_stream import TransportStream
 
 _BACKLOG = 1024
 """Callers that wait to be accepted: after a restart all meters call at once."""
 _KEEP_ALIVES_MAX = 3
 
 
-class TcpStream(asyncio.Protocol, ByteStream):
+class TcpStream(TransportStream[asyncio.Transport]):
     """One TCP connection."""
 
     def __init__(self, name: str = "the peer", on_made: Callable[[TcpStream], None] | None = None) -> None:
-        self.name = name
+        super().__init__(name)
         self._on_made = on_made
-        self._transport: asyncio.Transport | None = None
-        self._on_bytes: OnBytes | None = None
-        self._on_closed: OnClosed | None = None
         self._early = bytearray()
-        self._congestion = Congestion()
-        self._lost: ChannelError | None = None
-        self._closing = False
         self._closers: list[asyncio.Future[None]] = []
 
     # What asyncio calls.
@@ -64,29 +51,15 @@ class TcpStream(asyncio.Protocol, ByteStream):
             # first is not cut off. Bounded by those few turns.
             self._early += data
 
-    def connection_lost(self, error: Exception | None) -> None:
-        if self._closing:
-            reason = "closed on this side"
-        elif error is None:
-            reason = f"{self.name} closed the connection"
-        else:
-            reason = f"the connection to {self.name} broke: {reason_of(error)}"
-        self._lost = ChannelClosed(reason)
-        self._congestion.end()
+    def _words_of_loss(self, error: Exception | None) -> str:
+        if error is None:
+            return f"{self.name} closed the connection"
+        return f"the connection to {self.name} broke: {reason_of(error)}"
+
+    def _wake_closers(self) -> None:
         for closer in self._closers:
             if not closer.done():
                 closer.set_result(None)
-        # Stream and link know each other. Parted here, both go when they are let go, and leave the garbage collector
-        # nothing to find: at thousands of short connections a second it would take a tenth of the time.
-        on_closed, self._on_bytes, self._on_closed, self._transport = self._on_closed, None, None, None
-        if on_closed is not None:
-            on_closed(self._lost)
-
-    def pause_writing(self) -> None:
-        self._congestion.begin()
-
-    def resume_writing(self) -> None:
-        self._congestion.end()
 
     @property
     def peer_common_name(self) -> str:
@@ -106,32 +79,6 @@ class TcpStream(asyncio.Protocol, ByteStream):
         if self._lost is not None:
             self._on_bytes = self._on_closed = None
             on_closed(self._lost)
-
-    def write(self, data: bytes) -> None:
-        transport = self._transport
-        if transport is None or transport.is_closing():
-            raise NotSentError(f"the connection to {self.name} was already closed")
-        transport.write(data)
-        if self._congestion.on and transport.get_write_buffer_size() > UNSENT_BYTES_MAX:
-            transport.abort()
-
-    @property
-    def congested(self) -> bool:
-        return self._congestion.on
-
-    async def drain(self) -> None:
-        if self._congestion.on and self._lost is None:
-            await self._congestion.wait(self.name)
-        if self._lost is not None:
-            raise again(self._lost)
-
-    def pause_reading(self) -> None:
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.pause_reading()
-
-    def resume_reading(self) -> None:
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.resume_reading()
 
     async def close(self) -> None:
         transport = self._transport
@@ -154,11 +101,6 @@ class TcpStream(asyncio.Protocol, ByteStream):
         finally:
             if timer is not None:
                 timer.cancel()
-
-    def hang_up(self) -> None:
-        if self._transport is not None:
-            self._closing = True
-            self._transport.abort()
 
 
 async def connect(endpoint: Endpoint, timeout_seconds: float, tls: ssl.SSLContext | None = None) -> TcpStream:

@@ -19,7 +19,8 @@ import serialx
 from transports.channel import ChannelClosed, ChannelError, NotSentError, again
 from transports.serial.format import SerialFormat
 from transports.serial.line_stream import LineStream
-from transports.stream import CLOSE_TIMEOUT_SECONDS, UNSENT_BYTES_MAX, Congestion, OnBytes, OnClosed
+from transports.stream import CLOSE_TIMEOUT_SECONDS, OnBytes, OnClosed
+from transports.transport_stream import TransportStream
 
 # It would log all bytes, and in them passwords and tokens.
 logging.getLogger("serialx").setLevel(logging.INFO)
@@ -27,18 +28,12 @@ logging.getLogger("serialx").setLevel(logging.INFO)
 _PARITIES = {"none": serialx.Parity.NONE, "even": serialx.Parity.EVEN, "odd": serialx.Parity.ODD}
 
 
-class SerialStream(asyncio.Protocol, LineStream):
+class SerialStream(TransportStream[serialx.BaseSerialTransport], LineStream):
     """One open device. Made by ``open_serial``."""
 
     def __init__(self, path: str, line: SerialFormat) -> None:
-        self.name = path
+        super().__init__(path)
         self.line = line
-        self._transport: serialx.BaseSerialTransport | None = None
-        self._on_bytes: OnBytes | None = None
-        self._on_closed: OnClosed | None = None
-        self._congestion = Congestion()
-        self._lost: ChannelError | None = None
-        self._closing = False
         self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     # What serialx calls.
@@ -51,24 +46,12 @@ class SerialStream(asyncio.Protocol, LineStream):
         if self._on_bytes is not None:
             self._on_bytes(data)
 
-    def connection_lost(self, error: Exception | None) -> None:
-        if self._closing:
-            reason = "closed on this side"
-        else:
-            reason = f"the line {self.name} is gone: {'it ended' if error is None else system_words(error)}"
-        self._lost = ChannelClosed(reason)
-        self._congestion.end()
+    def _words_of_loss(self, error: Exception | None) -> str:
+        return f"the line {self.name} is gone: {'it ended' if error is None else system_words(error)}"
+
+    def _wake_closers(self) -> None:
         if not self._ended.done():
             self._ended.set_result(None)
-        on_closed, self._on_bytes, self._on_closed, self._transport = self._on_closed, None, None, None
-        if on_closed is not None:
-            on_closed(self._lost)
-
-    def pause_writing(self) -> None:
-        self._congestion.begin()
-
-    def resume_writing(self) -> None:
-        self._congestion.end()
 
     # What links call.
 
@@ -77,24 +60,6 @@ class SerialStream(asyncio.Protocol, LineStream):
         if self._lost is not None:
             self._on_bytes = self._on_closed = None
             on_closed(self._lost)
-
-    def write(self, data: bytes) -> None:
-        transport = self._transport
-        if transport is None or transport.is_closing():
-            raise NotSentError(f"the line {self.name} was already closed")
-        transport.write(data)
-        if self._congestion.on and transport.get_write_buffer_size() > UNSENT_BYTES_MAX:
-            transport.abort()
-
-    @property
-    def congested(self) -> bool:
-        return self._congestion.on
-
-    async def drain(self) -> None:
-        if self._congestion.on and self._lost is None:
-            await self._congestion.wait(self.name)
-        if self._lost is not None:
-            raise again(self._lost)
 
     @property
     def ended(self) -> ChannelError | None:
@@ -118,14 +83,6 @@ class SerialStream(asyncio.Protocol, LineStream):
         if self._lost is not None or transport is None:
             raise again(self._lost or ChannelClosed("closed on this side"))
 
-    def pause_reading(self) -> None:
-        if self._transport is not None:
-            self._transport.pause_reading()
-
-    def resume_reading(self) -> None:
-        if self._transport is not None:
-            self._transport.resume_reading()
-
     async def close(self) -> None:
         transport = self._transport
         if transport is None:
@@ -141,11 +98,6 @@ class SerialStream(asyncio.Protocol, LineStream):
         except asyncio.CancelledError:
             transport.abort()
             raise
-
-    def hang_up(self) -> None:
-        if self._transport is not None:
-            self._closing = True
-            self._transport.abort()
 
 
 async def open_serial(path: str, line: SerialFormat, timeout_seconds: float) -> SerialStream:
