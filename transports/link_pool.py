@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from transports.calling import Calling
@@ -71,7 +71,7 @@ class LinkPool:
         place.leases += 1
         try:
             shared = await self._standing(place, endpoint, hdlc)
-            return _Lease(shared.lease(endpoint, hdlc, trace), lambda: self._give_back(name, place, shared))
+            return _Lease(shared.lease(endpoint, hdlc, trace), lambda: self._left(name, place))
         except BaseException:
             self._left(name, place)
             raise
@@ -115,13 +115,8 @@ class LinkPool:
         if self._is_closed:
             raise NotSentError("no links are opened any more")
 
-    async def _give_back(self, name: str, place: _Place, shared: SharedLink) -> None:
-        self._left(name, place)
-        if place.link is shared and shared.ended is not None:
-            place.link = None
-            await shared.close()
-
     def _left(self, name: str, place: _Place) -> None:
+        """One user less. A link that broke is closed by whoever opens it anew, or with those that nobody uses."""
         place.leases -= 1
         if place.leases == 0 and self._places.get(name) is place:
             if place.closer is not None:
@@ -142,7 +137,7 @@ class LinkPool:
 class _Lease(Link):
     """One meter's view of a shared link, to be given back once."""
 
-    def __init__(self, view: Link, give_back: Callable[[], Awaitable[None]]) -> None:
+    def __init__(self, view: Link, give_back: Callable[[], None]) -> None:
         self._view = view
         self._give_back = give_back
         self._given_back = False
@@ -159,4 +154,4 @@ class _Lease(Link):
         try:
             await self._view.close()
         finally:
-            await self._give_back()
+            self._give_back()
