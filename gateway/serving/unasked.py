@@ -6,10 +6,10 @@ import logging
 from contextlib import AsyncExitStack
 
 from gateway.calling_in.identify import sender_of
-from gateway.calling_in.listening import inbound_settings
 from gateway.calling_in.texts import brokers
 from gateway.hints import HintRules, PushHints, Sender
 from gateway.serving.metrics import Metrics
+from gateway.settings.inbound import inbound_settings
 from gateway.settings.sections import HintsSection, Settings
 from gateway.store.store import Meters
 from transports.calling_in.called_in import CalledInMeters, InboundEvents

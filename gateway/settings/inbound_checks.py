@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from cosem_objects.errors import SettingError
-from gateway.calling_in.listening import inbound_settings
+from gateway.settings.inbound import inbound_settings
 from gateway.settings.sections import InboundSection
 from transports.endpoint import EndpointError
 from transports.tls import server_context

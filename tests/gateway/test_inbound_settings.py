@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from cosem_objects.errors import SettingError
-from gateway.calling_in.listening import inbound_settings
 from gateway.calling_in.tables import read_names, read_wports
 from gateway.calling_in.texts import brokers
 from gateway.hints import HintOutcome
+from gateway.settings.inbound import inbound_settings
 from gateway.settings.loading import SettingsInvalid, all_settings, load_settings
 from gateway.settings.sections import InboundSection
 from tests.certificates import Authority
