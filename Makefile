@@ -39,6 +39,8 @@ bench: tools .venv/dev.stamp .venv-peers/stamp
 	$(RUN)/python -m benchmarks.service
 	$(RUN)/python -m benchmarks.transports
 	$(RUN)/python -m benchmarks.fleet
+	$(RUN)/python -m benchmarks.sts
+	$(RUN)/python -m benchmarks.sts_errors
 
 fuzz: .venv/fuzz.stamp
 	$(RUN)/python -m tests.fuzz all --seconds $(FUZZ_SECONDS)

@@ -7,6 +7,7 @@ currency; here they become exact ``Decimal``.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import IntEnum
@@ -75,6 +76,43 @@ class StsAttribute(IntEnum):
     KEY_EXPIRY_NUMBER = 10
     NO_OF_KCT_SUPPORTED = 11
     STS_CERTIFICATE_NO = 12
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyAttributes:
+    """Attributes 5 to 10 of class 116: the decoder key that a meter works under, without the key. None = not said."""
+
+    encryption_algorithm: int | None = None
+    supply_group_code: int | None = None
+    tariff_index: int | None = None
+    key_revision_number: int | None = None
+    key_type: int | None = None
+    key_expiry_number: int | None = None
+
+    @property
+    def words(self) -> str:
+        """Those that are said: ``SGC 123456, TI 01, KRN 2``."""
+        named = ((form, getattr(self, name)) for name, form in _KEY_WORDS.items())
+        return ", ".join(form.format(value) for form, value in named if value is not None) or "nothing"
+
+
+KEY_ATTRIBUTES: Mapping[str, StsAttribute] = {
+    "encryption_algorithm": StsAttribute.ENCRYPTION_ALGORITHM,
+    "supply_group_code": StsAttribute.SUPPLY_GROUP_CODE,
+    "tariff_index": StsAttribute.TARIFF_INDEX,
+    "key_revision_number": StsAttribute.KEY_REVISION_NUMBER,
+    "key_type": StsAttribute.KEY_TYPE,
+    "key_expiry_number": StsAttribute.KEY_EXPIRY_NUMBER,
+}
+"""Where each member of ``KeyAttributes`` stands."""
+_KEY_WORDS = {
+    "encryption_algorithm": "EA {:02d}",
+    "supply_group_code": "SGC {:06d}",
+    "tariff_index": "TI {:02d}",
+    "key_revision_number": "KRN {}",
+    "key_type": "KT {}",
+    "key_expiry_number": "KEN {}",
+}
 
 
 class PaymentMode(IntEnum):

@@ -46,6 +46,16 @@ class HiddenTokenProof(StrEnum):
     """Attribute 3 changed, and the account's available credit rose; proves acceptance only."""
 
 
+class KeyChangeProof(StrEnum):
+    """What shows that a key-change set took effect."""
+
+    CLASS_116 = "class_116"
+    """Attributes 5 to 10 of class 116 show the new key."""
+    STATUS = "status"
+    """Every section was executed, one after the other in one association, and no answer was lost. For meters without
+    class 116: what happened after a doubt cannot be told."""
+
+
 def _obis(key: str, value: Any) -> ObisCode:
     if not isinstance(value, str):
         raise SettingError(f"profile field {key}: expected an OBIS code as text, got {shown(value)}")
@@ -174,6 +184,7 @@ class MeterProfile:
     token_encoding: TokenEncoding = _setting(TokenEncoding.ASCII20, _choice(TokenEncoding))
     token_readback: TokenReadback = _setting(TokenReadback.SAME, _choice(TokenReadback))
     hidden_token_proof: HiddenTokenProof = _setting(HiddenTokenProof.TIME, _choice(HiddenTokenProof))
+    key_change_proof: KeyChangeProof = _setting(KeyChangeProof.CLASS_116, _choice(KeyChangeProof))
     remote_delivery_methods: tuple[int, ...] = _setting((int(DeliveryMethod.REMOTE),), _delivery_methods)
     """Values of attribute 5 under which the meter shows what came over DLMS; some say local (1) for it."""
     status_map: Mapping[int, int] = _setting({}, _status_map)

@@ -66,7 +66,7 @@ class Token:
     @property
     def digits(self) -> str:
         """The whole token. It is money: never for a log, an error or a URL."""
-        return f"{self.number:020d}"
+        return str(self.number).zfill(20)
 
     @property
     def masked(self) -> str:

@@ -143,8 +143,10 @@ class DataValueMap(StrEnum):
         return None
 
 
-# Bit 0 is the first bit on the wire. Bits 11 to 15 belong to key-change sections and the lock-out.
+# Bit 0 is the first bit on the wire. Bits 11 to 14 say which section of a key-change set was stored; bit 15 is for the
+# lock-out.
 _ONEHOT16 = tuple(StsResult)
+_FIRST_SECTION_BIT = 11
 # Numbers of the token result register (Conlog BEC62 manual); no second source.
 _ORDINAL8 = {
     4: StsResult.OVERFLOW,
@@ -161,9 +163,13 @@ _ORDINAL8 = {
 }
 
 
-def onehot16(result: StsResult | None) -> str:
-    """The 16 bits that say ``result``; all zero on plain accept."""
-    return "".join("1" if candidate is result else "0" for candidate in _ONEHOT16).ljust(16, "0")
+def onehot16(result: StsResult | None, *, section: int | None = None) -> str:
+    """The 16 bits that say ``result``, or which section of a key-change set (1 to 4) was stored; all zero on plain
+    accept."""
+    bits = ["1" if candidate is result else "0" for candidate in _ONEHOT16] + ["0"] * 5
+    if section is not None:
+        bits[_FIRST_SECTION_BIT + section - 1] = "1"
+    return "".join(bits)
 
 
 class TokenEncoding(StrEnum):

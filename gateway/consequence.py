@@ -45,7 +45,7 @@ class Consequence:
 
 def consequence(
     work: OrderWork,
-    judged: Judged,
+    judged: Sequence[Judged],
     *,
     has_sent: bool,
     now: datetime,
@@ -53,39 +53,37 @@ def consequence(
     hours: MeterHours,
     chance: float,
 ) -> Consequence:
-    """What follows for an order whose first open token was judged. ``has_sent``: an intent was written in this try;
-    ``chance``: drawn from 0 to below 1, for the waits. Every verdict has exactly one consequence."""
-    token, outcome = work.tokens[0], judged.verdict.outcome
-    if outcome is Outcome.ACCEPTED and len(work.tokens) > 1:
-        return _consequence(Change.CONTINUE, NextHead.STAY, token, judged, OrderState.QUEUED)
-    if outcome is Outcome.ACCEPTED:
-        return _consequence(Change.ACCEPT, NextHead.NEXT, token, judged, OrderState.ACCEPTED)
-    if outcome is Outcome.REJECTED:
-        return _consequence(Change.REJECT, NextHead.NEXT, token, judged, OrderState.REJECTED)
-    if outcome is Outcome.UNREACHED:
+    """What follows for an order whose first open token was judged, or all sections of the key-change set that it
+    begins, which have one verdict. ``has_sent``: an intent was written in this try; ``chance``: drawn from 0 to below
+    1, for the waits. Every verdict has exactly one consequence."""
+    settled = _Settled(work.tokens[: len(judged)], judged)
+    verdict = judged[0].verdict
+    if verdict.outcome is Outcome.ACCEPTED and len(work.tokens) > len(judged):
+        return settled.consequence(Change.CONTINUE, NextHead.STAY, OrderState.QUEUED)
+    if verdict.outcome is Outcome.ACCEPTED:
+        return settled.consequence(Change.ACCEPT, NextHead.NEXT, OrderState.ACCEPTED)
+    if verdict.outcome is Outcome.REJECTED:
+        return settled.consequence(Change.REJECT, NextHead.NEXT, OrderState.REJECTED)
+    if verdict.outcome is Outcome.UNREACHED:
         due_at = in_window(now + rules.backoff.wait(work.attempts + 1, chance), hours.windows, hours.zone)
         change = Change.TAKE_BACK if has_sent else Change.POSTPONE
-        verdict = judged.verdict
         event = timeline.postponed(verdict.reason or "", verdict.detail, due_at)
-        step = Step(
-            change=change, outcomes=((token.position, judged),), reason=verdict.reason, due_at=due_at, events=(event,)
-        )
+        step = Step(change=change, outcomes=settled.outcomes, reason=verdict.reason, due_at=due_at, events=(event,))
         return Consequence(step=step, then=NextHead.LEAVE)
-    if outcome is Outcome.HELD:
-        return _consequence(Change.HOLD, NextHead.NEXT, token, judged, OrderState.HELD)
-    return _doubt(work, judged, now, rules, chance)
+    if verdict.outcome is Outcome.HELD:
+        return settled.consequence(Change.HOLD, NextHead.NEXT, OrderState.HELD)
+    return _doubt(work, settled, now, rules, chance)
 
 
-def _doubt(work: OrderWork, judged: Judged, now: datetime, rules: RetryRules, chance: float) -> Consequence:
+def _doubt(work: OrderWork, settled: _Settled, now: datetime, rules: RetryRules, chance: float) -> Consequence:
     """It may have arrived. The meter is read again, whatever the hours, until it says so or somebody gives up."""
-    token = work.tokens[0]
-    was_read = judged.verdict.next_step is NextStep.ENTER
+    was_read = settled.judged[0].verdict.next_step is NextStep.ENTER
     if was_read and is_over(work, now):
-        return _consequence(Change.HOLD, NextHead.NEXT, token, judged, OrderState.HELD, reason="expired")
+        return settled.consequence(Change.HOLD, NextHead.NEXT, OrderState.HELD, reason="expired")
     if work.doubts + 1 >= rules.doubt_rounds_max:
-        return _consequence(Change.HOLD, NextHead.NEXT, token, judged, OrderState.HELD, reason="doubt")
+        return settled.consequence(Change.HOLD, NextHead.NEXT, OrderState.HELD, reason="doubt")
     due_at = now + rules.doubt_backoff.wait(work.doubts + 1, chance)
-    return _consequence(Change.DOUBT, NextHead.LEAVE, token, judged, OrderState.IN_DOUBT, due_at=due_at)
+    return settled.consequence(Change.DOUBT, NextHead.LEAVE, OrderState.IN_DOUBT, due_at=due_at)
 
 
 def is_over(work: OrderWork, now: datetime) -> bool:
@@ -101,22 +99,38 @@ def held_step(token: TokenWork, reason: str, words: str, *, may_have_left: bool)
     return Step(change=Change.HOLD, outcomes=((token.position, judged),), reason=reason, events=events)
 
 
-def _consequence(
-    change: Change,
-    then: NextHead,
-    token: TokenWork,
-    judged: Judged,
-    state: OrderState,
-    *,
-    reason: str | None = None,
-    due_at: datetime | None = None,
-) -> Consequence:
-    event = timeline.settled(judged, token.position, state, token.amount, due_at)
-    step = Step(
-        change=change,
-        outcomes=((token.position, judged),),
-        reason=reason or judged.verdict.reason,
-        due_at=due_at,
-        events=(event,),
-    )
-    return Consequence(step=step, then=then)
+@dataclass(frozen=True, slots=True)
+class _Settled:
+    """What was judged together: one token, or the sections of one key-change set."""
+
+    tokens: Sequence[TokenWork]
+    judged: Sequence[Judged]
+
+    @property
+    def outcomes(self) -> tuple[tuple[int, Judged], ...]:
+        return tuple((token.position, one) for token, one in zip(self.tokens, self.judged, strict=True))
+
+    def consequence(
+        self,
+        change: Change,
+        then: NextHead,
+        state: OrderState,
+        *,
+        reason: str | None = None,
+        due_at: datetime | None = None,
+    ) -> Consequence:
+        """The order is in ``state`` by it: told once. Sections that were accepted are told each."""
+        told = list(zip(self.tokens, self.judged, strict=True))
+        if state not in (OrderState.ACCEPTED, OrderState.QUEUED):
+            told = told[:1]
+        *others, (token, judged) = told
+        events = [timeline.settled(one, place.position, OrderState.QUEUED, place.amount) for place, one in others]
+        events.append(timeline.settled(judged, token.position, state, token.amount, due_at))
+        step = Step(
+            change=change,
+            outcomes=self.outcomes,
+            reason=reason or judged.verdict.reason,
+            due_at=due_at,
+            events=tuple(events),
+        )
+        return Consequence(step=step, then=then)

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeAlias
 
+from cosem_objects.payment import KeyAttributes
 from cosem_objects.sts_token import Token
 from cosem_objects.token_gateway import TokenStatus
+from gateway.key_change import KeyShown
 from gateway.readback import NO_ACCOUNT, AccountReading
 from gateway.verdict import Reading, Verdict
 
@@ -45,6 +47,24 @@ class StatusRead:
 
 
 @dataclass(frozen=True, slots=True)
+class KeyRead:
+    """Class 116 was read, for a key-change set; and how it compares with what the set is to bring."""
+
+    key: KeyAttributes
+    shown: KeyShown
+
+
+@dataclass(frozen=True, slots=True)
+class SectionStored:
+    """The meter executed one section of a key-change set: no verdict yet, only the whole set has one."""
+
+    token: Token
+    position: int
+    """From 0."""
+    sections: int
+
+
+@dataclass(frozen=True, slots=True)
 class DoubtArisen:
     """The fate of the token is not known; a new association will read it back."""
 
@@ -67,5 +87,5 @@ class Judged:
     elapsed_seconds: float = 0.0
 
 
-Event: TypeAlias = Reached | SendStarted | StatusRead | DoubtArisen | Judged
+Event: TypeAlias = Reached | KeyRead | SendStarted | StatusRead | SectionStored | DoubtArisen | Judged
 Record = Callable[[Event], Awaitable[None]]

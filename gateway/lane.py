@@ -17,16 +17,21 @@ from functools import partial
 from random import Random
 from typing import TypeVar
 
+from cosem_objects.sts_token import Token
 from gateway import timeline
 from gateway.consequence import Consequence, MeterHours, RetryRules, consequence, held_step, is_over
-from gateway.delivery import CounterKeeper, Delivery, Undelivered
-from gateway.events import DoubtArisen, Event, Judged, Reached, SendStarted, StatusRead
+from gateway.contact import CounterKeeper
+from gateway.delivery import Delivery
+from gateway.events import DoubtArisen, Event, Judged, KeyRead, Reached, SectionStored, SendStarted, StatusRead
+from gateway.key_change import KeyChange, new_key_of
+from gateway.key_change_delivery import UndeliveredSet
 from gateway.meters import Meter
-from gateway.orders import Change, IllegalChange
+from gateway.orders import UNSENT_STATES, Change, IllegalChange
 from gateway.session import Connect
 from gateway.shown import without_secrets
 from gateway.store.records import LaneClaim, NewEvent, NextHead, OrderWork, Step, TokenWork
 from gateway.store.store import LaneLost, Lanes, StoreBroken, StoreError, StoreFull
+from gateway.token_story import Undelivered
 from gateway.verdict import NextStep, Reading, stands_in_meter
 
 logger = logging.getLogger(__name__)
@@ -78,6 +83,14 @@ class _Current:
     def token(self) -> TokenWork:
         """The one that has its turn."""
         return self.work.tokens[0]
+
+    @property
+    def was_tried(self) -> bool:
+        """Whether what has its turn may have arrived by an earlier try."""
+        return any(token.tries for token in self.work.key_change_sections or (self.token,))
+
+    def position_of(self, token: Token) -> int:
+        return next(one.position for one in self.work.tokens if one.token == token)
 
 
 class LaneRun:
@@ -146,36 +159,27 @@ class LaneRun:
         self._tools.on_order(work)
         while True:
             current = self._current = _Current(work)
-            if is_over(work, self._tools.now()) and not work.tokens[0].tries:
+            if is_over(work, self._tools.now()) and not current.was_tried:
                 return await self._write(_over(work), NextHead.NEXT)
-            result = await self._token(current)
+            result = await self._try(current)
             following = await self._write(result.step, result.then)
             if result.then is not NextHead.STAY or following is None:
                 return following
             work = following  # what is left of the same order
 
-    async def _token(self, current: _Current) -> Consequence:
-        """The order's first open token: delivered as far as this try goes."""
-        work, token, tools = current.work, current.token, self._tools
-        undelivered = Undelivered(
-            token=token.token,
-            amount=token.amount,
-            tries=token.tries,
-            before=token.before,
-            account_before=token.account_before,
-            may_be_repeated=self._meter.endpoint.scheme not in _NEVER_REPEATED,
-            may_enter=lambda reading: not is_over(work, tools.now()) and not self._shows_another(work, reading),
-        )
+    async def _try(self, current: _Current) -> Consequence:
+        """The order's first open token, or the key-change set that it begins: delivered as far as this try goes."""
+        work, tools = current.work, self._tools
         try:
-            judged = await self._delivery.deliver(undelivered)
+            judged = await self._deliver(work)
         except (LaneLost, IllegalChange, StoreError, asyncio.CancelledError):
             raise
         except Exception as error:  # the door: a bug costs one order, and is said
             logger.exception("internal error", extra={"meter": self._claim.meter, "order": work.id})
             await self._delivery.close()
             return self._internal_error(current, error)
-        was_sent = token.tries or current.has_sent
-        if judged.verdict.next_step is NextStep.ENTER and not was_sent and is_over(work, tools.now()):
+        was_sent = current.was_tried or current.has_sent
+        if judged[0].verdict.next_step is NextStep.ENTER and not was_sent and is_over(work, tools.now()):
             return Consequence(step=_over(work), then=NextHead.NEXT)  # its time came to an end on the way to the meter
         result = consequence(
             work,
@@ -186,8 +190,35 @@ class LaneRun:
             hours=self._hours,
             chance=tools.rng.random(),
         )
-        tools.on_settled(work, result.step.change, judged)
+        tools.on_settled(work, result.step.change, judged[0])
+        if result.step.change is Change.ACCEPT and work.state in UNSENT_STATES and not current.has_sent:
+            # Class 116 shows that it was delivered, though not by us.
+            await self._write(Step(change=Change.RESTORE, reason=judged[0].verdict.evidence), NextHead.STAY)
         return result
+
+    async def _deliver(self, work: OrderWork) -> list[Judged]:
+        def may_enter(reading: Reading) -> bool:
+            return not is_over(work, self._tools.now()) and not self._shows_another(work, reading)
+
+        if sections := work.key_change_sections:
+            undelivered_set = UndeliveredSet(
+                key_change=KeyChange(tuple(section.token for section in sections), new_key_of(work.new_key or {})),
+                tries=[section.tries for section in sections],
+                doubt=any(section.tries for section in sections),
+                may_enter=may_enter,
+            )
+            return await self._delivery.deliver_set(undelivered_set)
+        token = work.tokens[0]
+        undelivered = Undelivered(
+            token=token.token,
+            amount=token.amount,
+            tries=token.tries,
+            before=token.before,
+            account_before=token.account_before,
+            may_be_repeated=self._meter.endpoint.scheme not in _NEVER_REPEATED,
+            may_enter=may_enter,
+        )
+        return [await self._delivery.deliver(undelivered)]
 
     def _shows_another(self, work: OrderWork, reading: Reading) -> bool:
         """Whether the meter shows what another order in doubt has to be judged by."""
@@ -197,7 +228,7 @@ class LaneRun:
 
     def _internal_error(self, current: _Current, error: Exception) -> Consequence:
         words = without_secrets(f"{type(error).__name__}: {error}")
-        may_have_left = current.has_sent or current.token.tries > 0
+        may_have_left = current.has_sent or current.was_tried
         step = held_step(current.token, "internal-error", words, may_have_left=may_have_left)
         return Consequence(step=step, then=NextHead.LEAVE)
 
@@ -206,22 +237,27 @@ class LaneRun:
     async def _record(self, event: Event) -> None:
         current = self._current
         assert current is not None
-        position = current.token.position
         match event:
             case Reached():
                 current.events.append(timeline.reached(event))
+            case KeyRead():
+                current.events.append(timeline.key_read(event))
+            case SectionStored():
+                current.events.append(timeline.section_stored(event, current.position_of(event.token)))
             case SendStarted():
+                position = current.position_of(event.token)
                 events = (*current.events, timeline.sending(event, position))
                 await self._lanes.begin_send(self._claim, current.work.number, position, event, events)
                 current.events.clear()
                 current.has_sent, current.is_pending = True, False
             case StatusRead() if not current.is_pending:
                 current.is_pending = True
-                await self._write(Step(change=Change.PEND, events=(timeline.pending(event, position),)), NextHead.STAY)
+                pending = timeline.pending(event, current.position_of(event.token))
+                await self._write(Step(change=Change.PEND, events=(pending,)), NextHead.STAY)
             case DoubtArisen():
                 current.is_pending = False
-                step = Step(change=Change.RECONCILE, events=(timeline.in_doubt(event, position),))
-                await self._write(step, NextHead.STAY)
+                doubt = timeline.in_doubt(event, current.position_of(event.token))
+                await self._write(Step(change=Change.RECONCILE, events=(doubt,)), NextHead.STAY)
             case _:
                 pass  # another reading of the same: the story has it already
 

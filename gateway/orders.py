@@ -69,7 +69,8 @@ class Change(StrEnum):
     READ_AGAIN = "read_again"
     """An operator lets a meter be read again; it was in doubt, or held after one."""
     RESTORE = "restore"
-    """The store was restored from a backup: what it did since is not known."""
+    """More may have happened than is written: the store was restored from a backup, or the meter shows the effect of an
+    order that was never sent."""
 
 
 _S, _C = OrderState, Change

@@ -1,4 +1,4 @@
-"""What a meter says about itself: its Token gateway, identity, account and switch.
+"""What a meter says about itself: its Token gateway, identity, account, switch and key.
 
 What a meter does not have is None here, never an error; only the Token gateway must be there.
 """
@@ -17,7 +17,7 @@ from cosem_objects.dlms.apdu import AttributeDescriptor, DataAccessResult
 from cosem_objects.errors import RemoteProtocolError, RemoteRefusal
 from cosem_objects.names import spell
 from cosem_objects.obis import ObisCode
-from cosem_objects.payment import AccountAttribute, Currency, StsAttribute
+from cosem_objects.payment import KEY_ATTRIBUTES, AccountAttribute, Currency, KeyAttributes, StsAttribute
 from cosem_objects.profile import MeterProfile, TokenReadback
 from cosem_objects.token_gateway import Attribute, TokenStatus
 from gateway.session import DATA_CLASS_ID, Session
@@ -35,7 +35,8 @@ T = TypeVar("T")
 
 
 class GatewayUnreadable(RemoteRefusal):
-    """The Token gateway is not there, or not for us; ``is_temporary`` if the meter asks for patience."""
+    """The Token gateway, or what else a verdict needs, is not there or not for us; ``is_temporary`` if the meter asks
+    for patience."""
 
     def __init__(self, message: str, *, is_temporary: bool) -> None:
         super().__init__(message)
@@ -67,6 +68,10 @@ class MeterState:
     account: AccountReading
     control_state: int | None
     """0 disconnected, 1 connected, 2 ready for reconnection."""
+    key: KeyAttributes | None = None
+    """Class 116; None = it was not asked for."""
+    kct_supported: int | None = None
+    """Sections that the meter's key-change sets may have, by class 116; None = it does not say, or was not asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,25 +104,31 @@ class Readback:
             switch=(disconnect_control.CLASS_ID, profile.disconnect_control_obis, ControlAttribute.CONTROL_STATE),
         )
         self._state = {**self._gateway, **self._effect}
+        key_places = {name: (payment.STS_CLASS_ID, profile.sts_obis, place) for name, place in KEY_ATTRIBUTES.items()}
+        kct_place = (payment.STS_CLASS_ID, profile.sts_obis, StsAttribute.NO_OF_KCT_SUPPORTED)
+        self._key = _existing(**key_places, kct_supported=kct_place)
 
-    async def state(self, session: Session) -> MeterState:
-        """What the meter shows now. Raises ``GatewayUnreadable`` when it refuses what a verdict needs; else as
-        ``Session.get``."""
-        return self._understand(await self._ask(session, self._state))
+    async def state(self, session: Session, *, key: bool = False) -> MeterState:
+        """What the meter shows now; its ``key`` if wanted. Raises ``GatewayUnreadable`` when it refuses what a verdict
+        needs; else as ``Session.get``."""
+        return self._understand(await self._ask(session, self._wanted(key)), key)
 
     async def identity_and_state(
-        self, session: Session, *, serial: bool = False, pan: bool = False
+        self, session: Session, *, serial: bool = False, pan: bool = False, key: bool = False
     ) -> tuple[Identity, MeterState]:
-        """All that a delivery asks a meter at first, in as few exchanges as it allows; ``serial`` and ``pan`` if
-        wanted. Raises as ``state``, and ``GatewayUnreadable`` when the meter hides who it is."""
+        """All that a delivery asks a meter at first, in as few exchanges as it allows; ``serial``, ``pan`` and ``key``
+        if wanted. Raises as ``state``, and ``GatewayUnreadable`` when the meter hides who it is."""
         name = _existing(serial=(DATA_CLASS_ID, self._profile.device_name_obis, 2)) if serial else {}
         number = _existing(pan=(payment.STS_CLASS_ID, self._profile.sts_obis, StsAttribute.METER_PAN)) if pan else {}
-        results = await self._ask(session, {**self._state, **name, **number})
+        results = await self._ask(session, {**self._wanted(key), **name, **number})
         identity = Identity(
             _identity(results.get("serial"), lambda data: data.text),
             _identity(results.get("pan"), payment.meter_pan_from_data),
         )
-        return identity, self._understand(results)
+        return identity, self._understand(results, key)
+
+    def _wanted(self, key: bool) -> Mapping[str, AttributeDescriptor]:
+        return {**self._state, **self._key} if key else self._state
 
     async def _ask(self, session: Session, wanted: Mapping[str, AttributeDescriptor]) -> _Results:
         """The attributes of the Token gateway as of one moment: in one GET with list, or read again as long as 2 or 3
@@ -133,7 +144,7 @@ class Readback:
             results = {**results, **again, **await _get(session, rest)}
         raise RemoteProtocolError("the Token gateway changes faster than it can be read")
 
-    def _understand(self, results: _Results) -> MeterState:
+    def _understand(self, results: _Results, key: bool) -> MeterState:
         profile, status = self._profile, results["status"]
         if not isinstance(status, Data):
             raise _unreadable(profile, "attribute 6 (token_status)", status)
@@ -143,7 +154,13 @@ class Readback:
             _understood(results["method"], _integer),
             _status(profile, status),
         )
-        return MeterState(reading, _account(profile, results), _understood(results.get("switch"), _integer))
+        return MeterState(
+            reading,
+            _account(profile, results),
+            _understood(results.get("switch"), _integer),
+            _key(profile, results) if key else None,
+            _understood(results.get("kct_supported"), _integer) or None,
+        )
 
 
 _GATEWAY_ATTRIBUTES = {
@@ -225,6 +242,17 @@ def _account(profile: MeterProfile, results: _Results) -> AccountReading:
     if profile.currency_name and not currency.name:
         currency = Currency(profile.currency_name, currency.scale, currency.unit)
     return AccountReading(currency, _understood(results.get("credit"), _integer))
+
+
+def _key(profile: MeterProfile, results: _Results) -> KeyAttributes:
+    """Class 116. Raises ``GatewayUnreadable`` where the meter asks for patience: then it does not even say no."""
+    for name, attribute in KEY_ATTRIBUTES.items():
+        result = results.get(name)
+        if isinstance(result, int) and result in _TEMPORARY:
+            words = spell(DataAccessResult, result)
+            message = f"attribute {attribute:d} of class 116 at {profile.sts_obis} is answered with {words}"
+            raise GatewayUnreadable(f"{message}; try again later", is_temporary=True)
+    return KeyAttributes(**{name: _understood(results.get(name), _integer) for name in KEY_ATTRIBUTES})
 
 
 def _identity(result: Data | int | None, meaning: Callable[[Data], str]) -> str | None:

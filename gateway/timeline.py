@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from gateway.events import DoubtArisen, Judged, Reached, SendStarted, StatusRead
+from gateway.events import DoubtArisen, Judged, KeyRead, Reached, SectionStored, SendStarted, StatusRead
+from gateway.key_change import KeyShown
 from gateway.orders import Amount, Order, OrderState
 from gateway.shown import printable
 from gateway.store.records import NewEvent, Resolution
@@ -101,6 +102,24 @@ def reached(event: Reached) -> NewEvent:
 def sending(event: SendStarted, position: int) -> NewEvent:
     again = "" if event.tries == 1 else f", try {event.tries}"
     return _event("order.sending", f"{event.token.masked} intent: entering it now{again}", position, tries=event.tries)
+
+
+_KEY_SHOWN = {
+    KeyShown.NEW: "the new key",
+    KeyShown.OLD: "the old key",
+    KeyShown.OTHER: "neither the old key nor the new one",
+    KeyShown.SILENT: "nothing to prove the key change by",
+}
+
+
+def key_read(event: KeyRead) -> NewEvent:
+    """What class 116 shows, for a key-change set."""
+    return _event("meter.key_read", f"class 116 shows {event.key.words}: {_KEY_SHOWN[event.shown]}")
+
+
+def section_stored(event: SectionStored, position: int) -> NewEvent:
+    text = f"{event.token.masked} stored, section {event.position + 1} of {event.sections}"
+    return _event("order.section_stored", text, position)
 
 
 def pending(event: StatusRead, position: int) -> NewEvent:

@@ -32,7 +32,11 @@ def verdict_line(judged: Judged, amount: Amount | None = None, advice: str = "")
     return "; ".join(parts)
 
 
-_EVIDENCE_WORDS = {"used-after-doubt": " (an earlier try of ours had arrived)"}
+_EVIDENCE_WORDS = {
+    "used-after-doubt": " (an earlier try of ours had arrived)",
+    "class-116": " (it shows the new key)",
+    "status": " (of each section; the meter has no class 116)",
+}
 
 
 def as_json(judged: Judged) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The meter's account: what it sells credit in, and how an exact balance is shown in the 32 bits of the class.
+"""The meter's account: what it sells, in what it counts that, and how a balance is shown in the 32 bits of the class.
 
 The balance is kept in *token units* (0.1 kWh, or 1e-5 of the currency), as they travel in tokens, so no addition ever
 rounds. Only what the Account and Credit objects show is cut down to their scale, towards minus infinity: a meter
@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from cosem_objects.errors import SettingError
 from cosem_objects.payment import Currency, CurrencyUnit
 from sim_meters.sts.amount import amount_of
-from sim_meters.sts.tokens import Commodity, TokenKind, credit_kind
+from sim_meters.sts.token_kind import Commodity, TokenKind
+from sim_meters.sts.token_table import credit_kind
 
 _INT32_MIN, _INT32_MAX = -(1 << 31), (1 << 31) - 1
 
-# One token unit of electricity is 0.1 kWh: at -1 every token changes the number shown by exactly its own units.
-_KWH_SCALE = -1
+# One token unit is 0.1 kWh, m3 or minute: at -1 every token changes the number shown by exactly its own units.
+_OWN_UNIT_SCALE = -1
 # Cents: what people read on a receipt. The 1e-5 of a token are kept behind it.
 _MONEY_SCALE = -2
 _CURRENCY_FORM = re.compile(r"([A-Z]{3})(?::(-?\d))?", re.ASCII)
@@ -32,16 +33,29 @@ class AccountUnit:
     currency: Currency
 
     @classmethod
-    def kwh(cls, scale: int = _KWH_SCALE) -> AccountUnit:
-        return cls(credit_kind(Commodity.ELECTRICITY, currency=False), Currency("kWh", scale, CurrencyUnit.CONSUMPTION))
+    def kwh(cls, scale: int = _OWN_UNIT_SCALE) -> AccountUnit:
+        return cls.own(Commodity.ELECTRICITY, scale)
 
     @classmethod
-    def money(cls, code: str, scale: int = _MONEY_SCALE) -> AccountUnit:
-        return cls(credit_kind(Commodity.ELECTRICITY, currency=True), Currency(code, scale, CurrencyUnit.MONETARY))
+    def own(cls, commodity: Commodity, scale: int = _OWN_UNIT_SCALE) -> AccountUnit:
+        """In the commodity's own unit: kWh, m3 or minutes."""
+        kind = credit_kind(commodity, currency=False)
+        unit = CurrencyUnit.TIME if commodity is Commodity.TIME else CurrencyUnit.CONSUMPTION
+        return cls(kind, Currency(kind.unit, scale, unit))
 
     @classmethod
-    def parse(cls, text: str) -> AccountUnit:
-        """Read ``CODE[:SCALE]`` of an account in money. Raises ``SettingError``."""
+    def money(cls, code: str, scale: int = _MONEY_SCALE, commodity: Commodity = Commodity.ELECTRICITY) -> AccountUnit:
+        return cls(credit_kind(commodity, currency=True), Currency(code, scale, CurrencyUnit.MONETARY))
+
+    @classmethod
+    def parse(cls, currency: str | None, commodity: str | None = None) -> AccountUnit:
+        """Read ``CODE[:SCALE]`` of an account in money (``None``: in the commodity's own unit), and what the meter
+        sells (``None``: electricity). Raises ``SettingError``."""
+        sold = Commodity.ELECTRICITY if commodity is None else parse_commodity(commodity)
+        return cls.own(sold) if currency is None else cls._parse_money(currency, sold)
+
+    @classmethod
+    def _parse_money(cls, text: str, commodity: Commodity) -> AccountUnit:
         match = _CURRENCY_FORM.fullmatch(text)
         if match is None:
             raise SettingError(
@@ -49,7 +63,13 @@ class AccountUnit:
                 f"such as ZAR or ZAR:-2; got {text!r}"
             )
         code, scale = match.groups()
-        return cls.money(code) if scale is None else cls.money(code, int(scale))
+        return cls.money(code, _MONEY_SCALE if scale is None else int(scale), commodity)
+
+    @property
+    def commodity(self) -> Commodity:
+        """What the meter sells."""
+        assert self.kind.commodity is not None, "a credit is for something"
+        return self.kind.commodity
 
     def raw(self, units: int) -> int:
         """What the objects show for so many token units: a number of 10^scale."""
@@ -64,3 +84,12 @@ class AccountUnit:
     def words(self, units: int) -> str:
         """``25.6 kWh``: the exact amount, for people."""
         return f"{amount_of(units, self.kind.decimals):f} {self.currency.name}"
+
+
+def parse_commodity(text: str) -> Commodity:
+    """Read ``electricity``, ``water``, ``gas`` or ``time``. Raises ``SettingError``."""
+    try:
+        return Commodity(text)
+    except ValueError:
+        names = ", ".join(commodity.value for commodity in Commodity)
+        raise SettingError(f"commodity: expected one of {names}; got {text!r}") from None

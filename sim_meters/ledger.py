@@ -10,8 +10,9 @@ changed, removed or moved is found when the meter starts. Only the end may be to
 without power, in the middle of its last write leaves a line without its end. Nobody was answered for such a line,
 and it is dropped.
 
-The file holds whole tokens, because the Token gateway shows the last one after a restart, and the DLMS keys that were
-transferred, in clear: it is the memory of a simulated meter, and readable for its owner only. Neither is ever shown.
+The file holds whole tokens, because the Token gateway shows the last one after a restart, and in clear the DLMS keys
+that were transferred and the key-change sections that were taken in: it is the memory of a simulated meter, and
+readable for its owner only. None of them is ever shown.
 """
 
 from __future__ import annotations
@@ -30,9 +31,12 @@ from cosem_objects.security_setup import KeyId
 from cosem_objects.sts_token import Token
 from sim_meters.records import (
     CountersKept,
+    EmergencyTaken,
     KeysTransferred,
     Record,
+    StateRecord,
     Switched,
+    Tampered,
     TokenEntry,
     from_fields,
     to_fields,
@@ -56,7 +60,7 @@ class Ledger:
     """A ledger in memory; its content outlives the meter object, but not the process."""
 
     def __init__(self) -> None:
-        self.records: list[TokenEntry | Switched] = []
+        self.records: list[StateRecord] = []
         """All but keys and counters, of which only the last count."""
         self.keys: Mapping[KeyId, bytes] = {}
         """Those that were transferred, as they are now."""
@@ -77,14 +81,17 @@ class Ledger:
         return [record for record in self.records if isinstance(record, TokenEntry)]
 
     def times_credited(self, token: Token) -> int:
-        """How often this token was booked: never more than once, if the meter is right."""
+        """How often this token was accepted. One with a TID never more than once, if the meter is right; tests and
+        key-change sections carry none, and may be."""
         digest = token_digest(token)
         return sum(entry.is_accepted and entry.digest == digest for entry in self.entries)
 
     @property
     def units_credited(self) -> int:
-        """The sum of all bookings, in token units, less what was collected of them: the balance."""
-        return sum((entry.units or 0) - entry.collected for entry in self.entries if entry.is_accepted)
+        """The sum of all bookings, in token units, less what was kept of them, and all emergency credit: the
+        balance."""
+        taken = sum(record.units for record in self.records if isinstance(record, EmergencyTaken))
+        return taken + sum(entry.balance_change for entry in self.entries)
 
     def counters_of(self, key_digest: str) -> CountersKept:
         """The counters of a key. One that was never used starts anew; one that comes back, where it was: no nonce is
@@ -99,7 +106,7 @@ class Ledger:
                 self.keys = {**self.keys, **record.keys}
                 if KeyId.GLOBAL_UNICAST_ENCRYPTION_KEY in record.keys:
                     self._counters.pop("", None)  # they were of the key that is now replaced
-            case TokenEntry() | Switched():
+            case TokenEntry() | Switched() | EmergencyTaken() | Tampered():
                 self.records.append(record)
 
 

@@ -30,6 +30,7 @@ from sim_meters.push_object import push_message
 from sim_meters.records import TokenEntry
 from sim_meters.served import Served
 from sim_meters.speaking_meter import Reaction, SpeakingMeter
+from sim_meters.sts.token_kind import Commodity
 from sim_meters.wire_faults import WireFaults
 from transports.channel import ApduChannel
 
@@ -71,7 +72,12 @@ class SimMeter(SpeakingMeter):
         """Is told when the meter goes offline (``False``) and comes back: a listener may close meanwhile."""
         self.is_online = True
         self._new_challenge = new_challenge
-        self._objects = objects_of(config.profile, has_debt=config.debt is not None)
+        self._objects = objects_of(
+            config.profile,
+            has_debt=config.debt is not None,
+            has_emergency=config.emergency is not None,
+            has_limiter=config.unit.commodity is Commodity.ELECTRICITY,
+        )
         self._concentrator = None if config.behind is None else Concentrator(config.behind)
         self._timer: Timer | None = None
         self._link_timer: Timer | None = None

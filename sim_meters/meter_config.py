@@ -17,11 +17,16 @@ from cosem_objects.security_setup import KEY_SIZE
 from cosem_objects.token_gateway import DataValueMap
 from sim_meters.account import AccountUnit
 from sim_meters.debt import DebtRecovery
+from sim_meters.emergency import EmergencyCredit
 from sim_meters.lab import LAB_MASTER_KEY, LAB_PAN, LAB_SGC, LAB_SYSTEM_TITLE, LAB_VENDING_KEYS
 from sim_meters.sts.decoder_key import DecoderKey, VendingKey, derive_decoder_key
 from sim_meters.sts.identity import MeterPan
 from sim_meters.sts.key_attributes import KeyAttributes
+from sim_meters.sts.key_change import KEN_NEVER, MeterKey
 from sim_meters.sts.machine import TokenMachine
+from sim_meters.sts.machine_settings import MachineSettings
+from sim_meters.sts.token_kind import Commodity
+from sim_meters.sts.token_table import MANAGEMENT_KINDS, POWER_KINDS
 from transports.channel import Address
 
 STATUS_DELAY_SECONDS_MAX = 86_400
@@ -67,6 +72,11 @@ class MeterConfig:
     """In the time scale of the TIDs; tokens from before are too old. ``None``: at the base date."""
     unit: AccountUnit = field(default_factory=AccountUnit.kwh)
     profile: MeterProfile = SIM_PROFILE
+    ken: int = KEN_NEVER
+    """Key expiry number of the key that it leaves the factory with."""
+    sts_settings: MachineSettings = field(default_factory=MachineSettings)
+    emergency: EmergencyCredit | None = None
+    """An advance that the customer may take; ``None``: there is none, and no Credit object for it."""
     debt: DebtRecovery | None = None
     """What the customer owes, and how every token pays a part of it back; ``None``: nothing, and no Charge object."""
 
@@ -108,12 +118,22 @@ class MeterConfig:
             raise SettingError(f"master key: expected {KEY_SIZE} octets; got {len(self.master_key)}")
         if self.debt is not None:
             self._check_debt(self.debt)
+        if self.emergency is not None:
+            self._check_emergency(self.emergency)
 
     def _check_debt(self, debt: DebtRecovery) -> None:
         if self.profile.account_obis is None:
             raise SettingError("debt: expected a profile with an account; a Charge belongs to one")
         if -self.unit.raw(-debt.owed_units) >= 1 << 31:
             raise SettingError(f"debt: {self.unit.words(debt.owed_units)} cannot be shown in 32 bits")
+
+    def _check_emergency(self, emergency: EmergencyCredit) -> None:
+        if self.profile.account_obis is None:
+            raise SettingError("emergency credit: expected a profile with an account; a Credit belongs to one")
+        if -self.unit.raw(-emergency.preset_units) >= 1 << 31:  # rounded up, as what is owed is shown
+            raise SettingError(
+                f"emergency credit: {self.unit.words(emergency.preset_units)} cannot be shown in 32 bits"
+            )
 
     @property
     def pan(self) -> MeterPan:
@@ -126,14 +146,28 @@ class MeterConfig:
     @property
     def ledger_identity(self) -> dict[str, str]:
         """Whose ledger a file is, and what its units count."""
-        return {"pan": self.pan.digits, "unit": self.unit.currency.name}
+        unit, commodity = self.unit.currency.name, self.unit.commodity
+        sold = "" if commodity is Commodity.ELECTRICITY else f"{commodity.value} "  # as in ledgers from before others
+        return {"pan": self.pan.digits, "unit": f"{sold}{unit}"}
+
+    @property
+    def _meter_key(self) -> MeterKey:
+        key = self.key
+        return MeterKey(decoder_key=self.decoder_key, kt=key.kt, krn=key.krn, ti=key.ti, sgc=key.sgc, ken=self.ken)
 
     def new_machine(self) -> TokenMachine:
         """The STS machine as it left the factory."""
         base_date = self.key.base_date
         manufactured = self.manufactured or base_date.moment(0)
+        kinds = {self.unit.kind} | MANAGEMENT_KINDS
+        if self.unit.commodity is Commodity.ELECTRICITY:
+            kinds |= POWER_KINDS
         return TokenMachine.new(
-            self.decoder_key, (self.unit.kind,), base_date.tid_at(manufactured), key_type=self.key.kt
+            self._meter_key,
+            frozenset(kinds),
+            base_date.tid_at(manufactured),
+            manufacturer_code=int(self.pan.manufacturer_code),
+            settings=self.sts_settings,
         )
 
     def is_for_us(self, address: Address) -> bool:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from cosem_objects import association_ln, axdr, charge, disconnect_control, payment, push_setup, security_setup
+from cosem_objects import association_ln, axdr, charge, disconnect_control, limiter, payment, push_setup, security_setup
 from cosem_objects.axdr import Data, DataType
 from cosem_objects.clock import CosemDateTime
 from cosem_objects.disconnect_control import ControlState
@@ -36,7 +36,8 @@ from cosem_objects.profile import MeterProfile
 from sim_meters.asked import Asked, Association, InterfaceClass, constant, date_time
 from sim_meters.association_object import ASSOCIATION
 from sim_meters.charge_object import CHARGE
-from sim_meters.payment_objects import ACCOUNT, CREDIT, STS, TOKEN_GATEWAY
+from sim_meters.limiter_object import LIMITER
+from sim_meters.payment_objects import ACCOUNT, CREDIT, EMERGENCY_CREDIT, EMERGENCY_CREDIT_OBIS, STS, TOKEN_GATEWAY
 from sim_meters.prepayment import PrepaymentMeter
 from sim_meters.push_object import PUSH_SETUP
 from sim_meters.security_object import SECURITY_SETUP
@@ -103,7 +104,9 @@ _DISCONNECT_CONTROL = InterfaceClass(
 )
 
 
-def objects_of(profile: MeterProfile, *, has_debt: bool = False) -> dict[ObisCode, InterfaceClass]:
+def objects_of(
+    profile: MeterProfile, *, has_debt: bool = False, has_emergency: bool = False, has_limiter: bool = False
+) -> dict[ObisCode, InterfaceClass]:
     """Every object of a meter of this model. Raises ``SettingError`` if two would stand in one place."""
     places: list[tuple[ObisCode | None, InterfaceClass]] = [
         (profile.device_name_obis, _DEVICE_NAME),
@@ -111,8 +114,10 @@ def objects_of(profile: MeterProfile, *, has_debt: bool = False) -> dict[ObisCod
         (CLOCK_OBIS, _CLOCK),
         (association_ln.CURRENT_OBIS, ASSOCIATION),
         (profile.disconnect_control_obis, _DISCONNECT_CONTROL),
+        (limiter.DEFAULT_OBIS if has_limiter else None, LIMITER),
         (profile.account_obis, ACCOUNT),
         (payment.DEFAULT_CREDIT_OBIS if profile.account_obis is not None else None, CREDIT),
+        (EMERGENCY_CREDIT_OBIS if has_emergency else None, EMERGENCY_CREDIT),
         (charge.DEFAULT_OBIS if has_debt else None, CHARGE),
         (profile.gateway_obis, TOKEN_GATEWAY),
         (profile.sts_obis, STS),

@@ -7,13 +7,12 @@ not-ready have no row: the token was not looked at, so the gateway object has no
 from __future__ import annotations
 
 from cosem_objects.token_gateway import DataValueMap, StatusCode, StsResult, TokenStatus, onehot16
-from sim_meters.sts.results import TokenResult
+from sim_meters.sts.results import SECTION_RESULTS, TokenResult
 
 _OUTCOMES: dict[TokenResult, tuple[StatusCode, StsResult | None]] = {
     TokenResult.ACCEPT: (StatusCode.EXECUTION_OK, None),
     # A section of a key-change set that is stored and waits for the rest is a success, too.
-    TokenResult.FIRST_KEY_CHANGE_SECTION: (StatusCode.EXECUTION_OK, None),
-    TokenResult.SECOND_KEY_CHANGE_SECTION: (StatusCode.EXECUTION_OK, None),
+    **dict.fromkeys(SECTION_RESULTS, (StatusCode.EXECUTION_OK, None)),
     TokenResult.OVERFLOW_ERROR: (StatusCode.EXECUTION_FAILURE, StsResult.OVERFLOW),
     TokenResult.KEY_TYPE_ERROR: (StatusCode.EXECUTION_FAILURE, StsResult.KEY_TYPE),
     TokenResult.FORMAT_ERROR: (StatusCode.EXECUTION_FAILURE, StsResult.FORMAT),
@@ -34,8 +33,8 @@ def token_status(result: TokenResult | None, data_value_map: DataValueMap) -> To
     match data_value_map:
         case DataValueMap.ONEHOT16:
             # All zero for octets that are no token: the 16 results are those of the STS checks, which never began.
-            return TokenStatus(code, onehot16(sts_result))
+            return TokenStatus(code, onehot16(sts_result, section=None if result is None else result.section))
         case DataValueMap.ORDINAL8:
-            return TokenStatus(code, f"{0 if result is None else result:08b}")
+            return TokenStatus(code, f"{0 if result is None else result.register:08b}")
         case DataValueMap.RAW | DataValueMap.NONE:
             return TokenStatus(code)

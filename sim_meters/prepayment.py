@@ -13,20 +13,23 @@ from datetime import datetime, timedelta
 
 from cosem_objects.dlms.apdu import ActionResult
 from cosem_objects.errors import TokenFormatError
-from cosem_objects.sts_token import Token
+from cosem_objects.sts_token import Token, TokenClass
 from cosem_objects.token_gateway import DeliveryMethod, StatusCode, TokenStatus
 from sim_meters.behaviour import Behaviour
 from sim_meters.clock import Clock
+from sim_meters.displays import display
+from sim_meters.emergency import repaid_of
 from sim_meters.fault_order import FaultOrder
 from sim_meters.faults import Fault, Phase
 from sim_meters.ledger import Ledger
 from sim_meters.meter_config import MeterConfig
 from sim_meters.meter_keys import MeterCounters, MeterKeys
 from sim_meters.outcomes import token_status
-from sim_meters.records import Switched, TokenEntry, token_digest
+from sim_meters.records import EmergencyTaken, StateRecord, Switched, Tampered, TokenEntry, as_kept, token_digest
 from sim_meters.state import after, new_state
 from sim_meters.sts.results import TokenResult
-from sim_meters.sts.tokens import DecodedToken
+from sim_meters.sts.token_table import CLEAR_CREDIT
+from sim_meters.sts.tokens import ClearToken
 
 _log = logging.getLogger(__name__)
 
@@ -63,6 +66,7 @@ class PrepaymentMeter:
         self.state = new_state(config)
         for record in ledger.records:
             self.state = after(self.state, record, config.control_mode)
+        self.state = replace(self.state, machine=self.state.machine.powered_up())
         self.keys = MeterKeys(config.security, config.master_key, ledger)
 
     def now(self) -> datetime:
@@ -78,11 +82,13 @@ class PrepaymentMeter:
             self.locked_until = self.now() + timedelta(seconds=lock_out.amount)
         if self._strikes(Fault.KEYPAD_SAME_TOKEN):
             self._key_in_same(octets)
-        if self.pending is not None or self._is_locked:
+        delivery = DeliveryMethod(self.config.profile.remote_delivery_methods[0])
+        # A model that shows remote entries as manual is locked with its keypad: its ledger cannot tell them apart.
+        is_keypad = delivery is DeliveryMethod.MANUAL
+        if self.pending is not None or self._is_locked(self._token_of(octets), is_keypad=is_keypad):
             return ActionResult.TEMPORARY_FAILURE  # not ready: the last one is still in work
         is_shown = self._strikes(Fault.STALE_STATUS) is None
         stuck = self._strikes(Fault.STUCK_PENDING)
-        delivery = DeliveryMethod(self.config.profile.remote_delivery_methods[0])
         received = TokenEntry(self._time_of_entry(), delivery, octets, _RECEIVED, shown=is_shown)
         delay_seconds = self.config.status_delay_seconds if stuck is None else stuck.amount
         if delay_seconds:
@@ -94,7 +100,7 @@ class PrepaymentMeter:
     def key_in(self, token: Token) -> TokenResult:
         """A customer types a token into the keypad, and reads the result on the display at once."""
         self.catch_up()
-        if self._is_locked:
+        if self._is_locked(token, is_keypad=True):
             return TokenResult.LOCKOUT
         if self.pending is not None:
             return TokenResult.NOT_READY
@@ -132,6 +138,7 @@ class PrepaymentMeter:
     def forget(self) -> None:
         """What stood in memory only is gone: the meter was without power."""
         self.pending = self.locked_until = None
+        self.state = replace(self.state, machine=self.state.machine.powered_up())
 
     @property
     def counters(self) -> MeterCounters:
@@ -142,6 +149,18 @@ class PrepaymentMeter:
         """A client opens or closes the load switch. Raises ``LedgerError``."""
         self._book(Switched(connect))
 
+    def take_emergency_credit(self) -> bool:
+        """The customer takes emergency credit; false if there is none to take now. Raises ``LedgerError``."""
+        emergency, state = self.config.emergency, self.state
+        if emergency is None or not emergency.can_be_taken(state.balance_units, state.emergency_owed_units):
+            return False
+        self._book(EmergencyTaken(emergency.preset_units))
+        return True
+
+    def open_cover(self) -> None:
+        """Somebody tampers with the meter. Raises ``LedgerError``."""
+        self._book(Tampered())
+
     def keep_counters(self) -> None:
         """Write the invocation counters down if they moved: due before anything is answered. Raises ``LedgerError``."""
         self.keys.keep_counters()
@@ -151,9 +170,11 @@ class PrepaymentMeter:
     def _strikes(self, fault: Fault) -> FaultOrder | None:
         return self.behaviour.happens(fault, Phase.ENTER, self.now)
 
-    @property
-    def _is_locked(self) -> bool:
-        return self.locked_until is not None and self.now() < self.locked_until
+    def _is_locked(self, token: Token | None, *, is_keypad: bool) -> bool:
+        if self.locked_until is not None and self.now() < self.locked_until:
+            return True
+        token_class = None if token is None else token.token_class
+        return self.state.machine.is_locked(token_class, self.now(), is_keypad=is_keypad)
 
     def _key_in_same(self, octets: bytes) -> None:
         token = self._token_of(octets)
@@ -182,29 +203,46 @@ class PrepaymentMeter:
             token = profile.token_encoding.from_octets(received.octets)
         except TokenFormatError as error:
             return self._book_entry(replace(received, status=token_status(None, profile.data_value_map)), str(error))
-        execution = self.state.machine.execute(token, self._credit_fits)
+        is_keypad = received.delivery is DeliveryMethod.MANUAL
+        execution = self.state.machine.execute(token, received.time, self._credit_fits, is_keypad=is_keypad)
         entry = replace(
             received,
             status=token_status(execution.result, profile.data_value_map),
             result=execution.result,
             masked=token.masked,
             digest=token_digest(token),
+            token_class=token.token_class,
+            management=None if execution.section is None else as_kept(execution.section.upper),
         )
         if execution.token is not None:
-            entry = replace(entry, description=_describe(execution.token))
-            if entry.is_accepted:
-                units = execution.token.units
-                entry = replace(entry, tid=execution.token.tid, units=units, collected=self._collected_of(units))
+            entry = replace(entry, description=execution.token.words)
+            entry = self._accepted(entry, execution.token) if entry.is_accepted else entry
         return self._book_entry(entry, execution.reason)
 
-    def _credit_fits(self, token: DecodedToken) -> bool:
-        return self.config.unit.fits(self.state.balance_units + token.units - self._collected_of(token.units))
+    def _accepted(self, entry: TokenEntry, token: ClearToken) -> TokenEntry:
+        """What an accepted token is booked with."""
+        if token.kind.token_class is TokenClass.CREDIT:
+            repaid, collected = self._kept_of(token.units)
+            return replace(entry, tid=token.tid, units=token.units, collected=collected, repaid=repaid)
+        if token.kind.token_class is TokenClass.NON_METER_SPECIFIC_MANAGEMENT:
+            return replace(entry, description=display(token, self.config, self.state))
+        units = -self.state.credit_register if token.kind is CLEAR_CREDIT else None
+        return replace(entry, tid=token.tid, units=units, management=as_kept(token.upper))
 
-    def _collected_of(self, token_units: int) -> int:
-        debt = self.config.debt
-        return 0 if debt is None else debt.part_of(token_units, self.state.collected_units)
+    def _credit_fits(self, token: ClearToken) -> bool:
+        repaid, collected = self._kept_of(token.units)
+        balance_units = self.state.balance_units + token.units - repaid - collected
+        register_units = balance_units - (self.state.emergency_owed_units - repaid)
+        # Both are shown, and with emergency credit owed the register is the lower one.
+        return self.config.unit.fits(balance_units) and self.config.unit.fits(register_units)
 
-    def _book(self, record: TokenEntry | Switched) -> None:
+    def _kept_of(self, token_units: int) -> tuple[int, int]:
+        """What of a token pays emergency credit back, and what of the rest a Charge collects."""
+        repaid, debt = repaid_of(token_units, self.state.emergency_owed_units), self.config.debt
+        collected = 0 if debt is None else debt.part_of(token_units - repaid, self.state.collected_units)
+        return repaid, collected
+
+    def _book(self, record: StateRecord) -> None:
         """Written first; only then is it so."""
         self.ledger.append(record)
         self.state = after(self.state, record, self.config.control_mode)
@@ -229,7 +267,3 @@ class PrepaymentMeter:
 
 
 _RECEIVED = TokenStatus(StatusCode.RECEIVED)
-
-
-def _describe(token: DecodedToken) -> str:
-    return f"{token.kind.name}, {token.amount:f} {token.kind.unit}"

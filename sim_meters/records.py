@@ -9,9 +9,11 @@ from datetime import datetime
 from typing import Any, TypeAlias
 
 from cosem_objects.security_setup import KeyId
-from cosem_objects.sts_token import Token
+from cosem_objects.sts_token import Token, TokenClass
 from cosem_objects.token_gateway import DeliveryMethod, TokenStatus
 from sim_meters.sts.results import TokenResult
+from sim_meters.sts.token_table import kind_of
+from sim_meters.sts.tokens import ClearToken
 
 _KEY_DIGEST_DIGITS = 16
 
@@ -29,9 +31,15 @@ class TokenEntry:
     """What the STS checks said; ``None`` if the octets were no token at all."""
     tid: int | None = None
     units: int | None = None
-    """Token units that the token is worth (negative with a currency token that takes back); only if accepted."""
+    """Token units that the token is worth (negative with a currency token that takes back), or what a ClearCredit
+    took away, as a negative number; only if accepted."""
     collected: int = 0
-    """Of these, what a Charge kept to pay a debt back: the balance changed by the rest."""
+    """Of these, what a Charge kept to pay a debt back."""
+    repaid: int = 0
+    """Of these, what paid emergency credit back. The balance changed by the rest."""
+    token_class: TokenClass = TokenClass.CREDIT
+    management: ClearToken | None = None
+    """A class 2 token that changed something, in clear: with a key-change section, a part of a key."""
     masked: str = ""
     digest: str = ""
     """SHA-256 of the 20 digits, so that a token can be looked for without comparing digits."""
@@ -43,6 +51,11 @@ class TokenEntry:
     def is_accepted(self) -> bool:
         return self.result is TokenResult.ACCEPT
 
+    @property
+    def balance_change(self) -> int:
+        """By how many token units the balance moved."""
+        return (self.units or 0) - self.collected - self.repaid if self.is_accepted else 0
+
     def __repr__(self) -> str:  # the octets are the token
         return f"<TokenEntry {self.masked or 'no token'} status {self.status.code}>"
 
@@ -52,6 +65,22 @@ class Switched:
     """The load switch was told to open or to close by a client."""
 
     connect: bool
+
+
+@dataclass(frozen=True, slots=True)
+class EmergencyTaken:
+    """The customer took emergency credit: so many token units, to be paid back."""
+
+    units: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tampered:
+    """Somebody opened the meter's cover."""
+
+
+StateRecord: TypeAlias = TokenEntry | Switched | EmergencyTaken | Tampered
+"""What the meter's state is made of, in the sequence in which it happened."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +105,7 @@ class KeysTransferred:
         return f"<KeysTransferred {', '.join(key_id.name.lower() for key_id in self.keys)}>"
 
 
-Record: TypeAlias = TokenEntry | Switched | CountersKept | KeysTransferred
+Record: TypeAlias = StateRecord | CountersKept | KeysTransferred
 
 
 def token_digest(token: Token) -> str:
@@ -103,6 +132,10 @@ def to_fields(record: Record) -> dict[str, Any]:
             return {"kind": "keys", "keys": {str(int(key_id)): key.hex() for key_id, key in record.keys.items()}}
         case Switched():
             return {"kind": "switch", "connect": record.connect}
+        case EmergencyTaken():
+            return {"kind": "emergency", "units": record.units}
+        case Tampered():
+            return {"kind": "tamper"}
         case TokenEntry():
             return {
                 "kind": "token",
@@ -115,6 +148,9 @@ def to_fields(record: Record) -> dict[str, Any]:
                 "tid": record.tid,
                 "units": record.units,
                 "collected": record.collected,
+                "repaid": record.repaid,
+                "class": int(record.token_class),
+                "management": None if record.management is None else f"{record.management.upper:012x}",
                 "masked": record.masked,
                 "digest": record.digest,
                 "description": record.description,
@@ -131,6 +167,10 @@ def from_fields(fields: Mapping[str, Any]) -> Record:
             return KeysTransferred({KeyId(int(name)): bytes.fromhex(key) for name, key in fields["keys"].items()})
         case "switch":
             return Switched(fields["connect"])
+        case "emergency":
+            return EmergencyTaken(fields["units"])
+        case "tamper":
+            return Tampered()
         case "token":
             return TokenEntry(
                 time=datetime.fromisoformat(fields["time"]),
@@ -141,6 +181,9 @@ def from_fields(fields: Mapping[str, Any]) -> Record:
                 tid=fields["tid"],
                 units=fields["units"],
                 collected=fields.get("collected", 0),
+                repaid=fields.get("repaid", 0),
+                token_class=TokenClass(fields.get("class", 0)),
+                management=_management(fields.get("management")),
                 masked=fields["masked"],
                 digest=fields["digest"],
                 description=fields["description"],
@@ -148,3 +191,18 @@ def from_fields(fields: Mapping[str, Any]) -> Record:
             )
         case unknown:
             raise ValueError(f"a record of unknown kind {unknown!r}")
+
+
+def as_kept(upper: int) -> ClearToken:
+    """A class 2 token as a record holds it, from the bits that its line holds. Raises ``ValueError``.
+
+    Of the two types that share a subclass it is always the same one: only the rest of its set could tell.
+    """
+    kind = kind_of(TokenClass.METER_SPECIFIC_MANAGEMENT, upper >> 44, ea=11)
+    if kind is None:
+        raise ValueError("a token of an unknown type")
+    return ClearToken(kind, upper)
+
+
+def _management(text: str | None) -> ClearToken | None:
+    return None if text is None else as_kept(int(text, 16))

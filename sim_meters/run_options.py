@@ -14,6 +14,7 @@ from cosem_objects.profile import MeterProfile
 from cosem_objects.token_gateway import TokenEncoding
 from sim_meters.account import AccountUnit
 from sim_meters.debt import DebtRecovery
+from sim_meters.emergency import EmergencyCredit
 from sim_meters.fault_order import FaultOrder
 from sim_meters.faults import Fault
 from sim_meters.fleet.files import load_profile
@@ -30,7 +31,9 @@ from sim_meters.place_options import add_place_options, read_behind, read_endpoi
 from sim_meters.security_options import add_security_options, read_master_key, read_security
 from sim_meters.sts.decoder_key import VendingKey, derive_decoder_key
 from sim_meters.sts.key_attributes import KeyAttributes
+from sim_meters.sts.key_change import KEN_NEVER
 from sim_meters.sts.key_options import add_key_options, read_attributes, read_decoder_key, read_vending_key
+from sim_meters.sts.machine_settings import SETTING_HELP, MachineSettings
 from sim_meters.trace_option import add_trace_options
 from transports.wire_options import add_wire_options, wire_settings_from
 
@@ -66,6 +69,30 @@ def add_run_options(parser: ArgumentParser) -> None:
     add("--token-encoding", metavar="NAME", help="ascii20, bcd10, digits20 or binary9, instead of the profile's")
     add("--manufactured", metavar="DATE", help="tokens from before are too old; default the base date")
     add("--currency", metavar="CODE[:SCALE]", help="account in money, such as ZAR or ZAR:-2, instead of kWh")
+    add(
+        "--commodity",
+        metavar="NAME",
+        help="what the meter sells: electricity (default), water, gas or time; without --currency the account is in "
+        "kWh, m3 or min",
+    )
+    add(
+        "--emergency-credit",
+        metavar="AMOUNT",
+        help="the customer of an empty meter may take AMOUNT in advance, which tokens pay back first",
+    )
+    add(
+        "--ken",
+        metavar="N",
+        default=str(KEN_NEVER),
+        help="key expiry number, 0 to 255 (default, never): no tokens are taken whose TID is beyond it",
+    )
+    add(
+        "--sts-setting",
+        metavar="NAME=VALUE",
+        action="append",
+        default=[],
+        help="what the standard leaves open; " + "; ".join(f"{name}: {words}" for name, words in SETTING_HELP.items()),
+    )
     add(
         "--debt",
         metavar="AMOUNT:PERCENT",
@@ -132,13 +159,16 @@ def _counted_meters(options: Namespace) -> tuple[FleetPlan, bool]:
     """One group, of meters that are all as the options say; and whether no key was given."""
     endpoint, calls_in = read_endpoint(options)
     profile = _profile(options)
-    unit = AccountUnit.kwh() if options.currency is None else AccountUnit.parse(options.currency)
+    unit = AccountUnit.parse(options.currency, options.commodity)
     has_lab_key, vending_key, key = _keys(options)
     first = MeterConfig(
         key=key,
         decoder_key=read_decoder_key(options) if vending_key is None else derive_decoder_key(vending_key, key),
         manufactured=_manufactured(options),
         unit=unit,
+        ken=whole(options, "ken", 0, 255),
+        sts_settings=_sts_settings(options),
+        emergency=_emergency(options, unit),
         debt=None if options.debt is None else DebtRecovery.parse(options.debt, unit.kind.decimals),
         profile=profile,
         security=read_security(options),
@@ -153,7 +183,7 @@ def _counted_meters(options: Namespace) -> tuple[FleetPlan, bool]:
         push_to=_push_to(options),
     )
     first.new_machine()  # a date of manufacture that the base date does not reach is found here
-    objects_of(profile, has_debt=first.debt is not None)
+    objects_of(profile, has_debt=first.debt is not None, has_emergency=first.emergency is not None, has_limiter=True)
     count = whole(options, "meters", 1, METERS_MAX)
     group = _group(
         name="meter",
@@ -171,6 +201,18 @@ def _counted_meters(options: Namespace) -> tuple[FleetPlan, bool]:
     )
     seed = 0 if options.seed is None else whole(options, "seed", 0, SEED_MAX)
     return FleetPlan((group,), seed), has_lab_key
+
+
+def _sts_settings(options: Namespace) -> MachineSettings:
+    try:
+        return MachineSettings.parse(options.sts_setting)
+    except SettingError as error:
+        raise SettingError(f"--sts-setting: {error}") from None
+
+
+def _emergency(options: Namespace, unit: AccountUnit) -> EmergencyCredit | None:
+    given = options.emergency_credit
+    return None if given is None else EmergencyCredit.parse(given, unit.kind.decimals)
 
 
 def _associations_max(options: Namespace) -> int | None:

@@ -29,7 +29,7 @@ from cosem_objects.profile_generic import (
     capture_objects_to_data,
 )
 from sim_meters.asked import Asked, InterfaceClass, constant, date_time, not_allowed
-from sim_meters.records import TokenEntry
+from sim_meters.records import EmergencyTaken, TokenEntry
 
 ENTRIES_MAX = 1000
 """The oldest ones make room."""
@@ -58,10 +58,12 @@ def columns_of(profile: MeterProfile) -> tuple[CaptureObject, ...]:
 def _rows(asked: Asked) -> list[_Row]:
     rows: list[_Row] = []
     balance_units = 0
-    for entry in asked.meter.ledger.entries:
-        if entry.is_accepted:
-            balance_units += (entry.units or 0) - entry.collected
-        rows.append((entry, balance_units))
+    for record in asked.meter.ledger.records:
+        if isinstance(record, EmergencyTaken):
+            balance_units += record.units
+        elif isinstance(record, TokenEntry):
+            balance_units += record.balance_change
+            rows.append((record, balance_units))
     return rows[-ENTRIES_MAX:]
 
 

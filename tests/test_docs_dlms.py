@@ -18,6 +18,7 @@ from cosem_objects import (
     association_ln,
     charge,
     disconnect_control,
+    limiter,
     payment,
     profile_generic,
     push_setup,
@@ -203,8 +204,17 @@ def simulators_profile() -> MeterProfile:
 
 def test_every_class_of_the_simulated_meter_and_of_ours_has_a_row() -> None:
     table = rows("Data and objects", 1)
-    simulated = {row.class_id for row in objects_of(simulators_profile(), has_debt=True).values()}
-    modules = (association_ln, charge, disconnect_control, profile_generic, push_setup, security_setup, token_gateway)
+    simulated = {row.class_id for row in objects_of(simulators_profile(), has_debt=True, has_limiter=True).values()}
+    modules = (
+        association_ln,
+        charge,
+        disconnect_control,
+        limiter,
+        profile_generic,
+        push_setup,
+        security_setup,
+        token_gateway,
+    )
     meant = {module.CLASS_ID for module in modules}
     meant |= {payment.ACCOUNT_CLASS_ID, payment.CREDIT_CLASS_ID, payment.STS_CLASS_ID}
     assert set().union(*map(classes_in, table)) == simulated | meant
@@ -212,7 +222,15 @@ def test_every_class_of_the_simulated_meter_and_of_ours_has_a_row() -> None:
 
 
 NOT_ABOUT_DLMS = {
-    *("name", "gateway_obis", "account_obis", "sts_obis", "disconnect_control_obis", "device_name_obis"),
+    *(
+        "name",
+        "key_change_proof",
+        "gateway_obis",
+        "account_obis",
+        "sts_obis",
+        "disconnect_control_obis",
+        "device_name_obis",
+    ),
     "token_log_obis",
     *("token_encoding", "token_readback", "hidden_token_proof", "remote_delivery_methods", "status_map"),
     *("data_value_map", "currency_name", "unit_aliases", "deviation_sign"),

@@ -9,32 +9,30 @@ from typing import get_args
 
 import pytest
 
+from sim_meters.issuing import KEY_TEXTS, OTHER_KINDS, fields_asked
 from sim_meters.scenario.cli import add_scenario_command
+from sim_meters.scenario.expectations import (
+    EnterExpectation,
+    KeypadExpectation,
+    ProgramExpectation,
+    Reason,
+    Result,
+    StsExpectation,
+    SwitchState,
+)
 from sim_meters.scenario.file import parse_text
 from sim_meters.scenario.meter_table import MeterTable
 from sim_meters.scenario.meters import Place, read_meters
 from sim_meters.scenario.model import CaseTable, MetersFile, ScenarioFile
 from sim_meters.scenario.plan import read_plan
 from sim_meters.scenario.rules import _NO_EXPECTATIONS
-from sim_meters.scenario.step_tables import (
-    AnyStep,
-    EnterExpectation,
-    ExpectStep,
-    KeypadExpectation,
-    MeterStep,
-    ProgramExpectation,
-    Reason,
-    Result,
-    Step,
-    StsExpectation,
-    SwitchState,
-)
+from sim_meters.scenario.step_tables import KINDS, AnyStep, ExpectStep, KeyTable, MeterStep, Step
 from sim_meters.scenario.values import Table
-from tests.sim_meters.scenarios import ROOT, SHIPPED, ran
+from tests.sim_meters.scenarios import HEAD, ROOT, SHIPPED, planned, ran
 
 PAGE = (ROOT / "docs" / "scenarios.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
-EXAMPLE, REAL = (text for language, text in BLOCKS if language == "toml")
+EXAMPLE, REAL, KEY_CHANGE = (text for language, text in BLOCKS if language == "toml")
 STORY = next(text for language, text in BLOCKS if not language and text.startswith("first steps"))
 STEPS: tuple[type[Step], ...] = get_args(get_args(AnyStep)[0])
 
@@ -70,6 +68,25 @@ async def test_the_example_runs_and_tells_the_story_of_the_page(tmp_path: Path) 
     report = await ran(read_plan(path, tmp_path), lines)
     assert report.is_passed
     assert [plain(line) for line in lines] == [plain(line) for line in STORY.splitlines()[1:-1]]
+
+
+async def test_the_key_change_of_the_page_works(tmp_path: Path) -> None:
+    credit = '[[case.step]]\ndo = "enter"\ntoken = "credit"\nexpect = { result = "accepted" }\n'
+    report = await ran(planned(f'{HEAD}\n[[case]]\nname = "a case"\n{KEY_CHANGE}\n{credit}', tmp_path))
+    assert report.is_passed
+
+
+def test_every_kind_of_token_and_every_field_is_named() -> None:
+    text = section("Tokens of every type")
+    assert set(re.findall(r"`([a-z0-9-]+)`", text.partition("|")[0])) >= set(KINDS)
+    table = rows("Tokens of every type")
+    assert (
+        set(re.findall(r"`([a-z_]+)`", table["key changes"])) - {"new_key", "rollover", "with_sgc"}
+        == members(KeyTable)
+        == set(KEY_TEXTS)
+    )
+    fields = {name for kind in OTHER_KINDS.values() for name in fields_asked(kind)}
+    assert set(re.findall(r"([a-z-]+) =", table["all others"])) == fields
 
 
 def test_the_real_meter_of_the_page_is_one() -> None:
@@ -127,4 +144,4 @@ def test_the_page_names_the_options_that_there_are() -> None:
     without_code = re.sub(r"^```toml$.*?^```$", "", PAGE, flags=re.MULTILINE | re.DOTALL)
     told = set(re.findall(r"(?<![\w\"-])--[a-z]+", without_code))
     assert own <= told
-    assert told - own <= {"--tls", "--mqtt", "--token", "--after"}, "groups of options, and stsgate's"
+    assert told - own <= {"--tls", "--mqtt", "--token", "--after", "--kind"}, "groups of options, and stsgate's"

@@ -120,7 +120,7 @@ def test_the_source_tree_is_out_of_reach(installed: Path, empty: Path) -> None:
 def test_the_demo_plays_all_its_scenes(installed: Path, empty: Path) -> None:
     done = run(command(installed, "stsgate", "demo", "--exit"), empty, PYTHONPATH=LIBRARIES)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "10 of 10 scenes ended as they must" in done.stdout
+    assert "12 of 12 scenes ended as they must" in done.stdout
     assert done.stdout.count("LAB LAB LAB") >= 2
     assert done.stderr == ""
     assert not list(empty.iterdir())

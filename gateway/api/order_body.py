@@ -94,6 +94,7 @@ class KeyBody(Body):
     krn: int | None = Field(default=None, ge=1, le=9, description="key revision number")
     ti: str | None = Field(default=None, pattern=TWO_DIGITS, description="tariff index")
     kt: int | None = Field(default=None, ge=0, le=3, description="key type")
+    ken: int | None = Field(default=None, ge=0, le=255, description="key expiry number")
     ea: str | None = Field(default=None, pattern=TWO_DIGITS, description="encryption algorithm, 07 or 11")
     base_date: int | None = Field(default=None, ge=1993, le=2035, description="1993, 2014 or 2035")
 
@@ -108,7 +109,7 @@ class OrderBody(Body):
     amount: AmountBody | None = Field(default=None, description="of the order's only credit token")
     priority: Priority = Priority.CREDIT
     key: KeyBody | None = Field(default=None, description="the key that the tokens are under")
-    new_key: KeyBody | None = Field(default=None, description="the key that a key-change set brings")
+    new_key: KeyBody | None = Field(default=None, description="what class 116 must show after a key-change set")
     not_before: Moment | None = None
     expires_at: Moment | None = Field(default=None, description="nothing is sent any more from then on")
 

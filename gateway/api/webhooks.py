@@ -29,6 +29,7 @@ EVENT_NAMES = (
     "order.in_doubt",
     "order.reconciling",
     "order.postponed",
+    "order.section_stored",
     "order.token_accepted",
     "order.accepted",
     "order.rejected",
@@ -40,6 +41,7 @@ EVENT_NAMES = (
     "order.reconcile_requested",
     "order.restored",
     "meter.reached",
+    "meter.key_read",
 )
 """All that a timeline may hold."""
 

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from cosem_objects.errors import SettingError
 from cosem_objects.sts_token import Token, TokenClass
 from gateway.cli.command_links import CommandLinks, add_link_options
+from gateway.cli.kind_options import add_kind_options, key_change_from
 from gateway.cli.meter_options import add_meter_options, meter_from
 from gateway.cli.parser import unexpected
 from gateway.cli.story import Teller
@@ -19,14 +20,14 @@ from gateway.cli.token_options import amount_from, tokens_in
 from gateway.cli.trace_option import add_trace_options, trace_from
 from gateway.delivery import Delivery
 from gateway.events import Judged
-from gateway.meters import Meter
-from gateway.orders import Amount
+from gateway.key_change import KeyChange
 from gateway.verdict import Outcome
 
 DESCRIPTION = """\
 Delivers STS tokens to one meter and says what became of each: accepted, rejected, held, unreached or in doubt, and
 whether its value was credited. Before a token leaves, the intent is printed; if the command is killed after that line,
-run it again with --after-doubt: it then reads the meter first.
+run it again with --after-doubt: it then reads the meter first. With --kind key_change the tokens of class 2 are one
+key-change set, judged as a whole by what class 116 shows afterwards.
 
 Exit code: 0 all accepted; 1 one was rejected; 3 one is in doubt, held or unreached; 2 wrong usage, nothing was sent."""
 
@@ -62,6 +63,7 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         help="an earlier try may have arrived: read the meter first, and take 'used' for its proof",
     )
     what.add_argument("--json", action="store_true", help="one JSON object for each token; the story on standard error")
+    add_kind_options(parser, what)
     add_meter_options(parser)
     add_link_options(parser)
     add_trace_options(parser)
@@ -71,18 +73,23 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 def run(args: argparse.Namespace) -> int:
     """Check everything, then deliver. Raises ``SettingError``, ``TokenFormatError``, ``EndpointError``."""
     tokens = _tokens(args)
-    amount = amount_from(args.amount, args.unit, len(tokens))
     meter = meter_from(args)
+    key_change, others = key_change_from(args, tokens, meter.profile)
+    amount = amount_from(args.amount, args.unit, len(others))
+    if amount is not None and not others:
+        raise SettingError("amount: a key-change set is worth nothing, and there is no credit behind it")
     if sys.stdout is None or sys.stderr is None:
         raise SettingError("standard output and standard error must be open: the intent is told before a token is sent")
+    sections = () if key_change is None else key_change.sections
     if args.json:
-        teller = Teller(str(meter.endpoint), sys.stderr, amount, results=sys.stdout)
+        teller = Teller(str(meter.endpoint), sys.stderr, amount, sections=sections, results=sys.stdout)
     else:
-        teller = Teller(str(meter.endpoint), sys.stdout, amount)
+        teller = Teller(str(meter.endpoint), sys.stdout, amount, sections=sections)
     trace = trace_from(args, meter.security)
     try:
         links = CommandLinks(args, trace)
-        work = _deliver(meter, tokens, amount, teller, links, after_doubt=args.after_doubt)
+        delivery = Delivery(meter, teller.tell, amount=amount, after_doubt=args.after_doubt, connect=links.connect)
+        work = _deliver(delivery, others, key_change, teller, links, after_doubt=args.after_doubt)
         judged, is_told = args.run_async(work)
     finally:
         if trace is not None:
@@ -91,25 +98,25 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def _deliver(
-    meter: Meter,
+    delivery: Delivery,
     tokens: Sequence[Token],
-    amount: Amount | None,
+    key_change: KeyChange | None,
     teller: Teller,
     links: CommandLinks,
     *,
     after_doubt: bool,
 ) -> tuple[list[Judged], bool]:
     """The verdicts, and whether all went as it must: delivered, and told."""
-    delivery = Delivery(meter, teller.tell, amount=amount, after_doubt=after_doubt, connect=links.connect)
+    given = [*(() if key_change is None else key_change.sections), *tokens]
     _stop_on_signals()
     async with links:
         try:
-            return await delivery.run(tokens), True
+            return await delivery.run(tokens, key_change), True
         except asyncio.CancelledError:  # what was begun is in doubt, and must be said
-            said = await teller.interrupted(tokens, "interrupted", "stopped by the user", after_doubt=after_doubt)
+            said = await teller.interrupted(given, "interrupted", "stopped by the user", after_doubt=after_doubt)
         except Exception as error:  # a bug must not hide that a token may have left
             print(f"stsgate deliver: {unexpected(error)}", file=sys.stderr)
-            said = await teller.interrupted(tokens, "internal-error", "see the error", after_doubt=after_doubt)
+            said = await teller.interrupted(given, "internal-error", "see the error", after_doubt=after_doubt)
     return said, False
 
 

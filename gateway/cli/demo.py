@@ -14,7 +14,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 
-from gateway.cli.lab import Lab, LabError, LabMeter
+from gateway.cli.lab import Lab, LabError, LabMeter, key_options
 from gateway.cli.lab_service import LabService
 from gateway.cli.service.order_words import ending, event_line
 from gateway.client.answers import Json, ServiceRefused, ServiceUnreachable
@@ -77,7 +77,16 @@ CALLING = LabMeter(
     pan="600727000000000595",
     system_title="53494D0000000006",
 )
-METERS = (PLAIN, MONEY, CIPHERED, FLAKY, WIRED, CALLING)
+OLD = LabMeter(
+    id="meter-7",
+    name="wrapper, LLS password, key revision 1 of base date 1993",
+    security=("--security", "lls"),
+    pan="600727000000000678",
+    system_title="53494D0000000007",
+    base_date=1993,
+)
+METERS = (PLAIN, MONEY, CIPHERED, FLAKY, WIRED, CALLING, OLD)
+NEW_KRN, NEW_BASE_DATE = 2, 2014
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,8 +98,10 @@ class Scene:
     amounts: Sequence[str]
     unit: str = "kWh"
     pan: str = ""
+    changes_key: bool = False
+    """First a key-change set to ``NEW_KRN`` and ``NEW_BASE_DATE``; the tokens behind it are under that key."""
     repeats: bool = False
-    """The token of the scene before once more."""
+    """The token, or the key-change set, of the scene before once more."""
     cut: bool = False
     """Leave out one digit."""
     power_cut: bool = False
@@ -145,6 +156,21 @@ SCENES = (
     ),
     Scene(title="A meter on a serial line", meter=WIRED, amounts=["5.0"], expected="accepted yes"),
     Scene(title="A meter that called in", meter=CALLING, amounts=["7.5"], expected="accepted yes"),
+    Scene(
+        title="A key change with rollover, and a credit under the new key: one order, proven by class 116",
+        meter=OLD,
+        amounts=["12.5"],
+        changes_key=True,
+        expected="accepted yes",
+    ),
+    Scene(
+        title="The same key-change set again: the meter has that key already, nothing is sent",
+        meter=OLD,
+        amounts=[],
+        changes_key=True,
+        repeats=True,
+        expected="accepted yes",
+    ),
 )
 
 
@@ -197,33 +223,52 @@ async def _demo(data_dir: Path, *, stay: bool) -> int:
 
 
 async def _tokens(lab: Lab) -> list[list[str]]:
-    """The digits for every scene. Each token of a meter has a minute of issue of its own: its TID."""
-    wanted = [(scene.pan or scene.meter.pan, scene.unit, amount) for scene in SCENES for amount in scene.amounts]
+    """The digits for every scene, key-change sections first. Each credit of a meter has a minute of issue of its own:
+    its TID."""
+    wanted = [(_key(scene), scene.unit, amount) for scene in SCENES for amount in scene.amounts]
     made = await asyncio.gather(*(lab.token(*one, minutes_ago=ago) for ago, one in enumerate(wanted)))
+    new = ("--new-krn", str(NEW_KRN), "--new-base-date", str(NEW_BASE_DATE))
+    sections = await lab.key_change_set(OLD.key_options, *new)
     left, tokens = list(made), list[list[str]]()
     for scene in SCENES:
         digits = [left.pop(0) for _ in scene.amounts]
-        if scene.repeats:
+        if scene.repeats and not scene.changes_key:
             digits = tokens[-1]
+        if scene.changes_key:
+            digits = [*sections, *digits]
         tokens.append([one[:-1] for one in digits] if scene.cut else digits)
     return tokens
 
 
+def _key(scene: Scene) -> Sequence[str]:
+    """Under which key its credits are made."""
+    if scene.changes_key:
+        return key_options(scene.meter.pan, NEW_KRN, NEW_BASE_DATE)
+    return key_options(scene.pan, base_date=scene.meter.base_date) if scene.pan else scene.meter.key_options
+
+
 async def _play(client: ServiceClient, service: LabService, scene: Scene, order_id: str, digits: list[str]) -> str:
     """What came of the order, in the words of ``Scene.expected``."""
-    tokens = [
-        {"token": token, "amount": {"value": amount, "unit": scene.unit}}
-        for token, amount in zip(digits, scene.amounts, strict=True)
-    ]
+    sections = digits[: len(digits) - len(scene.amounts)]
+    worth = zip(digits[len(sections) :], scene.amounts, strict=True)
+    order = {
+        "id": order_id,
+        "meter": scene.meter.id,
+        "tokens": [
+            *({"token": token, "kind": "key_change"} for token in sections),
+            *({"token": token, "amount": {"value": amount, "unit": scene.unit}} for token, amount in worth),
+        ],
+        "new_key": {"krn": NEW_KRN} if sections else None,
+    }
     try:
-        await client.call("POST", "orders", json={"id": order_id, "meter": scene.meter.id, "tokens": tokens})
+        await client.call("POST", "orders", json=order)
     except ServiceRefused as refused:
         print(f"refused: {refused}", flush=True)
         return str(refused.status)
-    order = await _watched(client, service, order_id, power_cut=scene.power_cut)
-    print(ending(order), flush=True)
-    credited = {token["credited"] for token in order["tokens"]}
-    return f"{order['state']} {' '.join(sorted(credited))}"
+    ended = await _watched(client, service, order_id, power_cut=scene.power_cut)
+    print(ending(ended), flush=True)
+    credited = {token["credited"] for token in ended["tokens"]}
+    return f"{ended['state']} {' '.join(sorted(credited))}"
 
 
 async def _watched(client: ServiceClient, service: LabService, order_id: str, *, power_cut: bool) -> Json:
@@ -256,7 +301,8 @@ def _invite(service: LabService) -> None:
     for meter in METERS:
         unit = "ZAR" if meter is MONEY else "kWh"
         print(f"  # {meter.id}, {meter.name}")
-        print(f"  {simmeters} sts encode credit --amount 12.5 --unit {unit} {shlex.join(meter.key_options)}")
+        key = key_options(OLD.pan, NEW_KRN, NEW_BASE_DATE) if meter is OLD else meter.key_options
+        print(f"  {simmeters} sts encode credit --amount 12.5 --unit {unit} {shlex.join(key)}")
         print(f"  {stsgate} push {meter.id} TOKEN --watch {options}\n")
     print(f"  {stsgate} orders {options}\n  {stsgate} orders show demo-1 {options}")
     print(f"  {stsgate} meters readback {METERS[0].id} {options}\n", flush=True)

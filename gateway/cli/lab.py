@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryFile
 from types import TracebackType
-from typing import IO, Self
+from typing import IO, Any, Self
 
 # Published test values (STS531-1 compliance tests, DLMS Green Book examples): worthless, everybody has them.
 LAB_VENDING_KEY = "abababababababab949494949494949401234567"
@@ -23,9 +23,14 @@ LAB_EK = "000102030405060708090A0B0C0D0E0F"
 LAB_AK = "D0D1D2D3D4D5D6D7D8D9DADBDCDDDEDF"
 LAB_PASSWORD = "12345678"  # noqa: S105 - a lab password
 
-_KEY_OPTIONS = (f"--vending-key={LAB_VENDING_KEY}", "--dkga=04", "--base-date=2014", "--sgc=201457")
 _START_TIMEOUT_SECONDS = 20
 _STOP_TIMEOUT_SECONDS = 5
+
+
+def key_options(pan: str, krn: int = 1, base_date: int = 2014) -> tuple[str, ...]:
+    """The options of ``simmeters`` that say under which key a meter's tokens are made."""
+    key = (f"--vending-key={LAB_VENDING_KEY}", "--dkga=04", f"--base-date={base_date}", "--sgc=201457", f"--krn={krn}")
+    return (*key, "--pan", pan)
 
 
 class LabError(Exception):
@@ -43,6 +48,7 @@ class LabMeter:
     security: tuple[str, ...]
     pan: str
     system_title: str
+    base_date: int = 2014
     more: tuple[str, ...] = ()
 
     @property
@@ -54,8 +60,8 @@ class LabMeter:
 
     @property
     def key_options(self) -> tuple[str, ...]:
-        """Which key its tokens are made under."""
-        return (*_KEY_OPTIONS, "--pan", self.pan)
+        """Which key its tokens are made under, at first."""
+        return key_options(self.pan, base_date=self.base_date)
 
     def run_options(self, directory: Path, head_end: str) -> tuple[str, ...]:
         where = [word.format(directory=directory, head_end=head_end) for word in self.where]
@@ -97,23 +103,30 @@ class Lab:
             pass
         raise LabError(f"{meter.name} does not start: {self._said()}")
 
-    async def token(self, pan: str, unit: str, amount: str, *, minutes_ago: int = 0) -> str:
-        """A fresh credit token for the meter with this MeterPAN: 20 digits. Two of one meter need different minutes of
+    async def token(self, key: Sequence[str], unit: str, amount: str, *, minutes_ago: int = 0) -> str:
+        """A fresh credit token under a key (``key_options``): 20 digits. Two of one meter need different minutes of
         issue. Raises ``LabError``."""
         issued = datetime.now(UTC) - timedelta(minutes=minutes_ago)
+        made = await self._encode(
+            "credit", "--amount", amount, "--unit", unit, "--issued-at", f"{issued:%Y-%m-%dT%H:%M}", *key
+        )
+        return str(made["token"])
+
+    async def key_change_set(self, key: Sequence[str], *new: str) -> list[str]:
+        """The tokens that bring a meter from this key to another one (``--new-…``). Raises ``LabError``."""
+        made = await self._encode("key-change", *new, *key)
+        return list(made["tokens"])
+
+    async def _encode(self, *options: str) -> dict[str, Any]:
         process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            *("-m", "sim_meters", "sts", "encode", "credit", "--json"),
-            *("--amount", amount, "--unit", unit, "--pan", pan, "--issued-at", f"{issued:%Y-%m-%dT%H:%M}"),
-            *_KEY_OPTIONS,
-            stdout=PIPE,
-            stderr=self._errors,
+            sys.executable, "-m", "sim_meters", "sts", "encode", *options, "--json", stdout=PIPE, stderr=self._errors
         )
         self._processes.append(process)
         out, _ = await process.communicate()
         if process.returncode:
             raise LabError(f"the lab makes no token: {self._said()}")
-        return str(json.loads(out)["token"])
+        made: dict[str, Any] = json.loads(out)
+        return made
 
     def _said(self) -> str:
         self._errors.seek(0)

@@ -16,7 +16,7 @@ from cosem_objects.errors import LocalProtocolError, RemoteProtocolError
 from cosem_objects.interface_classes import describe_attribute
 from cosem_objects.names import spell
 from cosem_objects.obis import ObisCode
-from gateway.delivery import AskedCounters, CounterKeeper
+from gateway.contact import AskedCounters, CounterKeeper
 from gateway.meters import Meter
 from gateway.obstacles import obstacle_of
 from gateway.reading.meter_log import Log, LogUnreadable, Wanted, read_log

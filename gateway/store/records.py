@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from itertools import takewhile
 from typing import Any
 
 from cosem_objects.sts_token import Token
@@ -208,6 +209,13 @@ class OrderWork:
     beside: tuple[Token, ...] = field(default=(), repr=False)
     """Open tokens of the meter's other orders in doubt, if this one may have been delivered, too. While the meter shows
     one of these, nothing may be entered: the class shows the last token only."""
+    new_key: Details | None = field(default=None, repr=False)
+    """What class 116 must show after a key-change set, if a section is open."""
+
+    @property
+    def key_change_sections(self) -> tuple[TokenWork, ...]:
+        """The key-change set that has its turn; empty if a token of another kind has."""
+        return tuple(takewhile(lambda token: token.kind is OrderKind.KEY_CHANGE, self.tokens))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -245,7 +253,8 @@ class Step:
 
     change: Change
     outcomes: Sequence[tuple[int, Judged]] = ()
-    """Tokens that have an outcome now, by position. Final for ACCEPT, REJECT and CONTINUE; else as things stand."""
+    """Tokens that have an outcome now, by position; all sections of a key-change set at once. Final for ACCEPT, REJECT
+    and CONTINUE; else as things stand."""
     reason: str | None = None
     due_at: datetime | None = None
     """For POSTPONE, TAKE_BACK, DOUBT: when to try or read again."""

@@ -149,8 +149,9 @@ class Orders(ABC):
 
     @abstractmethod
     async def resolve(self, order_id: str, resolution: Resolution, *, who: str) -> OrderRecord:
-        """A person decides about a held order. ``yes`` and ``no`` settle its first open token; ``retry`` sends again
-        what cannot have arrived, and reads again what may have. Raises ``NoSuchOrder``, ``IllegalChange``."""
+        """A person decides about a held order. ``yes`` and ``no`` settle its first open token, or the key-change set
+        that it begins; ``retry`` sends again what cannot have arrived, and reads again what may have. Raises
+        ``NoSuchOrder``, ``IllegalChange``."""
 
 
 class Lanes(ABC):

@@ -14,6 +14,7 @@ from cosem_objects.profile import MeterProfile
 from cosem_objects.token_gateway import TokenEncoding
 from sim_meters.account import AccountUnit
 from sim_meters.debt import DebtRecovery
+from sim_meters.emergency import EmergencyCredit
 from sim_meters.fault_order import FaultOrder
 from sim_meters.fleet.fields import Fields, named
 from sim_meters.fleet.group import PHYSICAL_MAX, SERVER_SAP_MAX, MeterGroup
@@ -72,12 +73,16 @@ def _read(name: str, fields: Fields, around: Surroundings) -> MeterGroup:
     security = SecurityTable.read(fields.table("security"), title)
     unit = _unit(fields)
     debt = fields.text("debt", None)
+    emergency = fields.digits("emergency_credit", None)
     behind = fields.text("behind", None)
     first = MeterConfig(
         key=sts.key,
         decoder_key=sts.decoder_key,
         manufactured=sts.manufactured,
+        ken=sts.ken,
+        sts_settings=sts.settings,
         unit=unit,
+        emergency=None if emergency is None else EmergencyCredit.parse(emergency, unit.kind.decimals),
         debt=None if debt is None else DebtRecovery.parse(debt, unit.kind.decimals),
         profile=profile,
         security=security.settings,
@@ -93,7 +98,7 @@ def _read(name: str, fields: Fields, around: Surroundings) -> MeterGroup:
         push_to=PushTo(fields.choice("push_to", tuple(PushTo), PushTo.NOBODY.value)),
     )
     first.new_machine()  # a date of manufacture that the base date does not reach is found here
-    objects_of(profile, has_debt=first.debt is not None)
+    objects_of(profile, has_debt=first.debt is not None, has_emergency=first.emergency is not None, has_limiter=True)
     return MeterGroup(
         name=name,
         count=count,
@@ -148,8 +153,7 @@ def _profile(name: str, fields: Fields, load_profile: LoadProfile) -> MeterProfi
 
 
 def _unit(fields: Fields) -> AccountUnit:
-    currency = fields.text("currency", None)
-    return AccountUnit.kwh() if currency is None else AccountUnit.parse(currency)
+    return AccountUnit.parse(fields.text("currency", None), fields.text("commodity", None))
 
 
 def _hdlc(fields: Fields, profile: MeterProfile) -> HdlcSettings:

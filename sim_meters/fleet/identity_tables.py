@@ -14,6 +14,8 @@ from sim_meters.meter_config import title_plus
 from sim_meters.sts.decoder_key import DecoderKey, VendingKey, derive_decoder_key
 from sim_meters.sts.identity import MeterPan
 from sim_meters.sts.key_attributes import KeyAttributes
+from sim_meters.sts.key_change import KEN_NEVER
+from sim_meters.sts.machine_settings import SETTING_HELP, MachineSettings
 
 SERIALS_APART = 1_000_000
 """So far apart begin the serials, PANs and system titles of two groups that do not say where theirs begin."""
@@ -30,6 +32,8 @@ class StsTable:
     decoder_key: DecoderKey
     vending_key: VendingKey | None
     manufactured: datetime | None
+    ken: int
+    settings: MachineSettings
 
     @classmethod
     def read(cls, fields: Fields, position: int) -> StsTable:
@@ -46,6 +50,8 @@ class StsTable:
             )
             given_vending, given_decoder = fields.secret("vending_key"), fields.secret("decoder_key")
             manufactured = _manufactured(fields.take("manufactured"))
+            ken = fields.whole("ken", 0, 255, KEN_NEVER)
+            settings = _settings(fields.table("settings"))
             if given_vending is not None and given_decoder is not None:
                 raise SettingError("expected vending_key or decoder_key, not both")
             if given_decoder is not None:
@@ -54,7 +60,20 @@ class StsTable:
                 vending_key = VendingKey.parse(given_vending or LAB_VENDING_KEYS[key.dkga], key.dkga)
                 decoder_key = derive_decoder_key(vending_key, key)
         fields.end()
-        return cls(key, decoder_key, vending_key, manufactured)
+        return cls(key, decoder_key, vending_key, manufactured, ken, settings)
+
+
+def _settings(fields: Fields) -> MachineSettings:
+    """The members are those of ``--sts-setting``; a list of indexes may be a list."""
+    texts = []
+    for name in SETTING_HELP:
+        value = fields.take(name)
+        if isinstance(value, list | tuple):
+            value = ",".join(map(str, value))
+        if value is not None:
+            texts.append(f"{name}={str(value).lower() if isinstance(value, bool) else value}")
+    fields.end()
+    return MachineSettings.parse(texts)
 
 
 def _manufactured(value: object) -> datetime | None:

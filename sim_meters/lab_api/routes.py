@@ -18,7 +18,7 @@ from sim_meters.fleet.meters import Cancellation
 from sim_meters.fleet.plan import Member
 from sim_meters.lab_api.call import answer, read_object, read_query, whole
 from sim_meters.lab_api.problems import Problem
-from sim_meters.lab_api.tokens import CREDIT, LabIssuer
+from sim_meters.lab_api.tokens import MEMBERS, LabIssuer
 from sim_meters.lab_api.views import (
     behaviour_view,
     clock_view,
@@ -55,6 +55,8 @@ CALLS = (
     Call("POST", f"{_METER}/keypad", "key_in"),
     Call("POST", f"{_METER}/reboot", "reboot"),
     Call("POST", f"{_METER}/link", "set_link"),
+    Call("POST", f"{_METER}/tamper", "tamper"),
+    Call("POST", f"{_METER}/emergency-credit", "take_emergency_credit"),
     Call("GET", "/v1/sim/faults", "faults"),
     Call("PUT", "/v1/sim/faults", "order_faults"),
     Call("DELETE", "/v1/sim/faults", "cancel_faults"),
@@ -126,6 +128,18 @@ class LabRoutes:
             meter.go_offline(None if seconds is None else _number("seconds", seconds, OFFLINE_SECONDS_MAX))
         return answer({"online": meter.is_online})
 
+    async def tamper(self, request: web.Request) -> web.Response:
+        _, meter = self._find(request)
+        meter.open_cover()
+        return web.Response(status=204)
+
+    async def take_emergency_credit(self, request: web.Request) -> web.Response:
+        _, meter = self._find(request)
+        if not meter.take_emergency_credit():
+            raise Problem("conflict", "there is no emergency credit to take: none at all, not yet, or not paid back")
+        state, unit = meter.state, meter.config.unit
+        return answer({"balance": unit.words(state.balance_units), "owed": unit.words(state.emergency_owed_units)})
+
     # Faults.
 
     async def faults(self, request: web.Request) -> web.Response:
@@ -168,12 +182,9 @@ class LabRoutes:
         return answer(clock_view(clock))
 
     async def issue(self, request: web.Request) -> web.Response:
-        body = await read_object(request, known=("meter", "kind", "amount", "unit"))
-        _, meter = self._find_name(_text(body, "meter"))
-        unit = None if body.get("unit") is None else _text(body, "unit")
-        kind = CREDIT if body.get("kind") is None else _text(body, "kind")
-        token, amount = self._issuer.issue(meter, kind, _text(body, "amount"), unit)
-        return answer({"token": token.digits, "kind": kind, "amount": amount}, status=201)
+        body = await read_object(request, known=MEMBERS)
+        member, meter = self._find_name(_text(body, "meter"))
+        return answer(self._issuer.issue(member, meter, body), status=201)
 
     # Finding.
 

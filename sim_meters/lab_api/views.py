@@ -1,4 +1,4 @@
-"""How meters, their ledgers and their faults are shown. Tokens only with their last four digits."""
+"""How meters, their ledgers and their faults are shown. Tokens only with their last four digits, keys never."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sim_meters.clock import Clock, VirtualClock
 from sim_meters.fleet.fleet import Fleet
 from sim_meters.fleet.plan import Member
 from sim_meters.meter import SimMeter
-from sim_meters.records import Switched, TokenEntry
+from sim_meters.records import EmergencyTaken, StateRecord, Switched, Tampered, TokenEntry
 
 
 def fleet_view(fleet: Fleet) -> dict[str, object]:
@@ -56,7 +56,12 @@ def meter_view(meter: SimMeter) -> dict[str, object]:
         "online": meter.is_online,
         "clock": meter.now().isoformat(),
         "balance": config.unit.words(state.balance_units),
+        "emergency_owed": config.unit.words(state.emergency_owed_units),
         "switch": state.switch.state.name.lower().replace("_", " "),
+        "tampered": state.is_tampered,
+        "limits": {"power_watts": state.power_limit_watts, "phase_unbalance_watts": state.unbalance_limit_watts},
+        "control_values": {str(index): value for index, value in sorted(state.control_values.items())},
+        "sts": _machine_view(meter),
         "pending": meter.pending is not None,
         "locked_until": None if locked_until is None else locked_until.isoformat(),
         "shown": None if shown is None else _token_view(shown),
@@ -74,7 +79,7 @@ def behaviour_view(behaviour: Behaviour) -> dict[str, object]:
     }
 
 
-def ledger_view(records: Sequence[TokenEntry | Switched], first: int, limit: int) -> dict[str, object]:
+def ledger_view(records: Sequence[StateRecord], first: int, limit: int) -> dict[str, object]:
     """Records from number ``first`` on, counted from 1."""
     page = records[first - 1 : first - 1 + limit]
     after = first - 1 + len(page)
@@ -88,10 +93,34 @@ def status_view(status: TokenStatus) -> dict[str, object]:
     return {"code": status.code, "words": status.words, "data_value": status.data_value}
 
 
-def _record_view(record: TokenEntry | Switched) -> dict[str, object]:
-    if isinstance(record, Switched):
-        return {"kind": "switch", "connect": record.connect}
-    return {"kind": "token", **_token_view(record)}
+def _machine_view(meter: SimMeter) -> dict[str, object]:
+    """The token machine; of its key all but the key."""
+    machine, now = meter.state.machine, meter.now()
+    key, tids, lock_out = machine.key, machine.tids.tids, machine.lock_out
+    until = None if lock_out.until is None or now >= lock_out.until else lock_out.until.isoformat()
+    return {
+        "sgc": f"{key.sgc:06d}",
+        "krn": key.krn,
+        "kt": int(key.kt),
+        "ti": f"{key.ti:02d}",
+        "ken": key.ken,
+        "ea": f"{key.decoder_key.ea:02d}",
+        "tids": {"count": len(tids), "lowest": min(tids, default=None)},
+        "sections_held": list(machine.sections_held(now)),
+        "lock_out": {"wrong_entries": lock_out.failures, "until": until},
+    }
+
+
+def _record_view(record: StateRecord) -> dict[str, object]:
+    match record:
+        case Switched():
+            return {"kind": "switch", "connect": record.connect}
+        case EmergencyTaken():
+            return {"kind": "emergency-credit", "units": record.units}
+        case Tampered():
+            return {"kind": "tamper"}
+        case TokenEntry():
+            return {"kind": "token", **_token_view(record)}
 
 
 def _token_view(entry: TokenEntry) -> dict[str, object]:
@@ -105,5 +134,6 @@ def _token_view(entry: TokenEntry) -> dict[str, object]:
         "tid": entry.tid,
         "units": entry.units,
         "collected": entry.collected,
+        "repaid": entry.repaid,
         "shown": entry.shown,
     }

@@ -68,6 +68,11 @@ class SimulatedMeter:
         assert isinstance(said, GetResponse)
         return said.result
 
+    @property
+    def sections_held(self) -> tuple[int, ...]:
+        """Of a key-change set that is not complete."""
+        return self.meter.state.machine.sections_held(self.meter.now())
+
     async def close(self) -> None:
         await self.set_link(online=False)
         self.meter.close()

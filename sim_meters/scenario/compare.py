@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
+from sim_meters.scenario.expectations import ProgramExpectation
 from sim_meters.scenario.program import Ended
 from sim_meters.scenario.report import Check
-from sim_meters.scenario.step_tables import ProgramExpectation
 from sim_meters.scenario.tokens import exact
 from sim_meters.scenario.values import Number
 

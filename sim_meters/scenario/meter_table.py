@@ -6,7 +6,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from sim_meters.scenario.values import HEX_OF_KEYS, Digits, Key, Moment, Seconds, Table, Title
+from sim_meters.scenario.values import HEX_OF_KEYS, Decimals, Digits, Key, Moment, Seconds, Table, Text, Title
+from sim_meters.sts.machine_settings import SETTING_HELP
+
+SettingName = Annotated[str, StringConstraints(pattern=f"^({'|'.join(SETTING_HELP)})$")]
 
 
 class SecurityTable(Table):
@@ -38,6 +41,10 @@ class StsTable(Table):
     decoder_key: Annotated[str, HEX_OF_KEYS] | None = Field(default=None, repr=False)
     manufactured: Moment | None = None
     """tokens from before are too old"""
+    ken: Annotated[int, Field(ge=0, le=255)] | None = None
+    """key expiry number of the meter's first key"""
+    settings: dict[SettingName, Text | bool | int | tuple[int, ...]] = Field(default_factory=dict)
+    """of the token machine: what the standard leaves open; simulated meters only"""
 
 
 class MqttTable(Table):
@@ -70,7 +77,9 @@ class MeterTable(Table):
     """the meter's model: a name of config/meter_profiles, or a file; sim if it is not said"""
     token_encoding: Literal["ascii20", "bcd10", "digits20", "binary9"] | None = None
     currency: Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}(:-?[0-9])?$")] | None = None
-    """account in money, such as ZAR or ZAR:-2, instead of kWh"""
+    """account in money, such as ZAR or ZAR:-2, instead of the commodity's own unit"""
+    commodity: Literal["electricity", "water", "gas", "time"] | None = None
+    """what the meter sells; electricity if it is not said"""
     system_title: Digits | Annotated[str, StringConstraints(pattern=r"^[0-9A-Fa-f]{16}$")] | None = None
     """the meter's own"""
     client_sap: Annotated[int, Field(ge=1, le=127)] | None = None
@@ -88,6 +97,8 @@ class MeterTable(Table):
     for pseudo-terminals: pty://{directory}/line"""
     debt: Annotated[str, StringConstraints(pattern=r"^[0-9.]{1,40}:[0-9.]{1,40}$")] | None = None
     """AMOUNT:PERCENT: what the customer owes, and how much of each token pays it back; simulated meters only"""
+    emergency_credit: Decimals | int | None = None
+    """an advance that the customer may take; simulated meters only"""
     pdu_max: Annotated[int, Field(ge=64, le=65_535)] | None = None
     """longest APDU; simulated meters only"""
     status_delay_seconds: Seconds | None = None

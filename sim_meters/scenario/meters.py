@@ -20,10 +20,10 @@ from sim_meters.fleet.files import load_fleet, load_profile
 from sim_meters.fleet.group import MeterGroup
 from sim_meters.fleet.group_table import Surroundings, is_shipped_name, read_group
 from sim_meters.fleet.places import check_loopback
+from sim_meters.issuing import IssuerKey
 from sim_meters.meter_config import MeterConfig
 from sim_meters.scenario.meter_table import MeterTable
-from sim_meters.sts.decoder_key import DecoderKey, VendingKey
-from sim_meters.sts.key_attributes import KeyAttributes
+from sim_meters.sts.decoder_key import VendingKey
 from transports.endpoint import Endpoint, EndpointError
 from transports.hdlc.connection import HdlcSettings
 from transports.registry import check_callable
@@ -35,7 +35,8 @@ _ANY_PLACE = "tcp://127.0.0.1:0"
 _OUR_OWN = {"endpoint", "response_timeout_seconds"}
 """What a group of a fleet does not have."""
 _SIMULATED_ONLY = {
-    *("listen", "debt", "pdu_max", "status_delay_seconds", "control_mode", "associations_max", "hdlc_push", "line"),
+    *("listen", "debt", "emergency_credit", "pdu_max", "status_delay_seconds", "control_mode", "associations_max"),
+    *("hdlc_push", "line"),
 }
 
 
@@ -63,12 +64,9 @@ class MeterPlan:
     """Those that a simulated one has from the beginning."""
 
     @property
-    def key(self) -> KeyAttributes:
-        return self.config.key
-
-    @property
-    def decoder_key(self) -> DecoderKey:
-        return self.config.decoder_key
+    def key(self) -> IssuerKey:
+        """The one that it begins with."""
+        return IssuerKey.of(self.config, self.vending_key)
 
     @property
     def unit(self) -> AccountUnit:
@@ -169,6 +167,8 @@ def _read(table: MeterTable, around: Surroundings, place: Place) -> MeterPlan:
     if not is_simulated and _SIMULATED_ONLY & table.model_fields_set:
         name = min(_SIMULATED_ONLY & table.model_fields_set)
         raise SettingError(f"{name}: expected none with an endpoint; it is for simulated meters")
+    if not is_simulated and table.sts.settings:
+        raise SettingError("sts, settings: expected none with an endpoint; they are for simulated meters")
     group = read_group(said, around)
     config = group.config(0)
     if is_simulated:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 
 from cosem_objects.profile import MeterProfile
-from cosem_objects.token_gateway import DataValueMap
+from cosem_objects.token_gateway import DataValueMap, onehot16
 from sim_meters.faults import Fault
 from sim_meters.scenario.bench import BenchMeter
 from sim_meters.scenario.client import FAILED, associated
@@ -17,6 +17,7 @@ from sim_meters.scenario.report import Check
 from sim_meters.scenario.snapshot import Snapshot, take_snapshot
 from sim_meters.scenario.step_tables import ExpectStep
 from sim_meters.scenario.tokens import MadeToken
+from sim_meters.sts.results import SECTION_RESULTS
 
 _PAUSE_SECONDS = (0.05, 1.0)
 """Between two looks: the first pause, and the longest."""
@@ -56,6 +57,14 @@ def reason_of(seen: Snapshot, profile: MeterProfile) -> str | None:
     return None if seen.status is None else profile.data_value_map.result(seen.status.data_value)
 
 
+def section_of(seen: Snapshot, profile: MeterProfile) -> int | None:
+    """Which section of a key-change set was stored, if this model's bits tell."""
+    if seen.status is None or profile.data_value_map is not DataValueMap.ONEHOT16:
+        return None
+    numbers = range(1, len(SECTION_RESULTS) + 1)
+    return next((number for number in numbers if seen.status.data_value == onehot16(None, section=number)), None)
+
+
 def check_reason(expected: object, seen: Snapshot, profile: MeterProfile) -> Check:
     check = check_one_of("reason", expected, reason_of(seen, profile))
     if profile.data_value_map in (DataValueMap.RAW, DataValueMap.NONE):
@@ -76,9 +85,19 @@ def _checks(
         yield check_one_of("unit", step.unit, seen.unit)
     if step.switch is not None:
         yield check_one_of("switch", step.switch, seen.switch)
+    if step.power_limit is not None:
+        yield check_one_of("power_limit", step.power_limit, seen.power_limit)
     if step.sts is not None:
         for name, expected in step.sts.model_dump(exclude_none=True).items():
             yield check_one_of(f"sts.{name}", expected, seen.sts.get(name))
+    yield from _inside_checks(step, meter, tokens)
+
+
+def _inside_checks(step: ExpectStep, meter: BenchMeter, tokens: Mapping[str, MadeToken]) -> Iterator[Check]:
+    """What no wire can tell."""
+    if step.sections is not None:
+        held = meter.simulated.sections_held
+        yield Check("sections", _numbers(step.sections), _numbers(held), held == tuple(sorted(step.sections)))
     if step.times_credited:
         ledger = meter.simulated.meter.ledger
         for name, times in step.times_credited.items():
@@ -105,3 +124,10 @@ def _gateway_checks(
         yield check_reason(step.reason, seen, profile)
     if step.delivery is not None:
         yield check_one_of("delivery", step.delivery, seen.delivery)
+    if step.display_has:
+        missing = [text for text in step.display_has if text not in seen.display]
+        yield Check("display_has", ", ".join(missing or step.display_has), seen.display or "nothing", not missing)
+
+
+def _numbers(sections: Sequence[int]) -> str:
+    return ", ".join(map(str, sections)) or "none"

@@ -83,7 +83,8 @@ def make_plan(
     *,
     only: Sequence[str] = (),
 ) -> ScenarioPlan:
-    """Raises ``SettingError``."""
+    """Only the cases that are run are checked: with ``only``, others may be such that these meters cannot take. Raises
+    ``SettingError``."""
     chains = []
     for cases in _linked(file.case):
         names = cases[0].on or tuple(meter.name for meter in file.meter[:1])
@@ -92,15 +93,17 @@ def make_plan(
         for name in names:
             if name not in meters:
                 raise SettingError(f"case {cases[0].shown}: on: there is no meter {name!r}")
-            check_chain(cases, name, meters, has_clock=file.clock is not None)
         chains += [Chain(_runs(cases, name, is_alone=len(names) == 1)) for name in names]
+    selected = _selected(chains, only)
+    for chain in selected:
+        check_chain([run.case for run in chain.runs], chain.runs[0].meter, meters, has_clock=file.clock is not None)
     return ScenarioPlan(
         name=file.name,
         path=path,
         seed=seed,
         start=None if file.clock is None else _moment(file.clock.start),
         meters=meters,
-        chains=_selected(chains, only),
+        chains=selected,
     )
 
 

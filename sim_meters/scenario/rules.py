@@ -9,10 +9,13 @@ from dataclasses import dataclass, field
 from cosem_objects.errors import SettingError, TokenFormatError
 from sim_meters.fault_order import FaultOrder
 from sim_meters.faults import Fault
+from sim_meters.issuing import IssuerKey
+from sim_meters.scenario.expectations import ProgramExpectation, StsExpectation
 from sim_meters.scenario.meters import MeterPlan
 from sim_meters.scenario.model import CaseTable
 from sim_meters.scenario.step_tables import (
     AdvanceStep,
+    EmergencyStep,
     EnterStep,
     ExpectStep,
     FaultStep,
@@ -20,11 +23,10 @@ from sim_meters.scenario.step_tables import (
     LinkStep,
     MarkStep,
     MeterStep,
-    ProgramExpectation,
     RebootStep,
     RunStep,
     Step,
-    StsExpectation,
+    TamperStep,
     TokenStep,
 )
 from sim_meters.scenario.tokens import check_token_step
@@ -33,7 +35,9 @@ PLACEHOLDER = re.compile(r"\{([a-z]+)(?::([A-Za-z0-9][A-Za-z0-9_.-]{0,63}))?\}")
 METER_OPTIONS = "meter"
 """Stands for several arguments, so it has to be one of its own."""
 _OF_THE_METER = ("endpoint", "pan", "serial")
-_SIMULATED_ONLY = (KeypadStep, FaultStep, LinkStep, RebootStep)
+_SIMULATED_ONLY = (KeypadStep, FaultStep, LinkStep, RebootStep, TamperStep, EmergencyStep)
+_SEEN_INSIDE = ("times_credited", "strikes", "sections")
+"""Expectations that no wire can tell."""
 _NO_FAULT = "there is no fault {!r}; docs/faults.md names them"
 _NO_EXPECTATIONS = {"do", "name", "meter", "over_wire", "within_seconds"}
 
@@ -46,6 +50,7 @@ class _Known:
     meter: str
     has_clock: bool
     tokens: set[str] = field(default_factory=set, repr=False)  # their names alone
+    keys: dict[str, tuple[str, IssuerKey]] = field(default_factory=dict, repr=False)
     marked: set[str] = field(default_factory=set)
 
 
@@ -74,12 +79,17 @@ def meters_named(step: Step) -> Iterator[str]:
 
 
 def expectations_of(step: Step) -> set[str]:
-    """The names of what a step expects. What is there and empty expects nothing, but an ``output`` without objects."""
+    """The names of what a step expects. What is there and empty expects nothing, but for an ``output`` without objects
+    and ``sections`` of which none is held."""
     expect = step if isinstance(step, ExpectStep) else getattr(step, "expect", None)
     if expect is None:
         return set()
     names: set[str] = expect.model_fields_set - _NO_EXPECTATIONS
-    return {name for name in names if name == "output" or getattr(expect, name) not in ((), {}, StsExpectation())}
+    return {
+        name
+        for name in names
+        if name in ("output", "sections") or getattr(expect, name) not in ((), {}, StsExpectation())
+    }
 
 
 def fault_order(step: FaultStep) -> FaultOrder:
@@ -96,8 +106,7 @@ def _check(step: Step, known: _Known) -> int:
         _check_meter(step, known)
     match step:
         case TokenStep():
-            check_token_step(step, known.meters[step.meter or known.meter])
-            known.tokens.add(step.token)
+            _check_token(step, known.meters[step.meter or known.meter], known)
         case EnterStep():
             if (step.token is None) == (step.octets is None):
                 raise SettingError("expected token or octets, one of them")
@@ -126,6 +135,13 @@ def _check_meter(step: MeterStep, known: _Known) -> None:
         raise SettingError(f"meter {name} is a real one; this step needs a simulated one")
 
 
+def _check_token(step: TokenStep, meter: MeterPlan, known: _Known) -> None:
+    made = check_token_step(step, meter, known.keys)
+    known.tokens.update(made.tokens)
+    if made.new_key is not None:
+        known.keys[step.token] = meter.name, made.new_key
+
+
 def _check_tokens(names: Collection[str], known: _Known) -> None:
     for name in names:
         if name not in known.tokens:
@@ -147,8 +163,8 @@ def _check_expect(step: ExpectStep, known: _Known) -> None:
         raise SettingError("expected something to be expected")
     if step.balance_change is not None and name not in known.marked:
         raise SettingError('balance_change: expected a step with do = "mark" before; it counts from there')
-    if not known.meters[name].is_simulated and (step.times_credited or step.strikes):
-        raise SettingError(f"meter {name} is a real one; times_credited and strikes need a simulated one")
+    if not known.meters[name].is_simulated and expectations_of(step) & {*_SEEN_INSIDE}:
+        raise SettingError(f"meter {name} is a real one; {', '.join(_SEEN_INSIDE)} need a simulated one")
     _check_tokens([*step.times_credited, *([] if step.token is None else [step.token])], known)
     for fault in step.strikes:
         if fault not in list(Fault):

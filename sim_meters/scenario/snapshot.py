@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TypeAlias
 
-from cosem_objects import disconnect_control, payment, token_gateway
+from cosem_objects import disconnect_control, limiter, payment, token_gateway
 from cosem_objects.axdr import Data
 from cosem_objects.disconnect_control import ControlState
 from cosem_objects.obis import ObisCode
@@ -39,9 +39,12 @@ class Snapshot:
     """As octets: what attribute 2 of the Token gateway shows."""
     status: TokenStatus | None = None
     delivery: str | None = None
+    display: str = ""
+    """Attribute 4, the token's description, its lines joined by semicolons."""
     balance: Decimal | None = None
     unit: str | None = None
     switch: str | None = None
+    power_limit: int | None = None
     sts: Mapping[str, int | str] = field(default_factory=dict)
 
 
@@ -56,14 +59,17 @@ async def take_snapshot(
     token = await gateway(token_gateway.Attribute.TOKEN)
     status = await gateway(token_gateway.Attribute.TOKEN_STATUS)
     method = await gateway(token_gateway.Attribute.TOKEN_DELIVERY_METHOD)
+    description = await gateway(token_gateway.Attribute.TOKEN_DESCRIPTION)
     balance, unit = await _account(get, profile)
     return Snapshot(
         token=None if token is None else token.octets,
         status=None if status is None else TokenStatus.from_data(status),
         delivery=None if method is None else _delivery(method.integer, profile),
+        display="" if description is None else "; ".join(_text(line) for line in description.elements),
         balance=balance,
         unit=unit,
         switch=await _switch(get, profile) if with_switch else None,
+        power_limit=await _power_limit(get) if with_switch else None,
         sts=await _sts(get, profile) if with_sts else {},
     )
 
@@ -79,6 +85,15 @@ def _delivery(number: int, profile: MeterProfile) -> str:
         return DeliveryMethod(number).name.lower()
     except ValueError:
         return f"unknown ({number})"
+
+
+def _text(line: Data) -> str:
+    return line.octets.decode("utf-8", "replace")
+
+
+async def _power_limit(get: Get) -> int | None:
+    limit = _there(await get(limiter.CLASS_ID, limiter.DEFAULT_OBIS, limiter.Attribute.THRESHOLD_ACTIVE))
+    return None if limit is None else limit.integer
 
 
 async def _account(get: Get, profile: MeterProfile) -> tuple[Decimal | None, str | None]:

@@ -1,4 +1,4 @@
-"""The steps of a case, and what can be expected of each."""
+"""The steps of a case. What can be expected of them stands in ``expectations.py``."""
 
 from __future__ import annotations
 
@@ -6,12 +6,23 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
+from sim_meters.issuing import CREDIT, OTHER_KINDS
+from sim_meters.scenario.expectations import (
+    EnterExpectation,
+    KeypadExpectation,
+    ProgramExpectation,
+    Reason,
+    Section,
+    StsExpectation,
+    SwitchState,
+)
 from sim_meters.scenario.values import (
+    HEX_OF_KEYS,
     Byte,
     Count,
+    Digits,
     Digits20,
     Hex,
-    Member,
     Name,
     Number,
     OneOf,
@@ -21,81 +32,9 @@ from sim_meters.scenario.values import (
     Title,
 )
 
-Result = Literal["accepted", "rejected", "pending", "refused", "in_doubt", "unreached"]
-Reason = Literal[
-    "crc",
-    "manufacturer-code",
-    "old",
-    "used",
-    "key-expired",
-    "default-key",
-    "overflow",
-    "key-type",
-    "field-format",
-    "range",
-    "function",
-]
-SwitchState = Literal["connected", "disconnected", "ready-for-reconnection"]
-
-
-class EnterExpectation(Table):
-    """What came of a token that a client entered, as the client saw it in that association."""
-
-    result: OneOf[Result] | None = None
-    """accepted (status 3), rejected (4 to 7), pending (0, 1, 2, 8), refused (by the action-result), in_doubt (it left,
-    and nothing tells what became of it), unreached (it did not leave)"""
-    reason: OneOf[Reason] | None = None
-    """which STS check refused it, if the meter's profile can tell"""
-    status_code: OneOf[Byte] | None = None
-    """token_status.status_code as read back"""
-    data_value: OneOf[str] | None = None
-    """token_status.data_value as read back, as 0 and 1"""
-    action_result: OneOf[Byte] | None = None
-    """what the ACTION was answered with"""
-    balance: Number | None = None
-    """available credit afterwards, in the account's unit"""
-    balance_change: Number | None = None
-    """available credit afterwards, less what it was before"""
-
-
-class KeypadExpectation(Table):
-    """What the display said."""
-
-    result: OneOf[Literal["accepted", "rejected", "refused"]] | None = None
-    """refused: the keypad did not take it, it is locked or busy"""
-    reason: OneOf[Reason] | None = None
-    """which STS check refused it"""
-
-
-class ProgramExpectation(Table):
-    """What a program did."""
-
-    exit_code: OneOf[Byte] | None = None
-    output: (
-        Annotated[
-            tuple[dict[Title, Member], ...],
-            Field(max_length=1000),
-        ]
-        | None
-    ) = None
-    """the JSON objects on standard output, line by line: as many as there are, each with at least these members; a
-    name such as account.balance goes down into an object"""
-    stdout_has: Annotated[tuple[Text, ...], Field(max_length=100)] = ()
-    """texts that standard output must hold"""
-    stderr_has: Annotated[tuple[Text, ...], Field(max_length=100)] = ()
-    """texts that standard error must hold"""
-
-
-class StsExpectation(Table):
-    """What class 116 says."""
-
-    pan: str | None = None
-    sgc: int | None = None
-    ti: int | None = None
-    krn: int | None = None
-    kt: int | None = None
-    ken: int | None = None
-    ea: int | None = None
+KEY_CHANGE = "key-change"
+KINDS = (CREDIT, *OTHER_KINDS, KEY_CHANGE)
+"""Of tokens: the commands of the table of token types."""
 
 
 class Step(Table):
@@ -110,12 +49,25 @@ class MeterStep(Step):
     """which one; the case's meter if it is not said"""
 
 
-class KeyChoice(Table):
-    """Attributes of another key than the meter's."""
+class KeyTable(Table):
+    """What is other in another key of the meter; all the rest is as it was."""
 
     sgc: Annotated[str, StringConstraints(pattern=r"^[0-9]{6}$")] | None = None
     ti: Annotated[int, Field(ge=0, le=99)] | None = None
     krn: Annotated[int, Field(ge=1, le=9)] | None = None
+    kt: Annotated[int, Field(ge=0, le=3)] | None = None
+    base_date: Literal[1993, 2014, 2035] | None = None
+    ea: Digits | None = None
+    dkga: Digits | None = None
+    vending_key: Annotated[str, HEX_OF_KEYS] | None = Field(default=None, repr=False)
+    """the meter's own if it is not said"""
+    ken: Byte | None = None
+    """key expiry number; of a key-change set alone"""
+
+    @property
+    def texts(self) -> dict[str, str]:
+        """As whoever makes keys reads them."""
+        return {name: str(value) for name, value in self.model_dump(exclude_none=True).items()}
 
 
 class TokenStep(MeterStep):
@@ -123,16 +75,34 @@ class TokenStep(MeterStep):
 
     do: Literal["token"]
     token: Name
-    """the name under which it is kept"""
+    """the name under which it is kept; the sections of a key-change set are kept as NAME.1, NAME.2 ..."""
     digits: Digits20 | None = None
     """the token itself; nothing is made then"""
+    kind: Annotated[str, StringConstraints(pattern=f"^({'|'.join(KINDS)})$")] = CREDIT
+    """its type, as simmeters sts encode calls it"""
     amount: Number | None = None
+    """of a credit token"""
     unit: Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9]{1,3}$")] | None = None
     """kWh, m3, min or a currency code of three capitals; the meter's own unit if it is not said"""
+    commodity: Literal["electricity", "water", "gas", "time"] | None = None
+    """what a credit token buys; what the meter sells if it is not said, and if its unit measures that"""
+    fields: dict[Name, Text | Annotated[int, Field(ge=0)]] = Field(default_factory=dict)
+    """what tokens of the other types say, in the words of simmeters sts encode: watts, register, control-value,
+    control, manufacturer-code"""
+    new_key: KeyTable | None = None
+    """what is other in the key that a key-change set brings"""
+    rollover: bool | None = None
+    """RO of a key-change set, which clears the meter's memory of TIDs; if it is not said: when the new base date is
+    later"""
+    with_sgc: bool | None = None
+    """whether a set for EA07 brings the supply group code, and has three sections; if it is not said: when that
+    changes"""
     minutes_ago: Annotated[int, Field(ge=0, le=20_000_000)] | None = None
     """when it was issued; if it is not said: now, each token of a meter at least a minute after the one before"""
-    key: KeyChoice | None = None
-    """attributes of another key, to make a token under the wrong one"""
+    key: KeyTable | None = None
+    """what is other in the key under which it is made; the key that the meter began with if it is not said"""
+    key_of: Name | None = None
+    """or: the key that this key-change set brings"""
 
 
 class EnterStep(MeterStep):
@@ -199,6 +169,18 @@ class RebootStep(MeterStep):
     do: Literal["reboot"]
 
 
+class TamperStep(MeterStep):
+    """Open the meter's cover. Simulated meters only."""
+
+    do: Literal["tamper"]
+
+
+class EmergencyStep(MeterStep):
+    """The customer takes the meter's emergency credit. Simulated meters only."""
+
+    do: Literal["emergency"]
+
+
 class AdvanceStep(Step):
     """Let the virtual clock go on."""
 
@@ -237,7 +219,14 @@ class ExpectStep(MeterStep):
     unit: Title | None = None
     """of the balance"""
     switch: OneOf[SwitchState] | None = None
+    display_has: Annotated[tuple[Text, ...], Field(max_length=100)] = ()
+    """texts that the token's description must hold: attribute 4 of the Token gateway, which has what a class 1 token
+    makes the meter show"""
+    power_limit: Annotated[int, Field(ge=0)] | None = None
+    """in watts, as the Limiter shows it"""
     sts: StsExpectation | None = None
+    sections: tuple[Section, ...] | None = None
+    """of a key-change set, those that the meter holds while it waits for the others; simulated meters only"""
     times_credited: dict[Name, Count] = Field(default_factory=dict)
     """by the ledger, for each token; simulated meters only"""
     strikes: dict[Name, Count] = Field(default_factory=dict)
@@ -252,6 +241,8 @@ AnyStep = Annotated[
     | FaultStep
     | LinkStep
     | RebootStep
+    | TamperStep
+    | EmergencyStep
     | AdvanceStep
     | MarkStep
     | ExpectStep,

@@ -14,12 +14,13 @@ from cosem_objects.names import spell
 from cosem_objects.profile import MeterProfile
 from cosem_objects.token_gateway import DataValueMap
 from sim_meters.clock import VirtualClock
+from sim_meters.issuing import IssuerKey
 from sim_meters.outcomes import token_status
 from sim_meters.scenario.bench import Bench, BenchMeter
 from sim_meters.scenario.client import Entered, enter
 from sim_meters.scenario.compare import check_number, check_one_of, check_program
 from sim_meters.scenario.meters import MeterPlan
-from sim_meters.scenario.observe import check_reason, look, look_until, reason_of
+from sim_meters.scenario.observe import check_reason, look, look_until, reason_of, section_of
 from sim_meters.scenario.placeholders import Filler
 from sim_meters.scenario.program import run_program
 from sim_meters.scenario.report import Check, StepError
@@ -27,6 +28,7 @@ from sim_meters.scenario.rules import fault_order
 from sim_meters.scenario.snapshot import Snapshot
 from sim_meters.scenario.step_tables import (
     AdvanceStep,
+    EmergencyStep,
     EnterStep,
     ExpectStep,
     FaultStep,
@@ -37,16 +39,14 @@ from sim_meters.scenario.step_tables import (
     RebootStep,
     RunStep,
     Step,
+    TamperStep,
     TokenStep,
 )
-from sim_meters.scenario.tokens import MadeToken, make_token
-from sim_meters.sts.results import TokenResult
+from sim_meters.scenario.tokens import MadeToken, make_tokens
+from sim_meters.sts.results import SECTION_RESULTS, TokenResult
+from sim_meters.sts.tid import BaseDate
 
-_ACCEPTED = (
-    TokenResult.ACCEPT,
-    TokenResult.FIRST_KEY_CHANGE_SECTION,
-    TokenResult.SECOND_KEY_CHANGE_SECTION,
-)
+_ACCEPTED = (TokenResult.ACCEPT, *SECTION_RESULTS)
 _NOT_TAKEN = (TokenResult.LOCKOUT, TokenResult.NOT_READY)
 
 
@@ -63,7 +63,10 @@ class CaseState:
     folder: Path
     """Of the scenario file."""
     tokens: dict[str, MadeToken] = field(default_factory=dict, repr=False)
-    last_tids: dict[str, int] = field(default_factory=dict)
+    keys: dict[str, tuple[str, IssuerKey]] = field(default_factory=dict, repr=False)
+    """By the name of a key-change set: its meter, and the key that it brings."""
+    last_tids: dict[str, dict[BaseDate, int]] = field(default_factory=dict)
+    """By meter and base date."""
     marks: dict[str, Decimal] = field(default_factory=dict)
 
     def meter_of(self, step: MeterStep) -> BenchMeter:
@@ -95,18 +98,22 @@ async def take(step: Step, state: CaseState) -> Taken:
             return await _expect(step, state)
         case AdvanceStep():
             return _advance(step, state)
-        case FaultStep() | LinkStep() | RebootStep():
+        case FaultStep() | LinkStep() | RebootStep() | TamperStep() | EmergencyStep():
             return Taken(await _disturb(step, state.meter_of(step)))
     raise AssertionError("the parser knows no other steps")
 
 
 def _make(step: TokenStep, state: CaseState) -> Taken:
     plan = state.plans[step.meter or state.meter]
-    made = make_token(step, plan, state.bench.clock.now(), state.last_tids.get(plan.name), state.rng)
-    state.tokens[step.token] = made
+    last_tids = state.last_tids.setdefault(plan.name, {})
+    made = make_tokens(step, plan, state.keys, now=state.bench.clock.now(), last_tids=last_tids, rng=state.rng)
+    state.tokens |= made.tokens
+    if made.new_key is not None:
+        state.keys[step.token] = plan.name, made.new_key
     if made.tid is not None and step.minutes_ago is None:
-        state.last_tids[plan.name] = made.tid
-    return Taken(f"token {step.token} {made.token.masked}: {made.words}")
+        base_date, tid = made.tid
+        last_tids[base_date] = tid
+    return Taken(made.words)
 
 
 async def _enter(step: EnterStep, state: CaseState) -> Taken:
@@ -119,12 +126,14 @@ async def _enter(step: EnterStep, state: CaseState) -> Taken:
         octets = bytes.fromhex(step.octets or "")
         what = f"{len(octets)} octets that are no token"
     entered = await enter(meter.access, octets)
-    words = f"enter {what} on {meter.plan.name}: {_entered_words(entered, reason_of(entered.after, profile))}"
+    words = f"enter {what} on {meter.plan.name}: {_entered_words(entered, profile)}"
     return Taken(words, tuple(_enter_checks(step, entered, profile)))
 
 
-def _entered_words(entered: Entered, reason: str | None) -> str:
+def _entered_words(entered: Entered, profile: MeterProfile) -> str:
     before, after = entered.before, entered.after
+    section = section_of(after, profile)
+    reason = reason_of(after, profile) if section is None else f"section {section} stored"
     said = [entered.result.replace("_", " ").upper()]
     if after.status is not None:
         said.append(f"status {after.status.code} {after.status.words}" + (f" ({reason})" if reason else ""))
@@ -144,6 +153,8 @@ def _enter_checks(step: EnterStep, entered: Entered, profile: MeterProfile) -> I
         yield check_one_of("result", expect.result, entered.result)
     if expect.reason is not None:
         yield check_reason(expect.reason, after, profile)
+    if expect.section is not None:
+        yield check_one_of("section", expect.section, section_of(after, profile))
     if expect.status_code is not None:
         yield check_one_of("status_code", expect.status_code, None if status is None else status.code)
     if expect.data_value is not None:
@@ -173,6 +184,8 @@ def _key_in(step: KeypadStep, state: CaseState) -> Taken:
         checks.append(check_one_of("result", step.expect.result, result))
     if step.expect.reason is not None:
         checks.append(check_one_of("reason", step.expect.reason, reason))
+    if step.expect.section is not None:
+        checks.append(check_one_of("section", step.expect.section, shown.section))
     display = shown.name.lower().replace("_", " ")
     words = f"keypad of {meter.plan.name}: {step.token} {token.masked}: {result.upper()}; it shows {display}"
     return Taken(words, tuple(checks))
@@ -209,7 +222,7 @@ def _advance(step: AdvanceStep, state: CaseState) -> Taken:
     return Taken(f"the clock goes on by {passed}, to {clock.now():%Y-%m-%d %H:%M:%S} UTC")
 
 
-async def _disturb(step: FaultStep | LinkStep | RebootStep, meter: BenchMeter) -> str:
+async def _disturb(step: FaultStep | LinkStep | RebootStep | TamperStep | EmergencyStep, meter: BenchMeter) -> str:
     simulated, name = meter.simulated, meter.plan.name
     match step:
         case LinkStep():
@@ -218,6 +231,13 @@ async def _disturb(step: FaultStep | LinkStep | RebootStep, meter: BenchMeter) -
         case RebootStep():
             simulated.meter.reboot()
             return f"{name} loses its power and comes back"
+        case TamperStep():
+            simulated.meter.open_cover()
+            return f"somebody opens the cover of {name}"
+        case EmergencyStep():
+            if not simulated.meter.take_emergency_credit():
+                raise StepError(f"meter {name} has no emergency credit to take: none at all, not yet, or not paid back")
+            return f"the customer of {name} takes emergency credit"
         case FaultStep():
             order = fault_order(step)
             if step.off:

@@ -1,23 +1,42 @@
-"""Tokens of a scenario: made under a meter's key, under a wrong one, or taken as they are."""
+"""Tokens of a scenario: made under a key that a meter has, had or is about to get, or taken as they are."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from random import Random
 
 from cosem_objects.errors import SettingError
-from cosem_objects.sts_token import Token
+from cosem_objects.sts_token import Token, TokenClass
+from sim_meters.account import AccountUnit
+from sim_meters.issuing import CREDIT, OTHER_KINDS, IssuerKey, asked_values, completed, credit_values
 from sim_meters.scenario.meters import MeterPlan
-from sim_meters.scenario.step_tables import KeyChoice, TokenStep
+from sim_meters.scenario.step_tables import KEY_CHANGE, KeyTable, TokenStep
 from sim_meters.scenario.values import Number
-from sim_meters.sts.amount import parse_amount, units_for
-from sim_meters.sts.decoder_key import DecoderKey, derive_decoder_key
-from sim_meters.sts.key_attributes import KeyAttributes
-from sim_meters.sts.tokens import Commodity, DecodedToken, TokenKind, credit_fields, credit_kind, encode
+from sim_meters.sts.amount import parse_amount
+from sim_meters.sts.tid import BaseDate
+from sim_meters.sts.token_kind import Commodity, TokenKind
+from sim_meters.sts.token_table import credit_kind
+from sim_meters.sts.tokens import encode
 
-_COMMODITIES = {"kwh": Commodity.ELECTRICITY, "m3": Commodity.WATER, "min": Commodity.TIME}
+_MEASURED_BY = {
+    "kwh": (Commodity.ELECTRICITY,),
+    "m3": (Commodity.WATER, Commodity.GAS),
+    "min": (Commodity.TIME,),
+}
+"""What each unit can mean, the usual first; money can mean any commodity."""
+_MADE_OF = {
+    CREDIT: {"amount", "unit", "commodity", "minutes_ago", "key", "key_of"},
+    KEY_CHANGE: {"new_key", "rollover", "with_sgc", "key", "key_of"},
+}
+"""What a token can be made of, by its kind."""
+_OTHERS_MADE_OF = {"fields", "minutes_ago", "key", "key_of"}
+_SAID_OF_ALL = {"do", "name", "meter", "token", "kind"}
+
+NamedKeys = Mapping[str, tuple[str, IssuerKey]]
+"""By the name of a key-change set: the meter that it is for, and the key that it brings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +45,17 @@ class MadeToken:
 
     token: Token
     words: str
-    tid: int | None = None
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Made:
+    """What came of a step."""
+
+    tokens: Mapping[str, MadeToken]
+    words: str
+    tid: tuple[BaseDate, int] | None = None
+    new_key: IssuerKey | None = None
+    """That which the set brings."""
 
 
 def exact(number: Number) -> Decimal:
@@ -34,66 +63,135 @@ def exact(number: Number) -> Decimal:
     return parse_amount(number if isinstance(number, str) else format(Decimal(str(number)), "f"))
 
 
-def check_token_step(step: TokenStep, meter: MeterPlan) -> None:
-    """Raises ``SettingError``, ``TokenFormatError``."""
+def check_token_step(step: TokenStep, meter: MeterPlan, keys: NamedKeys) -> Made:
+    """What it would make, if it were made at TID 0. Raises ``SettingError``, ``TokenFormatError``."""
+    said = step.model_fields_set - _SAID_OF_ALL
     if step.digits is not None:
-        if step.model_fields_set & {"amount", "unit", "minutes_ago", "key"}:
+        if said != {"digits"} or "kind" in step.model_fields_set:
             raise SettingError("expected digits or what a token is made of, not both")
-        Token.parse(step.digits)
-        return
-    if step.amount is None:
+    elif step.kind == CREDIT and step.amount is None:
         raise SettingError("expected amount or digits")
-    _key(meter, step.key)
-    _fields(step, meter, tid=0, rnd=0)
+    elif step.kind == KEY_CHANGE and step.new_key is None:
+        raise SettingError("new_key: is missing; expected what is other in the key that the set brings")
+    else:
+        extra = said - _MADE_OF.get(step.kind, _OTHERS_MADE_OF)
+        if extra:
+            raise SettingError(f"{min(extra)}: a token of kind {step.kind} is not made of it")
+    return _made(step, meter, keys, 0, 0)
 
 
-def make_token(step: TokenStep, meter: MeterPlan, now: datetime, last_tid: int | None, rng: Random) -> MadeToken:
-    """``last_tid``: of the meter's token before, so that two within a minute do not share one. Raises
+def make_tokens(
+    step: TokenStep,
+    meter: MeterPlan,
+    keys: NamedKeys,
+    *,
+    now: datetime,
+    last_tids: Mapping[BaseDate, int],
+    rng: Random,
+) -> Made:
+    """``last_tids``: of the meter's token before, by base date, so that two within a minute do not share one. Raises
     ``SettingError``: the moment is beyond the base date's reach."""
-    if step.digits is not None:
-        return MadeToken(Token.parse(step.digits), "as given")
-    base_date = meter.key.base_date
+    if step.digits is not None or step.kind == KEY_CHANGE or not _has_tid(step):
+        return _made(step, meter, keys, 0, 0)
+    base_date = _key(step, meter, keys).base_date
     issued = now.replace(tzinfo=None)
     if step.minutes_ago is None:
-        tid = base_date.next_tid(issued, last_tid)
+        tid = base_date.next_tid(issued, last_tids.get(base_date))
     else:
         tid = base_date.tid_at(issued - timedelta(minutes=step.minutes_ago))
-    fields = _fields(step, meter, tid, rng.randrange(16))
-    attributes, key = _key(meter, step.key)
-    unit = step.unit or meter.unit.currency.name
-    words = f"{fields.amount:f} {unit} for {attributes.pan.digits}, TID {tid} ({base_date.moment(tid):%Y-%m-%d %H:%M})"
-    if step.key is not None:
-        words += f", under SGC {attributes.sgc:06d}, TI {attributes.ti:02d}, KRN {attributes.krn}"
-    return MadeToken(encode(fields, key), words, tid)
+    return _made(step, meter, keys, tid, rng.randrange(16))
 
 
-def _fields(step: TokenStep, meter: MeterPlan, tid: int, rnd: int) -> DecodedToken:
-    assert step.amount is not None
-    kind = _kind(step.unit, meter)
-    units = units_for(exact(step.amount), kind.decimals)
-    if units == 0:
-        raise SettingError("amount: expected at least one token unit")
-    return credit_fields(kind, units, tid, None if kind.is_currency else rnd)
+def _has_tid(step: TokenStep) -> bool:
+    return step.kind == CREDIT or OTHER_KINDS[step.kind].has_tid
 
 
-def _kind(unit: str | None, meter: MeterPlan) -> TokenKind:
+def _made(step: TokenStep, meter: MeterPlan, keys: NamedKeys, tid: int, rnd: int) -> Made:
+    if step.digits is not None:
+        one = MadeToken(Token.parse(step.digits), "as given")
+        return Made({step.token: one}, f"token {step.token} {one.token.masked}: {one.words}")
+    key = _key(step, meter, keys)
+    if step.kind == KEY_CHANGE:
+        return _made_set(step, key)
+    if step.kind == CREDIT:
+        assert step.amount is not None
+        kind = _credit_kind(step, meter.unit)
+        values = credit_values(kind, exact(step.amount))
+    else:
+        kind = OTHER_KINDS[step.kind]
+        values = asked_values(kind, {name: str(value) for name, value in step.fields.items()})
+    clear = completed(kind, values, tid, rnd)
+    if kind.token_class is TokenClass.NON_METER_SPECIFIC_MANAGEMENT:
+        token, words = encode(clear), f"{clear.words}, for every meter"
+        return Made({step.token: MadeToken(token, words)}, f"token {step.token} {token.masked}: {words}")
+    what = clear.words
+    if step.kind == CREDIT:
+        unit = step.unit or meter.unit.currency.name if kind.is_currency else kind.unit
+        what = f"{clear.amount:f} {unit}"
+    moment = key.base_date.moment(tid)
+    words = f"{what} for {key.attributes.pan.digits}, TID {tid} ({moment:%Y-%m-%d %H:%M})"
+    words += _under(step, key)
+    token = encode(clear, key.decoder_key)
+    return Made(
+        {step.token: MadeToken(token, words)}, f"token {step.token} {token.masked}: {words}", (key.base_date, tid)
+    )
+
+
+def _made_set(step: TokenStep, key: IssuerKey) -> Made:
+    assert step.new_key is not None
+    new = key.other(step.new_key.texts)
+    tokens = key.set_to(new, rollover=step.rollover, with_sgc=step.with_sgc)
+    sections = {
+        f"{step.token}.{number}": MadeToken(token, f"section {number} of {len(tokens)}")
+        for number, token in enumerate(tokens, 1)
+    }
+    words = f"key-change set {step.token} of {len(tokens)} for {key.attributes.pan.digits}, to {new.words}"
+    return Made(sections, words + _under(step, key), new_key=new)
+
+
+def _under(step: TokenStep, key: IssuerKey) -> str:
+    is_first = step.key is None and step.key_of is None
+    return "" if is_first else f", under {key.words}"
+
+
+def _credit_kind(step: TokenStep, own: AccountUnit) -> TokenKind:
+    """The token type that a unit and a commodity mean for this meter."""
+    is_money = _is_money(step.unit, own)
+    possible = tuple(Commodity) if is_money or step.unit is None else _MEASURED_BY[step.unit.lower()]
+    usual = own.commodity if own.commodity in possible else possible[0]
+    commodity = usual if step.commodity is None else Commodity(step.commodity)
+    if commodity not in possible:
+        raise SettingError(f"commodity: {step.unit} does not measure {commodity.value}")
+    return credit_kind(commodity, currency=is_money)
+
+
+def _is_money(unit: str | None, own: AccountUnit) -> bool:
     if unit is None:
-        return meter.unit.kind
-    commodity = _COMMODITIES.get(unit.lower())
-    if commodity is not None:
-        return credit_kind(commodity, currency=False)
+        return own.kind.is_currency
+    if unit.lower() in _MEASURED_BY:
+        return False
     if len(unit) == 3 and unit.isupper() and unit.isalpha():
-        return credit_kind(Commodity.ELECTRICITY, currency=True)
+        return True
     raise SettingError("unit: expected kWh, m3, min or a currency code of three capitals")
 
 
-def _key(meter: MeterPlan, choice: KeyChoice | None) -> tuple[KeyAttributes, DecoderKey]:
-    if choice is None:
-        return meter.key, meter.decoder_key
-    if meter.vending_key is None:
+def _key(step: TokenStep, meter: MeterPlan, keys: NamedKeys) -> IssuerKey:
+    if step.key_of is None:
+        return meter.key if step.key is None else _other_key(step.key, meter)
+    if step.key is not None:
+        raise SettingError("expected key or key_of, not both")
+    if step.key_of not in keys:
+        raise SettingError(f"key_of: there is no key-change set {step.key_of!r} yet")
+    owner, key = keys[step.key_of]
+    if owner != meter.name:
+        raise SettingError(f"key_of: the set {step.key_of} is for meter {owner}")
+    return key
+
+
+def _other_key(table: KeyTable, meter: MeterPlan) -> IssuerKey:
+    if meter.vending_key is None and table.vending_key is None:
         raise SettingError(f"key: expected a vending key of meter {meter.name}; from a decoder key no other is derived")
-    said = choice.model_dump(exclude_none=True)
-    attributes = replace(meter.key, **{**said, **({"sgc": int(said["sgc"])} if "sgc" in said else {})})
-    if attributes == meter.key:
+    key = meter.key.other(table.texts)
+    if key.decoder_key == meter.key.decoder_key:
         raise SettingError("key: expected attributes that are not the meter's own")
-    return attributes, derive_decoder_key(meter.vending_key, attributes)
+    return key

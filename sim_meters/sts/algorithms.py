@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from cosem_objects.errors import SettingError
+from sim_meters.sts.misty1 import Misty1
 from sim_meters.sts.sta import Sta
 
 
@@ -32,11 +33,11 @@ class Algorithm:
 
 ALGORITHMS = {
     7: Algorithm(7, "STA", key_bytes=8, cipher=Sta),
+    11: Algorithm(11, "MISTY1", key_bytes=16, cipher=Misty1),
 }
 
 NOT_OFFERED = {
-    9: "EA09 (DEA) was withdrawn in edition 3 of IEC 62055-41",
-    11: "EA11 (MISTY1) is not covered yet",
+    9: "EA09 (DEA) was withdrawn in edition 3 of IEC 62055-41, and no published token under it exists",
 }
 
 
@@ -44,4 +45,4 @@ def algorithm_of(ea: int) -> Algorithm:
     """The row of an EA code. Raises ``SettingError`` saying why a known code is not offered."""
     if ea in ALGORITHMS:
         return ALGORITHMS[ea]
-    raise SettingError(f"ea: expected 07; {NOT_OFFERED.get(ea, f'EA{ea:02d} is no encryption algorithm of STS')}")
+    raise SettingError(f"ea: expected 07 or 11; {NOT_OFFERED.get(ea, f'EA{ea:02d} is no encryption algorithm of STS')}")

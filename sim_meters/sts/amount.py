@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 import re
+from bisect import bisect_right
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
@@ -27,27 +28,33 @@ def _value(exponent: int, mantissa: int) -> int:
     return step * mantissa + ((step - 1) // 9 << _MANTISSA_BITS)
 
 
+_EXPONENT_MAX = 31
+_STEPS = tuple(10**exponent for exponent in range(_EXPONENT_MAX + 1))
+_OFFSETS = tuple(_value(exponent, 0) for exponent in range(_EXPONENT_MAX + 1))
+"""Where each exponent starts."""
 AMOUNT16_MAX = _value(3, _MANTISSA_MAX)
-CURRENCY_MAX = _value(31, _MANTISSA_MAX)
+CURRENCY_MAX = _value(_EXPONENT_MAX, _MANTISSA_MAX)
 
 
 def _round_up(units: int, exponent_max: int) -> tuple[int, int]:
     """Exponent and mantissa of the smallest representable value that is not below ``units``."""
     for exponent in range(exponent_max + 1):
-        mantissa = -((_value(exponent, 0) - units) // 10**exponent)
+        mantissa = -((_OFFSETS[exponent] - units) // _STEPS[exponent])
         if mantissa <= _MANTISSA_MAX:
-            return exponent, max(mantissa, 0)
+            return exponent, mantissa
     raise SettingError(f"amount: at most {_value(exponent_max, _MANTISSA_MAX)} units fit in a token; got {units}")
 
 
 def _round_down(units: int, exponent_max: int) -> tuple[int, int]:
     """Exponent and mantissa of the largest representable value that is not above ``units``."""
-    exponent = max(exponent for exponent in range(exponent_max + 1) if _value(exponent, 0) <= units)
-    return exponent, min((units - _value(exponent, 0)) // 10**exponent, _MANTISSA_MAX)
+    exponent = bisect_right(_OFFSETS, units, hi=exponent_max + 1) - 1
+    return exponent, (units - _OFFSETS[exponent]) // _STEPS[exponent]
 
 
 def encode_amount16(units: int) -> int:
     """The 16-bit amount field: two bits of exponent, 14 of mantissa. Raises ``SettingError`` out of range."""
+    if 0 <= units <= _MANTISSA_MAX:
+        return units  # exponent 0: what most people buy
     if units < 0:
         raise SettingError(f"amount: expected no negative units; got {units}")
     exponent, mantissa = _round_up(units, exponent_max=3)
@@ -72,7 +79,11 @@ class CurrencyAmount:
         """Credit rounds up, a deduction rounds towards zero (STS531-1-07, CTSA20). ``SettingError`` out of range."""
         if abs(units) > CURRENCY_MAX:
             raise SettingError(f"amount: between -{CURRENCY_MAX} and {CURRENCY_MAX} units fit in a token; got {units}")
-        rounded = _round_down(-units, exponent_max=31) if units < 0 else _round_up(units, exponent_max=31)
+        rounded = (
+            _round_down(-units, exponent_max=_EXPONENT_MAX)
+            if units < 0
+            else _round_up(units, exponent_max=_EXPONENT_MAX)
+        )
         return cls(units < 0, *rounded)
 
     @classmethod

@@ -6,7 +6,6 @@ Keys never appear in a ``repr``, a log or an error: those who must show one ask 
 from __future__ import annotations
 
 import hashlib
-import hmac
 import string
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -20,6 +19,7 @@ from sim_meters.sts.key_attributes import KeyAttributes, KeyType
 
 _VENDING_KEY_BYTES = {2: 8, 4: 20}
 _CIPHERS_MAX = 256
+_HMACS_MAX = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +60,11 @@ class DecoderKey:
         return cls(_parse_hex("decoder key", text, algorithm_of(ea).key_bytes, f"EA{ea:02d}"), ea)
 
     @property
+    def digest(self) -> bytes:
+        """What stands for the key where only equality counts."""
+        return hashlib.sha256(self.octets).digest()[:8]
+
+    @property
     def cipher(self) -> BlockCipher:
         """The algorithm under this key, made ready. That of the keys used last is kept, and not that of each key: it
         is larger than all the rest of a simulated meter."""
@@ -97,19 +102,46 @@ def _dkga02(vending_key: VendingKey, attributes: KeyAttributes) -> bytes:
 
 
 def _dkga04(vending_key: VendingKey, attributes: KeyAttributes) -> bytes:
-    """The first octets of HMAC-SHA-256 over label and context, in the manner of NIST SP 800-108."""
     if attributes.kt is KeyType.COMMON:
         raise SettingError("kt: a common key (KT 3) is offered with DKGA02 only; no published example with DKGA04")
-    key_bytes = algorithm_of(attributes.ea).key_bytes
-    label = ("04", attributes.base_date.code, f"{attributes.ea:02d}", f"{attributes.ti:02d}")
-    context = (f"{attributes.sgc:06d}", f"{attributes.kt:d}", f"{attributes.krn:d}", attributes.pan.digits)
-    message = _counted(label) + b"\x00" + _counted(context) + (8 * key_bytes).to_bytes(4, "big")
-    return hmac.digest(vending_key.octets, message, hashlib.sha256)[:key_bytes]
+    before, after = dkga04_message(attributes)
+    message = before + attributes.pan.digits.encode("ascii") + after
+    return HmacSha256.under(vending_key).digest(message)[: algorithm_of(attributes.ea).key_bytes]
 
 
-def _counted(fields: tuple[str, ...]) -> bytes:
-    """The number of fields, then each with its length before it."""
-    return bytes([len(fields)]) + b"".join(bytes([len(text)]) + text.encode("ascii") for text in fields)
+def dkga04_message(attributes: KeyAttributes) -> tuple[bytes, bytes]:
+    """Label and context in the manner of NIST SP 800-108, as it stands before and after the meter's PAN.
+
+    Each field has its length before it, label and context the number of their fields; last comes the length in bits.
+    """
+    ea, key_bits = attributes.ea, 8 * algorithm_of(attributes.ea).key_bytes
+    label = b"\4\x0204\2%02d\2%02d\2%02d" % (attributes.base_date % 100, ea, attributes.ti)
+    context = b"\4\6%06d\1%d\1%d\x12" % (attributes.sgc, attributes.kt, attributes.krn)
+    return label + b"\0" + context, key_bits.to_bytes(4, "big")
+
+
+class HmacSha256:
+    """HMAC (RFC 2104) with SHA-256 under one key: what hashing the key does is done once, for all messages."""
+
+    def __init__(self, key: bytes) -> None:
+        padded = key.ljust(64, b"\0")
+        self._inner = hashlib.sha256(bytes(octet ^ 0x36 for octet in padded))
+        self._outer = hashlib.sha256(bytes(octet ^ 0x5C for octet in padded))
+
+    @classmethod
+    def under(cls, vending_key: VendingKey) -> HmacSha256:
+        """Of the vending keys used last it is kept."""
+        return _hmac_of(vending_key.octets)
+
+    def digest(self, message: bytes) -> bytes:
+        """All 32 octets."""
+        inner, outer = self._inner.copy(), self._outer.copy()
+        inner.update(message)
+        outer.update(inner.digest())
+        return outer.digest()
+
+
+_hmac_of = lru_cache(maxsize=_HMACS_MAX)(HmacSha256)
 
 
 def _odd_parity(octet: int) -> int:

@@ -51,6 +51,8 @@ class KeyAttributes:
         if self.dkga not in (2, 4):
             why = _DKGA_NOT_OFFERED.get(self.dkga, f"DKGA{self.dkga:02d} is no key generation algorithm of STS")
             raise SettingError(f"dkga: expected 02 or 04; {why}")
+        if self.ea == 11 and self.dkga != 4:
+            raise SettingError("dkga: expected 04; keys of 128 bits (EA11) are not made with DKGA02")
 
     @classmethod
     def parse(

@@ -6,13 +6,18 @@ A key is given as it is (``--decoder-key``), or as a vending key together with t
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from cosem_objects.errors import SettingError
-from sim_meters.sts.algorithms import algorithm_of
+from sim_meters.sts.algorithms import ALGORITHMS, algorithm_of
 from sim_meters.sts.decoder_key import DecoderKey, VendingKey, derive_decoder_key
 from sim_meters.sts.key_attributes import KeyAttributes, parse_digits
 from sim_meters.sts.tid import BaseDate
+
+KEY_OPTIONS = ("vending_key", "vending_key_file", "decoder_key", "decoder_key_file")
+"""Of these exactly one says the key."""
+_LENGTHS = " or ".join(f"{one.key_bytes} bytes for EA{one.ea:02d}" for one in ALGORITHMS.values())
 
 
 def add_key_options(parser: ArgumentParser) -> None:
@@ -20,7 +25,7 @@ def add_key_options(parser: ArgumentParser) -> None:
     key = parser.add_argument_group("STS key (lab keys only)")
     key.add_argument("--vending-key", metavar="HEX", help="8 bytes for DKGA02, 20 bytes for DKGA04")
     key.add_argument("--vending-key-file", metavar="PATH", help="the same from a file, so that it is not on the line")
-    key.add_argument("--decoder-key", metavar="HEX", help="the meter's key itself: 8 bytes for EA07")
+    key.add_argument("--decoder-key", metavar="HEX", help=f"the meter's key itself: {_LENGTHS}")
     key.add_argument("--decoder-key-file", metavar="PATH", help="the same from a file")
     key.add_argument("--pan", metavar="DIGITS", help="MeterPAN, 18 digits; needed with a vending key")
     key.add_argument("--sgc", metavar="DIGITS", help="supply group code, 6 digits; needed with a vending key")
@@ -30,7 +35,7 @@ def add_key_options(parser: ArgumentParser) -> None:
     key.add_argument("--base-date", metavar="YEAR", default="2014", help="1993, 2014 (default) or 2035")
     key.add_argument("--dkga", metavar="NN", default="04", help="key generation algorithm, 02 or 04 (default)")
     key.add_argument(
-        "--ea", metavar="NN", default="07", help="encryption algorithm, 07 (default); 11 is not covered yet"
+        "--ea", metavar="NN", default="07", help="encryption algorithm, 07 (STA, default) or 11 (MISTY1; with DKGA04)"
     )
 
 
@@ -58,10 +63,10 @@ def read_attributes(options: Namespace) -> KeyAttributes:
 
 def read_vending_key(options: Namespace) -> VendingKey | None:
     """The vending key; ``None`` if the options give a decoder key instead."""
-    text = _given_key(options, "vending")
-    if text is None:
+    given = _given_key(options)
+    if not given.is_vending_key:
         return None
-    return VendingKey.parse(text, read_attributes(options).dkga)
+    return VendingKey.parse(given.text, read_attributes(options).dkga)
 
 
 def read_decoder_key(options: Namespace) -> DecoderKey:
@@ -71,29 +76,39 @@ def read_decoder_key(options: Namespace) -> DecoderKey:
         return derive_decoder_key(vending_key, read_attributes(options))
     ea = parse_digits("ea", options.ea)
     algorithm_of(ea)
-    text = _given_key(options, "decoder")
-    assert text is not None, "exactly one key is given"
-    return DecoderKey.parse(text, ea)
+    return DecoderKey.parse(_given_key(options).text, ea)
 
 
-def _given_key(options: Namespace, sort: str) -> str | None:
-    """The text of the one key given, if it is of this sort."""
-    names = [f"{key}_key{source}" for key in ("vending", "decoder") for source in ("", "_file")]
-    given = [name for name in names if getattr(options, name) is not None]
+def has_key(options: Namespace) -> bool:
+    """Whether any key was given, for commands that can do without."""
+    return any(getattr(options, name) is not None for name in KEY_OPTIONS)
+
+
+@dataclass(frozen=True, slots=True)
+class _GivenKey:
+    is_vending_key: bool
+    text: str = field(repr=False)
+
+
+def _given_key(options: Namespace) -> _GivenKey:
+    given = [name for name in KEY_OPTIONS if getattr(options, name) is not None]
     if len(given) != 1:
         wanted = "--vending-key, --decoder-key, or one of them with -file"
         raise SettingError(f"key: expected exactly one of {wanted}; got {len(given)}")
     name = given[0]
-    if not name.startswith(sort):
-        return None
     text: str = getattr(options, name)
-    return _first_line(f"--{name.replace('_', '-')}", text) if name.endswith("_file") else text
+    if name.endswith("_file"):
+        text = _first_line(f"--{name.replace('_', '-')}", text)
+    return _GivenKey(name.startswith("vending"), text)
 
 
 def _first_line(option: str, path: str) -> str:
+    shown = path if path.isprintable() else ascii(path)
     try:
         return Path(path).read_text(encoding="ascii").strip()
     except OSError as error:
-        raise SettingError(f"{option}: cannot read {path}: {error.strerror}") from None
+        raise SettingError(f"{option}: cannot read {shown}: {error.strerror}") from None
     except UnicodeDecodeError:
-        raise SettingError(f"{option}: expected hex digits in {path}") from None
+        raise SettingError(f"{option}: expected hex digits in {shown}") from None
+    except ValueError:
+        raise SettingError(f"{option}: expected the path of a file; got {shown}") from None

@@ -31,11 +31,6 @@ class BaseDate(IntEnum):
                 return base_date
         raise SettingError(f"base date: expected 1993, 2014 or 2035; got {text!r}")
 
-    @property
-    def code(self) -> str:
-        """The two digits that enter a decoder key (the BDT of DKGA04)."""
-        return f"{self.value % 100:02d}"
-
     def moment(self, tid: int) -> datetime:
         """The minute that a TID stands for."""
         return datetime(self.value, 1, 1) + timedelta(minutes=tid)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cosem_objects.errors import SettingError
 from sim_meters.sts.results import TokenResult
@@ -15,7 +15,7 @@ DEPTH = 50
 
 @dataclass(frozen=True, slots=True)
 class TidStore:
-    """The largest TIDs the meter has accepted, in ascending order, never more than ``depth``.
+    """The largest TIDs the meter has accepted, in ascending order, at least one and never more than ``depth``.
 
     Order is plain integer comparison; a TID below the smallest one kept is too old, so tokens entered out of order
     work within the window.
@@ -49,3 +49,7 @@ class TidStore:
     def with_tid(self, tid: int) -> TidStore:
         """The store after a token with this TID was accepted."""
         return TidStore(tuple(sorted((*self.tids, check_tid(tid))))[-self.depth :], self.depth)
+
+    def cleared(self) -> TidStore:
+        """The store after a rollover, reset to zero: with a new base date the TIDs begin low again."""
+        return replace(self, tids=(0,))

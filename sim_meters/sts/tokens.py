@@ -1,156 +1,123 @@
-"""The table of token types, and what stands inside a token of each.
-
-A new token type is one row of ``TOKEN_KINDS``. So far the table holds class 0, transfer of credit; classes 1 and 2
-are not covered yet, and class 3 is reserved.
-
-| bits of the clear block | 63..60   | 59..56                       | 55..32 | 31..16 | 15..0        |
-|---|---|---|---|---|---|
-| field                   | subclass | RND, or S&E for currency     | TID    | amount | CRC or CRC_C |
-"""
+"""Tokens in clear, and how they become 20 digits and come out again. Which fields a type has, ``token_table`` says."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from enum import Enum
 
 from cosem_objects.errors import SettingError
 from cosem_objects.sts_token import Token, TokenClass
-from sim_meters.sts.amount import CurrencyAmount, amount_of, decode_amount16, encode_amount16
+from sim_meters.sts.amount import CurrencyAmount
+from sim_meters.sts.coding import Details, MoneyAmount, Padding, Secret
 from sim_meters.sts.crc import CrcRule, token_crc
 from sim_meters.sts.decoder_key import DecoderKey
 from sim_meters.sts.results import TokenResult
-from sim_meters.sts.tid import check_tid
+from sim_meters.sts.token_kind import Field, TokenKind
+from sim_meters.sts.token_table import RESERVED, kind_of
 
 
-class Commodity(Enum):
-    """What a credit buys."""
-
-    ELECTRICITY = "electricity"
-    WATER = "water"
-    GAS = "gas"
-    TIME = "time"
-
-
-BASE_CURRENCY = "base currency"
-"""The unit of currency tokens: which currency it is does not travel in the token."""
-
-
-@dataclass(frozen=True, slots=True)
-class TokenKind:
-    """One token type. One token unit is ``10^-decimals`` of ``unit``."""
-
-    token_class: TokenClass
-    subclass: int
-    name: str
-    commodity: Commodity
-    unit: str
-    decimals: int
-    crc_rule: CrcRule
-
-    @property
-    def is_currency(self) -> bool:
-        """Whether the token carries money (with a sign and no RND) instead of the commodity's own unit."""
-        return self.unit == BASE_CURRENCY
-
-
-_CREDIT = TokenClass.CREDIT
-
-# IEC 62055-41: units of 0.1 kWh, 0.1 m3, 0.1 minute, and 1e-5 of the base currency.
-_ROWS = (
-    TokenKind(_CREDIT, 0, "electricity credit", Commodity.ELECTRICITY, "kWh", 1, CrcRule.CRC),
-    TokenKind(_CREDIT, 1, "water credit", Commodity.WATER, "m3", 1, CrcRule.CRC),
-    TokenKind(_CREDIT, 2, "gas credit", Commodity.GAS, "m3", 1, CrcRule.CRC),
-    TokenKind(_CREDIT, 3, "time credit", Commodity.TIME, "min", 1, CrcRule.CRC),
-    TokenKind(_CREDIT, 4, "electricity currency credit", Commodity.ELECTRICITY, BASE_CURRENCY, 5, CrcRule.CRC_C),
-    TokenKind(_CREDIT, 5, "water currency credit", Commodity.WATER, BASE_CURRENCY, 5, CrcRule.CRC_C),
-    TokenKind(_CREDIT, 6, "gas currency credit", Commodity.GAS, BASE_CURRENCY, 5, CrcRule.CRC_C),
-    TokenKind(_CREDIT, 7, "time currency credit", Commodity.TIME, BASE_CURRENCY, 5, CrcRule.CRC_C),
-)
-TOKEN_KINDS = {(kind.token_class, kind.subclass): kind for kind in _ROWS}
-
-
-def credit_kind(commodity: Commodity, *, currency: bool) -> TokenKind:
-    """The row for credit in a commodity, in its own unit or in currency."""
-    return next(
-        kind
-        for kind in TOKEN_KINDS.values()
-        if kind.token_class is TokenClass.CREDIT and kind.commodity is commodity and kind.is_currency is currency
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class DecodedToken:
-    """The fields of a credit token: what comes out when it is decrypted, and what goes in when it is made."""
+@dataclass(frozen=True, slots=True, repr=False)
+class ClearToken:
+    """A token in clear: what comes out when it is opened, and what goes in when it is made."""
 
     kind: TokenKind
-    nibble: int
-    """Bits 59..56: RND, or S&E in currency tokens."""
-    tid: int
-    amount_field: int
+    upper: int
+    """Bits 63..16 of the clear block: subclass and fields."""
+
+    def __getitem__(self, name: str) -> int:
+        """The raw value of a field. ``KeyError`` if this type has none of the name."""
+        for field in self.kind.layout:
+            if field.name == name:
+                return field.read(self.upper)
+        raise KeyError(name)
+
+    def meaning(self, field: Field) -> int:
+        """What the field's bits stand for, as a number: of an amount, its token units."""
+        return field.coding.meaning(field.read(self.upper))
 
     @property
-    def rnd(self) -> int | None:
-        """The four random bits; currency tokens have none."""
-        return None if self.kind.is_currency else self.nibble
+    def tid(self) -> int | None:
+        """The token identifier; ``None`` where the type has none."""
+        return self["tid"] if self.kind.has_tid else None
+
+    @property
+    def units(self) -> int:
+        """The amount of a credit token in token units; negative only in currency."""
+        return self.kind.amount.meaning(self.kind.value.read(self.upper))
+
+    @property
+    def amount(self) -> Decimal:
+        """The exact amount of a credit token in its unit."""
+        return self.kind.amount.amount(self.kind.value.read(self.upper))
 
     @property
     def currency_amount(self) -> CurrencyAmount | None:
         """Sign, exponent and mantissa of a currency token; ``None`` for the others."""
-        return CurrencyAmount.decode(self.nibble, self.amount_field) if self.kind.is_currency else None
+        coding = self.kind.value.coding
+        return coding.money(self.kind.value.read(self.upper)) if isinstance(coding, MoneyAmount) else None
 
     @property
-    def units(self) -> int:
-        """The amount in token units; negative only in currency."""
-        money = self.currency_amount
-        return decode_amount16(self.amount_field) if money is None else money.units
-
-    @property
-    def amount(self) -> Decimal:
-        """The exact amount in ``kind.unit``."""
-        return amount_of(self.units, self.kind.decimals)
+    def details(self) -> Details:
+        """What the codings tell beside the fields themselves."""
+        details: dict[str, int | str] = {}
+        for field in self.kind.layout:
+            details |= field.coding.details(field.read(self.upper))
+        return details
 
     @property
     def crc(self) -> int:
         """The CRC that belongs to these fields."""
-        return token_crc(self.kind.token_class, self._upper_bits, self.kind.crc_rule)
+        return token_crc(self.kind.token_class, self.upper, self.kind.crc_rule)
 
     @property
     def clear_block(self) -> int:
         """The 64 bits before encryption."""
-        return self._upper_bits << 16 | self.crc
+        return self.upper << 16 | token_crc(self.kind.token_class, self.upper, self.kind.crc_rule)
 
     @property
-    def _upper_bits(self) -> int:
-        return self.kind.subclass << 44 | self.nibble << 40 | self.tid << 16 | self.amount_field
+    def words(self) -> str:
+        """The type and, where there is one, what it is about; never a part of a key."""
+        value = self.kind.value
+        if isinstance(value.coding, Secret | Padding):
+            return self.kind.name
+        return f"{self.kind.name}, {value.coding.words(value.read(self.upper))}"
+
+    def __repr__(self) -> str:  # the bits may hold a part of a key
+        return f"<ClearToken {self.words}>"
 
 
-def credit_fields(kind: TokenKind, units: int, tid: int, rnd: int | None = None) -> DecodedToken:
-    """The fields of a credit token. Raises ``SettingError`` naming what is out of range.
+def clear_token(kind: TokenKind, values: Mapping[str, int]) -> ClearToken:
+    """A token from the raw values of its fields. Raises ``SettingError``, see ``TokenKind.pack``."""
+    return ClearToken(kind, kind.pack(values))
+
+
+def credit_token(kind: TokenKind, units: int, tid: int, rnd: int | None = None) -> ClearToken:
+    """A credit token. Raises ``SettingError`` naming what is out of range.
 
     ``rnd`` (0 to 15) is needed for tokens in units and refused for currency tokens, which have no place for it.
     """
-    check_tid(tid)
-    if kind.is_currency:
-        if rnd is not None:
-            raise SettingError("rnd: currency tokens carry none")
-        money = CurrencyAmount.encode(units)
-        return DecodedToken(kind, money.se_nibble, tid, money.field)
-    if rnd is None or not 0 <= rnd <= 15:
-        raise SettingError(f"rnd: expected 0 to 15; got {rnd}")
-    return DecodedToken(kind, rnd, tid, encode_amount16(units))
+    values = {"tid": tid, kind.value.name: kind.amount.raw(units)}
+    if rnd is not None:
+        values["rnd"] = rnd
+    return clear_token(kind, values)
 
 
-def encode(fields: DecodedToken, decoder_key: DecoderKey) -> Token:
-    """Encrypt the fields under a meter's key."""
-    return Token.from_block(fields.kind.token_class, decoder_key.cipher.encrypt(fields.clear_block))
+def encode(clear: ClearToken, decoder_key: DecoderKey | None = None) -> Token:
+    """The token, encrypted under a meter's key; class 1 is for every meter, and needs none."""
+    kind, block = clear.kind, clear.clear_block
+    if kind.token_class is not TokenClass.NON_METER_SPECIFIC_MANAGEMENT:
+        if decoder_key is None:
+            raise SettingError(f"key: {kind.name} is encrypted, and needs one")
+        block = decoder_key.cipher.encrypt(block)
+    return Token.from_block(kind.token_class, block)
 
 
 def encode_credit(decoder_key: DecoderKey, kind: TokenKind, units: int, tid: int, rnd: int | None = None) -> Token:
-    """A new credit token; see ``credit_fields``. An amount of 0 is refused: legal to encode, but nobody means it."""
+    """A new credit token; see ``credit_token``. An amount of 0 is refused: legal to encode, but nobody means it."""
     if units == 0:
         raise SettingError("amount: expected at least one token unit; got 0")
-    return encode(credit_fields(kind, units, tid, rnd), decoder_key)
+    return encode(credit_token(kind, units, tid, rnd), decoder_key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,28 +128,31 @@ class DecodeFailure:
     reason: str
 
 
-_CLASS_NOT_DECODED = {
-    TokenClass.NON_METER_SPECIFIC_MANAGEMENT: "class 1 (meter test and display) is not covered yet",
-    TokenClass.METER_SPECIFIC_MANAGEMENT: "class 2 (management and key change) is not covered yet",
-    TokenClass.RESERVED: "class 3 is reserved by the STS Association",
-}
-
-
-def decode(token: Token, decoder_key: DecoderKey) -> DecodedToken | DecodeFailure:
-    """Open a token with a meter's key."""
-    token_class = token.token_class
-    if token_class in _CLASS_NOT_DECODED:
-        return DecodeFailure(TokenResult.FUNCTION_ERROR, _CLASS_NOT_DECODED[token_class])
-    block = decoder_key.cipher.decrypt(token.block)
-    subclass = block >> 60
-    kind = TOKEN_KINDS.get((token_class, subclass))
+def decode(token: Token, decoder_key: DecoderKey | None = None) -> ClearToken | DecodeFailure:
+    """Open a token with a meter's key; class 1 needs none."""
+    token_class, block, ea = token.token_class, token.block, 7
+    if token_class is TokenClass.RESERVED:
+        return DecodeFailure(TokenResult.FUNCTION_ERROR, "class 3 is reserved by the STS Association")
+    if token_class is not TokenClass.NON_METER_SPECIFIC_MANAGEMENT:
+        if decoder_key is None:
+            raise SettingError(f"key: a token of class {token_class:d} is encrypted, and needs one")
+        block, ea = decoder_key.cipher.decrypt(block), decoder_key.ea
+    upper, subclass = block >> 16, block >> 60
+    kind = kind_of(token_class, subclass, upper=upper, ea=ea)
     # The CRC comes before the verdict on a reserved subclass: until it fits, the subclass is noise, and a wrong key
     # would answer "function not supported" for every second token.
     rule = CrcRule.CRC if kind is None else kind.crc_rule
-    if token_crc(token_class, block >> 16, rule) != block & 0xFFFF:
-        return DecodeFailure(
-            TokenResult.CRC_ERROR, "the CRC does not fit: a wrong key and a mistyped digit look the same"
-        )
+    if token_crc(token_class, upper, rule) != block & 0xFFFF:
+        return DecodeFailure(TokenResult.CRC_ERROR, _CRC_REASONS[token_class])
     if kind is None:
-        return DecodeFailure(TokenResult.FUNCTION_ERROR, f"class 0 subclass {subclass} is reserved")
-    return DecodedToken(kind, block >> 56 & 0xF, block >> 32 & 0xFFFFFF, block >> 16 & 0xFFFF)
+        reserved = RESERVED.get((token_class, subclass), "it is reserved, or of one manufacturer")
+        return DecodeFailure(TokenResult.FUNCTION_ERROR, f"class {token_class:d} subclass {subclass}: {reserved}")
+    return ClearToken(kind, upper)
+
+
+_ENCRYPTED_REASON = "the CRC does not fit: a wrong key and a mistyped digit look the same"
+_CRC_REASONS = {
+    TokenClass.CREDIT: _ENCRYPTED_REASON,
+    TokenClass.NON_METER_SPECIFIC_MANAGEMENT: "the CRC does not fit: a digit is wrong",
+    TokenClass.METER_SPECIFIC_MANAGEMENT: _ENCRYPTED_REASON,
+}

@@ -8,7 +8,7 @@ from datetime import datetime
 from cosem_objects.errors import SettingError
 from cosem_objects.sts_token import Token
 
-_COMMENTS = frozenset({"id", "source", "kind", "note", "cts_case", "set_id"})
+_COMMENTS = frozenset({"id", "source", "kind", "note", "cts_case"})
 
 
 class Entry:
@@ -22,7 +22,7 @@ class Entry:
         self._values = values
         self._prefix = prefix
         self._read: set[str] = set()
-        self._groups: list[Entry] = []
+        self._groups: dict[str, Entry] = {}
 
     def __contains__(self, name: str) -> bool:
         return name in self._values
@@ -40,6 +40,22 @@ class Entry:
         if not isinstance(value, bool):
             raise self._error(name, "expected true or false")
         return value
+
+    def bit(self, name: str) -> bool:
+        """0 or 1, or false or true."""
+        value = self._get(name)
+        if not isinstance(value, int) or value not in (0, 1):
+            raise self._error(name, "expected 0 or 1")
+        return bool(value)
+
+    def digits(self, name: str, width: int = 0) -> str:
+        """Decimal digits, written as a text or as a number; of a number, leading zeros up to ``width`` are restored."""
+        value = self._get(name)
+        if isinstance(value, str):
+            return value
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise self._error(name, "expected a whole number, or its digits")
+        return f"{value:0{width}d}"
 
     def text(self, name: str) -> str:
         """A string."""
@@ -83,8 +99,9 @@ class Entry:
         value = self._get(name)
         if not isinstance(value, dict):
             raise self._error(name, "expected an object")
-        self._groups.append(Entry(value, f"{self._prefix}{name}.", self.differences))
-        return self._groups[-1]
+        if name not in self._groups:
+            self._groups[name] = Entry(value, f"{self._prefix}{name}.", self.differences)
+        return self._groups[name]
 
     def compare(self, name: str, computed: int | str | bool, origin: str) -> None:
         """Note a difference if the entry states this field, and otherwise than computed from ``origin``."""
@@ -97,6 +114,13 @@ class Entry:
         """The same for a number written in hex."""
         if name in self and self.number(name, size) != computed:
             self.differ(name, f"states {self.text(name)}; from {origin}: {computed:0{2 * size}x}")
+
+    def compare_block(self, name: str, computed: int, origin: str, *, is_secret: bool) -> None:
+        """The same for a block in clear, which is not shown if it holds a part of a key."""
+        if not is_secret:
+            self.compare_hex(name, computed, 8, origin)
+        elif self.number(name, 8) != computed:
+            self.differ(name, f"is not what comes from {origin}")
 
     def compare_token(self, name: str, computed: Token, origin: str) -> None:
         """The same for a token, which is never shown whole."""
@@ -114,7 +138,7 @@ class Entry:
     def not_compared(self) -> set[str]:
         """The fields that nobody read, and that are not comments."""
         unread = {self._prefix + name for name in set(self._values) - self._read - _COMMENTS}
-        return unread.union(*(group.not_compared() for group in self._groups))
+        return unread.union(*(group.not_compared() for group in self._groups.values()))
 
     def _get(self, name: str) -> object:
         if name not in self._values:

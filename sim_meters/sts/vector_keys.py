@@ -6,41 +6,36 @@ from sim_meters.sts.decoder_key import DecoderKey, VendingKey, derive_decoder_ke
 from sim_meters.sts.key_attributes import KeyAttributes, parse_digits
 from sim_meters.sts.vector_entry import Entry
 
-_KEY_BYTES_NOT_COVERED = {11: 16}
-"""EA codes whose keys are not derived yet, and the key length that can be told all the same."""
 
-
-def check_keys(entry: Entry) -> str | None:
-    """Re-derive the decoder key if the entry states a vending key; says what is not covered yet."""
-    ea = parse_digits("ea", entry.text("ea"))
-    if ea in _KEY_BYTES_NOT_COVERED:
-        entry.octets("decoder_key_hex", _KEY_BYTES_NOT_COVERED[ea])
-        return f"EA{ea:02d}"
-    if "vending_key_hex" in entry:
-        attributes = _attributes(entry)
-        vending_key = VendingKey.parse(entry.text("vending_key_hex"), attributes.dkga)
-        if vending_key.octets != entry.octets("vending_key_hex"):
-            # The parity bits are redundant, and redundancy is there to be compared.
-            entry.differ("vending_key_hex", "expected odd parity in each byte")
-        if derive_decoder_key(vending_key, attributes) != stated_key(entry):
-            entry.differ("decoder_key_hex", "is not the key that the key inputs give")
-    return None
+def check_keys(entry: Entry) -> DecoderKey:
+    """The decoder key as the entry has it; compared with what the vending key gives, if there is one."""
+    if "vending_key_hex" in entry and derived_key(entry, "vending_key_hex", _attributes(entry)) != stated_key(entry):
+        entry.differ("decoder_key_hex", "is not the key that the key inputs give")
+    return stated_key(entry)
 
 
 def stated_key(entry: Entry) -> DecoderKey:
     """The decoder key as the entry has it."""
-    ea = parse_digits("ea", entry.text("ea"))
-    return DecoderKey.parse(entry.text("decoder_key_hex"), ea)
+    return DecoderKey.parse(entry.text("decoder_key_hex"), parse_digits("ea", entry.digits("ea")))
+
+
+def derived_key(entry: Entry, name: str, attributes: KeyAttributes) -> DecoderKey:
+    """The decoder key that the vending key in the field ``name`` gives."""
+    vending_key = VendingKey.parse(entry.text(name), attributes.dkga)
+    if vending_key.octets != entry.octets(name):
+        # The parity bits are redundant, and redundancy is there to be compared.
+        entry.differ(name, "expected odd parity in each byte")
+    return derive_decoder_key(vending_key, attributes)
 
 
 def _attributes(entry: Entry) -> KeyAttributes:
     return KeyAttributes.parse(
         entry.text("meter_pan"),
-        entry.text("sgc"),
-        ti=entry.text("ti"),
-        krn=str(entry.integer("krn")),
-        kt=str(entry.integer("kt")),
-        base_date=str(entry.integer("base_date")),
-        ea=entry.text("ea"),
-        dkga=entry.text("dkga"),
+        entry.digits("sgc", 6),
+        ti=entry.digits("ti"),
+        krn=entry.digits("krn"),
+        kt=entry.digits("kt"),
+        base_date=entry.digits("base_date"),
+        ea=entry.digits("ea"),
+        dkga=entry.digits("dkga"),
     )

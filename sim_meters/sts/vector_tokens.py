@@ -6,99 +6,98 @@ from datetime import datetime
 from decimal import Decimal, InvalidOperation
 
 from cosem_objects.errors import SettingError
-from cosem_objects.sts_token import Token, TokenClass
+from cosem_objects.sts_token import TokenClass
 from sim_meters.sts.amount import amount_of
-from sim_meters.sts.crc import CrcRule, token_crc
+from sim_meters.sts.coding import Padding, UnitAmount
+from sim_meters.sts.crc import token_crc
 from sim_meters.sts.decoder_key import DecoderKey
+from sim_meters.sts.key_change import NUMBER_OF_SECTION
 from sim_meters.sts.tid import BaseDate
-from sim_meters.sts.tokens import TOKEN_KINDS, DecodedToken, DecodeFailure, TokenKind, credit_fields, decode, encode
+from sim_meters.sts.token_kind import Field
+from sim_meters.sts.tokens import ClearToken, DecodeFailure, clear_token, decode, encode
 from sim_meters.sts.vector_entry import Entry
-from sim_meters.sts.vector_keys import check_keys, stated_key
+from sim_meters.sts.vector_key_changes import check_section
+from sim_meters.sts.vector_keys import check_keys
+
+_IN_CLEAR = TokenClass.NON_METER_SPECIFIC_MANAGEMENT
 
 
-def check_token(entry: Entry) -> str | None:
-    """Compare all that the entry states; says what is not covered yet, if that is the case.
-
-    Where the fields of a class or the cipher are not covered yet, the rest is compared all the same.
-    """
+def check_token(entry: Entry) -> None:
+    """Compare all that the entry states."""
     token = entry.token("token")
-    _check_without_key(entry, token)
-    if token.token_class is TokenClass.NON_METER_SPECIFIC_MANAGEMENT:
-        entry.compare_hex("clear_block_hex", token.block, 8, "token")
-        return "class 1"
-    not_covered = check_keys(entry)
-    if not_covered is not None:
-        return f"{not_covered} class {token.token_class}"
-    key = stated_key(entry)
-    entry.compare_hex("clear_block_hex", key.cipher.decrypt(token.block), 8, "token")
-    if token.token_class is TokenClass.METER_SPECIFIC_MANAGEMENT:
-        return "class 2"
-    _check_credit(entry, token, key)
-    return None
-
-
-def _check_without_key(entry: Entry, token: Token) -> None:
-    """What the entry says about itself twice: class and subclass, clear block and CRC."""
-    block = entry.number("clear_block_hex", 8)
-    token_class, subclass = token.token_class, block >> 60
+    # Class 1 needs no key, and its entries state none.
+    key = check_keys(entry) if token.token_class is not _IN_CLEAR or "decoder_key_hex" in entry else None
     entry.integer("token_class")
-    entry.compare("token_class", int(token_class), "token")
-    entry.integer("token_subclass")
-    entry.compare("token_subclass", subclass, "clear_block_hex")
-    kind = TOKEN_KINDS.get((token_class, subclass))
-    crc = token_crc(token_class, block >> 16, kind.crc_rule if kind else CrcRule.CRC)
-    entry.number("crc_hex", 2)
-    entry.compare_hex("crc_hex", crc, 2, "the CRC rule")
-    entry.compare_hex("crc_hex", block & 0xFFFF, 2, "clear_block_hex")
-
-
-def _check_credit(entry: Entry, token: Token, key: DecoderKey) -> None:
+    entry.compare("token_class", int(token.token_class), "token")
     decoded = decode(token, key)
     if isinstance(decoded, DecodeFailure):
         entry.differ("token", decoded.reason)
         return
-    fields = entry.group("fields")
-    _compare_fields(fields, decoded, "token")
-    _check_issued_at(fields, decoded.tid, _base_dates(entry))
-    made = _made_from(fields, decoded.kind)
-    _compare_fields(fields, made, "fields")
-    entry.compare_hex("clear_block_hex", made.clear_block, 8, "fields")
+    _check_block(entry, decoded)
+    if decoded.kind in NUMBER_OF_SECTION:
+        check_section(entry, decoded)
+    else:
+        _check_fields(entry, decoded, key)
+
+
+def _check_block(entry: Entry, token: ClearToken) -> None:
+    """What the entry says of the block several times over: subclass, clear block and CRC."""
+    is_secret = token.kind in NUMBER_OF_SECTION
+    entry.integer("token_subclass")
+    entry.compare("token_subclass", token.kind.subclass, "token")
+    entry.compare_block("clear_block_hex", token.clear_block, "token", is_secret=is_secret)
+    entry.number("crc_hex", 2)
+    entry.compare_hex("crc_hex", token.crc, 2, "token")
+    stated = token_crc(token.kind.token_class, entry.number("clear_block_hex", 8) >> 16, token.kind.crc_rule)
+    entry.compare_hex("crc_hex", stated, 2, "clear_block_hex")
+
+
+def _check_fields(entry: Entry, token: ClearToken, key: DecoderKey | None) -> None:
+    fields, kind = entry.group("fields"), token.kind
+    stated = {field.name: _stated_raw(fields, field) for field in kind.layout if _is_needed(fields, field)}
+    for field in kind.layout:
+        if field.name in stated and stated[field.name] != token[field.name]:
+            fields.differ(field.name, f"states {fields.integer(field.name)}; from token: {token.meaning(field)}")
+    for name, value in token.details.items():
+        fields.compare(name, value, "token")
+    if token.tid is not None:
+        fields.compare("amount_field" if kind.commodity else "value_field", token.upper & 0xFFFF, "token")
+        _check_issued_at(fields, token.tid, _base_dates(entry))
+    if "unit" in fields and isinstance(kind.value.coding, UnitAmount):
+        _check_unit(fields, kind.value.coding)
+    made = clear_token(kind, stated)
+    entry.compare_block("clear_block_hex", made.clear_block, "fields", is_secret=False)
     entry.compare_token("token", encode(made, key), "fields")
 
 
-def _made_from(fields: Entry, kind: TokenKind) -> DecodedToken:
-    rnd = None if kind.is_currency else fields.integer("rnd")
-    return credit_fields(kind, fields.integer("transfer_amount_units"), fields.integer("tid"), rnd)
+def _is_needed(fields: Entry, field: Field) -> bool:
+    return field.name in fields or not isinstance(field.coding, Padding)
 
 
-def _compare_fields(fields: Entry, token: DecodedToken, origin: str) -> None:
-    fields.compare("tid", token.tid, origin)
-    fields.compare("amount_field", token.amount_field, origin)
-    if token.rnd is not None:
-        fields.compare("rnd", token.rnd, origin)
-    money = token.currency_amount
-    if money is not None:
-        fields.compare("s", int(money.negative), origin)
-        fields.compare("exponent", money.exponent, origin)
-        fields.compare("mantissa", money.mantissa, origin)
-        fields.compare("se_nibble", money.se_nibble, origin)
-    if "unit" in fields and not _is_unit_of(fields.text("unit"), token.kind):
-        unit = f"{amount_of(1, token.kind.decimals)} {token.kind.unit}"
-        fields.differ("unit", f"states {fields.text('unit')!r}; {token.kind.name} counts in {unit}")
-
-
-def _is_unit_of(text: str, kind: TokenKind) -> bool:
-    """Whether a text such as ``0.1 kWh`` names the token unit of this kind."""
-    size, _, unit = text.partition(" ")
+def _stated_raw(fields: Entry, field: Field) -> int:
+    """The bits that carry what the entry states: of an amount, what it was rounded to."""
+    meaning = fields.integer(field.name)
     try:
-        return unit == kind.unit and Decimal(size) == amount_of(1, kind.decimals)
+        return field.coding.raw(meaning)
+    except SettingError as error:
+        raise SettingError(f"fields.{field.name}: {error}") from None
+
+
+def _check_unit(fields: Entry, coding: UnitAmount) -> None:
+    """A text such as ``0.1 kWh`` has to name the token unit."""
+    size, _, unit = fields.text("unit").partition(" ")
+    try:
+        is_right = unit == coding.unit and Decimal(size) == amount_of(1, coding.decimals)
     except InvalidOperation:
-        return False
+        is_right = False
+    if not is_right:
+        token_unit = f"{amount_of(1, coding.decimals)} {coding.unit}"
+        fields.differ("unit", f"states {fields.text('unit')!r}; this token counts in {token_unit}")
 
 
 def _base_dates(entry: Entry) -> tuple[BaseDate, ...]:
     """The base date of the key; an entry that gives a bare decoder key leaves all of them open."""
-    return (BaseDate.parse(str(entry.integer("base_date"))),) if "base_date" in entry else tuple(BaseDate)
+    return (BaseDate.parse(entry.digits("base_date")),) if "base_date" in entry else tuple(BaseDate)
 
 
 def _check_issued_at(fields: Entry, tid: int, base_dates: tuple[BaseDate, ...]) -> None:

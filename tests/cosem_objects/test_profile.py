@@ -9,7 +9,7 @@ import pytest
 
 from cosem_objects.errors import SettingError
 from cosem_objects.obis import ObisCode
-from cosem_objects.profile import HiddenTokenProof, MeterProfile, TokenReadback
+from cosem_objects.profile import HiddenTokenProof, KeyChangeProof, MeterProfile, TokenReadback
 from cosem_objects.sts_token import Token
 from cosem_objects.token_gateway import DataValueMap, StatusCode, TokenEncoding
 
@@ -47,6 +47,7 @@ FIELDS: dict[str, tuple[dict[Any, Any], tuple[Any, ...]]] = {
     "token_encoding": choice(TokenEncoding),
     "token_readback": choice(TokenReadback),
     "hidden_token_proof": choice(HiddenTokenProof),
+    "key_change_proof": choice(KeyChangeProof),
     "data_value_map": choice(DataValueMap),
     "currency_name": TEXT,
     "deviation_sign": ({1: 1, -1: -1}, (0, 2, "1", None, NAN, True, 1.0, [1])),

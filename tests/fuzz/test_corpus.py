@@ -25,6 +25,7 @@ from sim_meters.fleet.group import MeterGroup
 from sim_meters.fleet.plan import FleetPlan
 from sim_meters.scenario import file as scenario_file
 from sim_meters.scenario.model import ScenarioFile
+from sim_meters.sts.machine import TokenMachine
 from tests.fuzz import corpus
 from tests.fuzz.__main__ import main
 from tests.fuzz.properties import Choices, assert_harmless
@@ -157,6 +158,9 @@ _BROKEN: dict[str, tuple[Any, str, Any]] = {
     "fault_order: lets a foreign error out": (FaultOrder, "parse", _raises(KeyError("phase"))),
     "fault_order: an endless message": (FaultOrder, "parse_mapping", _raises(SettingError("no " * 200))),
     "fault_order: loses the count": _of(FaultOrder, "to_mapping", lambda said: {**said, "count": 7}),
+    "token_machine: a token works again": (TokenMachine, "with_tid", lambda machine, tid: machine),
+    "token_machine: an index of nothing": (TokenMachine, "_value_refusal", _raises(IndexError("register"))),
+    "token_machine: a refused set changes the key": (TokenMachine, "_key_refusal", lambda machine, new: None),
     "scenario: lets a foreign error out": (ScenarioFile, "model_validate_json", _raises(KeyError("case"))),
     "scenario: an endless message": (scenario_file, "_words", lambda error: "no " * 200),
     "scenario: the schema takes less": (scenario, "is_valid", lambda mapping: False),

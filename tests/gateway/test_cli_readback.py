@@ -323,7 +323,7 @@ async def test_the_token_log_is_read_whole_and_in_part(stsgate: Stsgate, tmp_pat
     assert found["log"]["entries"][0][1:] == ["remote", "authentication-failure", "6.0"]
     assert found["log"]["note"] is None
     assert fields(report)["Account/available credit"] == "6.0 kWh"
-    assert len(listed.out.splitlines()) == 15
+    assert len(listed.out.splitlines()) == 16
 
 
 async def test_an_empty_log_is_no_error(stsgate: Stsgate) -> None:

@@ -15,7 +15,7 @@ from gateway.store.records import NextHead, OrderWork, TokenWork
 from gateway.verdict import Credited, NextStep, Outcome, Verdict
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
-TOKENS = tuple(TokenWork(position=n, token=Token(1 + n), kind=OrderKind.CREDIT, amount=None) for n in range(2))
+TOKENS = tuple(TokenWork(position=n, token=Token(1 + n), kind=OrderKind.CREDIT, amount=None) for n in range(3))
 
 
 def work_of(
@@ -41,7 +41,7 @@ def follows(
 ) -> Consequence:
     return consequence(
         work,
-        Judged(work.tokens[0].token, verdict),
+        [Judged(work.tokens[0].token, verdict)],
         has_sent=has_sent,
         now=NOW,
         rules=RetryRules(),
@@ -81,6 +81,28 @@ def test_each_verdict_has_its_consequence(
     after(state, change, maybe_delivered=has_sent)
     assert len(result.step.events) == 1
     assert result.step.outcomes[0][1].verdict is verdict
+
+
+@pytest.mark.parametrize(
+    ("verdict", "tokens", "change", "told"),
+    [
+        (ACCEPTED, 2, Change.ACCEPT, ["order.token_accepted", "order.accepted"]),
+        (ACCEPTED, 3, Change.CONTINUE, ["order.token_accepted", "order.token_accepted"]),
+        (REJECTED, 3, Change.REJECT, ["order.rejected"]),
+        (HELD, 3, Change.HOLD, ["order.held"]),
+        (IN_DOUBT, 3, Change.DOUBT, ["order.in_doubt"]),
+        (UNREACHED, 3, Change.TAKE_BACK, ["order.postponed"]),
+    ],
+)
+def test_the_sections_of_a_set_are_settled_together_and_the_order_is_told_once(
+    verdict: Verdict, tokens: int, change: Change, told: list[str]
+) -> None:
+    work = work_of(tokens=tokens)
+    judged = [Judged(token.token, verdict) for token in work.tokens[:2]]
+    result = consequence(work, judged, has_sent=True, now=NOW, rules=RetryRules(), hours=MeterHours(), chance=0.5)
+    assert result.step.change is change
+    assert [(position, one.verdict) for position, one in result.step.outcomes] == [(0, verdict), (1, verdict)]
+    assert [event.name for event in result.step.events] == told
 
 
 @pytest.mark.parametrize("verdict", [UNREACHED, IN_DOUBT, NOT_SHOWN])

@@ -333,7 +333,7 @@ REJECTIONS = [
     ("the same, but the bits cannot be read", MONEY, BLIND, 7, "rejected (execution), credited no"),
     ("a token from before the meter was made", OLD, QUICK, 6, "rejected (old), credited unknown"),
     ("the same, but the bits cannot be read", OLD, BLIND, 6, "rejected (validation), credited unknown"),
-    ("a test token, which this meter does not know", CLASS_1, QUICK, 7, "rejected (function), credited no"),
+    ("a test token with a wrong CRC", CLASS_1, QUICK, 5, "rejected (crc), credited no"),
 ]
 
 
@@ -382,7 +382,7 @@ async def test_a_test_token_that_stands_in_the_meter_is_sent_again() -> None:
     """Class 1 has no TID: it may be entered as often as one likes."""
     async with meter_at() as place:
         for _ in range(2):
-            assert (await deliver(place, CLASS_1)).words == ["rejected (function), credited no"]
+            assert (await deliver(place, CLASS_1)).words == ["rejected (crc), credited no"]
         assert place.meter.entered == [octets(CLASS_1)] * 2
 
 
@@ -394,7 +394,7 @@ async def test_what_stood_there_before_is_no_answer_to_what_is_sent_now() -> Non
         notes = await deliver(place, CLASS_1)
         assert place.meter.entered == [octets(CLASS_1)] * 2
     assert notes.sends == 2
-    assert notes.words == ["held (function), credited unknown"]
+    assert notes.words == ["held (crc), credited unknown"]
 
 
 # Amounts and accounts.

@@ -65,6 +65,13 @@ class HeadEnd:
             self.service.drain()
             await self._running
 
+    async def crash(self) -> None:
+        """The engine ends wherever it is; what is written is all that is left of it."""
+        assert self._running is not None
+        self._running.cancel()
+        await asyncio.gather(self._running, return_exceptions=True)
+        self._running = None
+
     async def until(self, order_id: str, *states: OrderState) -> OrderRecord:
         """The order, once it is in one of these states."""
         rung = asyncio.Event()

@@ -7,15 +7,23 @@ import re
 import shlex
 import tomllib
 from argparse import ArgumentParser
+from contextlib import closing
 from pathlib import Path
 
+from cosem_objects.sts_token import TokenClass
 from sim_meters.fault_order import MEMBERS, FaultOrder
 from sim_meters.faults import FAULTS, Fault, Phase
+from sim_meters.fleet.files import load_fleet
+from sim_meters.fleet.meters import FleetMeters
+from sim_meters.issuing import OTHER_KINDS, fields_asked
 from sim_meters.lab_api.options import add_lab_options
 from sim_meters.lab_api.routes import CALLS
+from sim_meters.lab_api.tokens import KINDS, LabIssuer
+from sim_meters.lab_api.tokens import MEMBERS as TOKEN_MEMBERS
 from sim_meters.run_options import add_run_options
 
 DOCS = Path(__file__).parents[2] / "docs"
+TOKENS = "Tokens of every type"
 PAGE = (DOCS / "faults.md").read_text(encoding="utf-8")
 
 
@@ -69,8 +77,30 @@ def test_the_commands_are_understood() -> None:
     assert len(runs) + sum(words[0] == "curl" for words in commands) == len(commands)
     orders = [order for run in runs for order in parser.parse_args(run).fault]
     assert len([FaultOrder.parse(order) for order in orders]) >= 5
-    (body,) = (words[words.index("-d") + 1] for words in commands if "-d" in words)
-    assert FaultOrder.parse_mapping(json.loads(body)).fault is Fault.MUTE
+    bodies = [json.loads(words[words.index("-d") + 1]) for words in commands if "-d" in words]
+    assert FaultOrder.parse_mapping(bodies[0]).fault is Fault.MUTE
+    plan = load_fleet("key_change")
+    with closing(FleetMeters(plan)) as meters:
+        for body in bodies[1:]:
+            member = plan.find(body["meter"])
+            assert member is not None
+            if body["kind"] == "key_change":
+                assert len(LabIssuer(1).issue(member, meters.meter(member), body)["tokens"]) == 2
+    assert len(bodies) == 3
+
+
+def test_every_kind_of_token_has_a_row_with_its_commands_and_members() -> None:
+    told = {row[0].partition(",")[0].strip("`"): set(re.findall(r"`([\w-]+)`", row[1])) for row in rows(TOKENS)}
+    classes = {"management": TokenClass.METER_SPECIFIC_MANAGEMENT, "test": TokenClass.NON_METER_SPECIFIC_MANAGEMENT}
+    assert tuple(told) == ("credit", "management", "test", "key_change") == tuple(sorted(KINDS, key=[*told].index))
+    for name, token_class in classes.items():
+        kinds = {command: kind for command, kind in OTHER_KINDS.items() if kind.token_class is token_class}
+        members = {member for kind in kinds.values() for member in fields_asked(kind)}
+        assert told[name] == {"command", *kinds, *members}
+    assert told["credit"] | told["key_change"] | set().union(*map(told.get, classes)) == {  # type: ignore[arg-type]
+        *(set(TOKEN_MEMBERS) - {"meter", "kind"}),
+        *OTHER_KINDS,
+    }
 
 
 def test_the_options_of_the_lab_are_on_the_page() -> None:

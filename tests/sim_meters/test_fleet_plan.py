@@ -23,6 +23,7 @@ from sim_meters.fleet.plan import FleetPlan
 from sim_meters.meter_config import PushTo
 from sim_meters.sts.decoder_key import VendingKey, derive_decoder_key
 from sim_meters.sts.identity import luhn_valid
+from sim_meters.sts.machine_settings import SETTING_HELP
 from transports.channel import Address
 from transports.endpoint import Endpoint
 from transports.wire_settings import MqttPayload, MqttProtocol
@@ -384,7 +385,7 @@ TREES = st.recursive(
 NAMES = (
     *("name", "count", "listen", "call_in", "login", "share", "profile", "token_encoding", "pdu_max", "currency"),
     *("debt", "status_delay_seconds", "control_mode", "push_to", "server_sap", "physical", "behind", "sts", "security"),
-    *("mqtt", "line", "fault", "address_bytes", "hdlc_push", "system_title"),
+    *("mqtt", "line", "fault", "address_bytes", "hdlc_push", "system_title", "commodity", "emergency_credit"),
 )
 
 
@@ -410,7 +411,7 @@ def test_every_shipped_fleet_is_read_and_has_shipped_meter_models(file: Any) -> 
 
 def test_the_small_fleet_shows_every_member() -> None:
     """With a comment beside it, or as a comment itself."""
-    text = (FLEETS / "small.toml").read_text(encoding="utf-8") + (FLEETS / "town.toml").read_text(encoding="utf-8")
+    text = "".join((FLEETS / f"{name}.toml").read_text(encoding="utf-8") for name in ("small", "town"))
     shown = {line.removeprefix("# ").partition(" = ")[0] for line in text.splitlines() if " = " in line}
     with pytest.raises(SettingError):
         FleetPlan.parse({"group": [{"name": "a", "listen": "tcp://127.0.0.1:0", "no": 1}]}, profile)
@@ -419,7 +420,7 @@ def test_the_small_fleet_shows_every_member() -> None:
 
 def test_a_fleet_that_is_nowhere_or_no_toml(tmp_path: Any) -> None:
     for name, message in (
-        ("nowhere", "fleet: expected small, town, twenty_thousand or a file; got 'nowhere'"),
+        ("nowhere", "fleet: expected key_change, small, town, twenty_thousand or a file; got 'nowhere'"),
         (str(tmp_path / "none.toml"), "fleet: cannot read"),
     ):
         with pytest.raises(SettingError, match=message.replace("(", ".")):
@@ -459,9 +460,11 @@ def test_the_page_about_fleets_names_every_member_and_no_others(monkeypatch: pyt
 
     monkeypatch.setattr(Fields, "end", remember)
     plan(f'[[group]]\nname = "a"\n{TCP}')
+    settings = known.pop("sts: settings")
     assert {table: sorted(names) for table, names in told.items()} == {
         table: sorted(set(names)) for table, names in known.items()
     }
+    assert settings == list(SETTING_HELP), "they have a table in docs/simmeters.md"
 
 
 def test_the_example_on_the_page_is_a_fleet() -> None:

@@ -13,6 +13,8 @@ from typing import Any
 
 import aiohttp
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from cosem_objects.errors import SettingError
 from cosem_objects.sts_token import Token
@@ -20,9 +22,14 @@ from sim_meters.clock import Clock, SystemClock, VirtualClock
 from sim_meters.fleet.files import load_fleet
 from sim_meters.fleet.fleet import Fleet
 from sim_meters.fleet.meters import FleetMeters
+from sim_meters.issuing import OTHER_KINDS
 from sim_meters.lab_api.address import LabAddress
+from sim_meters.lab_api.problems import Problem
 from sim_meters.lab_api.server import lab_api
+from sim_meters.lab_api.tokens import FIELDS, KINDS, MEMBERS, LabIssuer
 from sim_meters.meter import SimMeter
+from sim_meters.sts.results import TokenResult
+from tests.fuzz.properties import assert_harmless
 from tests.sim_meters.meter_client import Client, associate, free_ports, running
 from transports.channel import ChannelClosed
 from transports.endpoint import Endpoint
@@ -51,7 +58,21 @@ status_delay_seconds = 3600.0
 fault = "mute"
 count = 1
 phase = "release"
+
+[[group]]
+name = "shed"
+count = 2
+listen = "tcp://127.0.0.1:0"
+emergency_credit = 5
+sts = { base_date = 1993, settings = { kct_supported = 4 } }
+
+[[group]]
+name = "keyed"
+listen = "tcp://127.0.0.1:0"
+sts = { decoder_key = "0123456789abcdef" }
 """
+LONG_AGO = datetime(2024, 11, 1, 12, tzinfo=UTC)
+"""When tokens of base date 1993 could still be made."""
 
 
 @dataclass
@@ -85,6 +106,18 @@ class Lab:
         assert status == 201, value
         return Token.parse(value["token"])
 
+    async def tokens(self, meter: str, **more: object) -> list[Token]:
+        """Of a key-change set."""
+        status, value = await self.call("POST", "/tokens", {"meter": meter, "kind": "key_change", **more})
+        assert status == 201, value
+        return [Token.parse(digits) for digits in value["tokens"]]
+
+    async def typed(self, meter: str, token: Token | str) -> str:
+        digits = token if isinstance(token, str) else token.digits
+        status, said = await self.call("POST", f"/meters/{meter}/keypad", {"token": digits})
+        assert status == 200
+        return str(said["result"])
+
     def meter(self, name: str) -> SimMeter:
         member = self.fleet.plan.find(name)
         assert member is not None
@@ -98,10 +131,11 @@ class Lab:
 
 
 @asynccontextmanager
-async def lab(tmp_path: Path, clock: Clock | None = None) -> AsyncIterator[Lab]:
+async def lab(tmp_path: Path, clock: Clock | None = None, *, state_dir: Path | None = None) -> AsyncIterator[Lab]:
     file = tmp_path / "fleet.toml"
     file.write_text(FLEET)
-    with closing(FleetMeters(load_fleet(str(file)), clock=clock or VirtualClock(START))) as meters:
+    clock = clock or VirtualClock(START)
+    with closing(FleetMeters(load_fleet(str(file)), clock=clock, state_dir=state_dir)) as meters:
         async with Fleet(meters) as fleet, lab_api(LOCAL, fleet) as url, aiohttp.ClientSession() as http:
             yield Lab(fleet, url, http)
 
@@ -110,9 +144,9 @@ async def test_the_summary_says_how_many_meters_there_are_and_what_time_it_is(tm
     async with lab(tmp_path) as one:
         summary = await one.get("")
         assert summary["seed"] == 42
-        assert summary["meters"]["total"] == 32
+        assert summary["meters"]["total"] == 35
         assert summary["meters"]["made"] == 0
-        assert summary["meters"]["groups"] == [{"name": "street", "count": 30}, {"name": "kiosk", "count": 2}]
+        assert summary["meters"]["groups"][:2] == [{"name": "street", "count": 30}, {"name": "kiosk", "count": 2}]
         assert summary["clock"] == {"is_virtual": True, "now": START.isoformat()}
 
 
@@ -125,7 +159,9 @@ async def test_meters_are_listed_page_by_page_without_being_made(tmp_path: Path)
             if page["next"] is None:
                 break
             after = f"&after={page['next']}"
-        assert names == [f"street-{number}" for number in range(1, 31)] + ["kiosk-1", "kiosk-2"]
+        assert names == [f"street-{number}" for number in range(1, 31)] + [
+            *("kiosk-1", "kiosk-2", "shed-1", "shed-2", "keyed-1")
+        ]
         found = (await one.get("/meters?name=kiosk-*"))["meters"]
         assert [meter["name"] for meter in found] == ["kiosk-1", "kiosk-2"]
         assert found[0]["url"].startswith("tcp://127.0.0.1:")
@@ -161,7 +197,23 @@ async def test_tokens_are_of_the_kind_that_the_meter_sells(tmp_path: Path) -> No
         assert (status, said["status"]["code"]) == (200, 3)
         for body in (
             {"meter": "kiosk-1", "amount": "10", "unit": "kWh"},
+            {"meter": "kiosk-1", "amount": "10", "kind": "bonus"},
+            {"meter": "kiosk-1", "amount": "10", "kind": 1},
             {"meter": "kiosk-1", "amount": "10", "kind": "key_change"},
+            {"meter": "kiosk-1", "amount": "10", "new_krn": 2},
+            {"meter": "kiosk-1", "kind": "key_change"},
+            {"meter": "kiosk-1", "kind": "key_change", "new_krn": 0},
+            {"meter": "kiosk-1", "kind": "key_change", "new_krn": 1.5},
+            {"meter": "kiosk-1", "kind": "key_change", "new_krn": 2, "rollover": "yes"},
+            {"meter": "kiosk-1", "kind": "key_change", "new_ea": "09"},
+            {"meter": "kiosk-1", "kind": "management"},
+            {"meter": "kiosk-1", "kind": "management", "command": "test", "control": "all"},
+            {"meter": "kiosk-1", "kind": "management", "command": "power-limit"},
+            {"meter": "kiosk-1", "kind": "management", "command": "power-limit", "watts": -1},
+            {"meter": "kiosk-1", "kind": "management", "command": "power-limit", "watts": True},
+            {"meter": "kiosk-1", "kind": "management", "command": "power-limit", "watts": 1, "register": "all"},
+            {"meter": "kiosk-1", "kind": "test", "command": "power-limit", "watts": 1},
+            {"meter": "kiosk-1", "kind": "test", "command": "test", "control": "dance"},
             {"meter": "kiosk-1", "amount": "ten"},
             {"meter": "kiosk-1", "amount": "0"},
             {"meter": "kiosk-1", "amount": 10},
@@ -171,6 +223,211 @@ async def test_tokens_are_of_the_kind_that_the_meter_sells(tmp_path: Path) -> No
             status, problem = await one.call("POST", "/tokens", body)
             assert (status, problem["type"]) == (422, "invalid"), body
         assert (await one.call("POST", "/tokens", {"meter": "nobody", "amount": "1"}))[0] == 404
+
+
+async def test_a_key_change_goes_from_key_to_key_and_tokens_follow_what_the_meter_holds(tmp_path: Path) -> None:
+    async with lab(tmp_path, VirtualClock(LONG_AGO)) as one:
+        old = await one.token("shed-1", "10")
+        assert await one.typed("shed-1", old) == "ACCEPT"
+        # A meter whose sets have up to four sections takes one of three, which says so itself, but none of two.
+        first, second, third = await one.tokens("shed-1", new_krn=2, new_base_date="2014", new_ken=170, with_sgc=True)
+        assert await one.typed("shed-1", third) == "THIRD_KEY_CHANGE_SECTION"
+        assert await one.typed("shed-1", second) == "SECOND_KEY_CHANGE_SECTION"
+        sts = (await one.get("/meters/shed-1"))["sts"]
+        assert (sts["krn"], sts["ken"], sts["sections_held"]) == (1, 255, [2, 3])
+        assert sts["tids"]["count"] == 2, "the date of manufacture, and the credit"
+        late = await one.token("shed-1", "10")
+        assert await one.typed("shed-1", first) == "ACCEPT"
+        sts = (await one.get("/meters/shed-1"))["sts"]
+        assert (sts["krn"], sts["ken"], sts["sections_held"]) == (2, 170, [])
+        assert sts["tids"]["lowest"] in (None, 0), "rolled over"
+        assert await one.typed("shed-1", late) == "CRC_ERROR"
+        assert await one.typed("shed-1", await one.token("shed-1", "5")) == "ACCEPT"
+        four = await one.tokens("shed-1", new_krn=3, new_ea="11", rollover=False, new_sgc="123456")
+        assert len(four) == 4
+        assert [await one.typed("shed-1", token) for token in reversed(four)][-1] == "ACCEPT"
+        meter = await one.get("/meters/shed-1")
+        assert {name: meter["sts"][name] for name in ("sgc", "krn", "kt", "ti", "ken", "ea")} == {
+            "sgc": "123456",
+            "krn": 3,
+            "kt": 2,
+            "ti": "01",
+            "ken": 170,
+            "ea": "11",
+        }
+        assert await one.typed("shed-1", await one.token("shed-1", "5")) == "ACCEPT"
+        assert (await one.get("/meters/shed-1"))["balance"] == "20.0 kWh"
+        key = one.meter("shed-1").state.machine.key.decoder_key.octets.hex()
+        assert key not in json.dumps(meter).lower()
+
+
+CAMPAIGN = {
+    **{name: {"new_krn": 2, "new_base_date": 2014} for name in ("old", "oldest", "water", "gas", "time", "money")},
+    "migrating": {"new_krn": 2, "new_ea": "11"},
+    "new": {"new_krn": 3},
+    "expired": {"new_krn": 2, "new_ken": 170},
+    "stock": {"new_kt": 2},
+}
+"""Of the shipped fleet for key changes: what is new in each group's keys."""
+
+
+def test_the_shipped_fleet_takes_a_campaign_and_then_credit() -> None:
+    plan = load_fleet("key_change")
+    issuer = LabIssuer(plan.seed)
+    assert {group.name for group in plan.groups} == set(CAMPAIGN)
+    with closing(FleetMeters(plan, clock=VirtualClock(START))) as meters:
+        for member in plan.members:
+            meter, name = meters.meter(member), member.name
+            made = issuer.issue(member, meter, {"kind": "key_change", **CAMPAIGN[member.group.name]})
+            results = [meter.key_in(Token.parse(digits)) for digits in made["tokens"]]  # type: ignore[attr-defined]
+            assert results[-1] is TokenResult.ACCEPT, name
+            credit = issuer.issue(member, meter, {"amount": "10"})
+            assert meter.key_in(Token.parse(str(credit["token"]))) is TokenResult.ACCEPT, name
+            key = meter.state.machine.key
+            assert (key.krn, key.kt) == (CAMPAIGN[member.group.name].get("new_krn", 1), 2), name
+            assert meter.state.balance_units > 0, name
+
+
+VALUES = st.one_of(
+    st.text(max_size=8),
+    st.integers(),
+    st.sampled_from(
+        [*KINDS, *OTHER_KINDS, *FIELDS, "all", "0:1", "flag:1:1", "0x8", "11", "07", "1993", "201457", "1", "25.6"]
+    ),
+    st.sampled_from([None, True, False, 0.5, [], {}, "abababababababab949494949494949401234567"]),
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.dictionaries(st.sampled_from(MEMBERS[1:]), VALUES, max_size=5), st.sampled_from(["old-1", "new-1", "oldest-2"])
+)
+def test_any_request_for_tokens_is_answered_or_refused_in_one_sentence(body: dict[str, Any], name: str) -> None:
+    plan = load_fleet("key_change")
+    member = plan.find(name)
+    assert member is not None
+    with closing(FleetMeters(plan, clock=VirtualClock(LONG_AGO))) as meters:
+        try:
+            made = LabIssuer(1).issue(member, meters.meter(member), body)
+        except (SettingError, Problem) as error:
+            assert_harmless(SettingError(str(error)))
+        else:
+            tokens: list[str] = made.get("tokens") or [made["token"]]  # type: ignore[assignment]
+            assert all(Token.parse(digits) for digits in tokens)
+
+
+async def test_a_set_that_nobody_entered_changes_nothing_for_the_issuer(tmp_path: Path) -> None:
+    async with lab(tmp_path) as one:
+        for krn in (2, 3):
+            await one.tokens("street-1", new_krn=krn)
+        assert await one.typed("street-1", await one.token("street-1")) == "ACCEPT"
+
+
+async def test_the_issuer_knows_keys_of_an_earlier_run_by_what_the_meter_shows(tmp_path: Path) -> None:
+    async with lab(tmp_path, state_dir=tmp_path / "state") as one:
+        for token in await one.tokens("street-1", new_krn=2, new_base_date=2035, rollover=False):
+            await one.typed("street-1", token)
+    async with lab(tmp_path, VirtualClock(START.replace(year=2036)), state_dir=tmp_path / "state") as one:
+        assert (await one.get("/meters/street-1"))["sts"]["krn"] == 2
+        assert await one.typed("street-1", await one.token("street-1")) == "ACCEPT"
+
+
+async def test_a_key_of_which_the_issuer_knows_nothing_is_a_conflict(tmp_path: Path) -> None:
+    async with lab(tmp_path) as one:
+        assert await one.typed("keyed-1", await one.token("keyed-1")) == "ACCEPT"
+        status, problem = await one.call("POST", "/tokens", {"meter": "keyed-1", "kind": "key_change", "new_krn": 2})
+        assert (status, problem["detail"]) == (
+            *(422, "key: expected a vending key; from a decoder key no other is derived"),
+        )
+        other = "fedcba9876543210fedcba9876543210fedcba98"
+        for token in await one.tokens("street-1", new_vending_key=other):
+            await one.typed("street-1", token)
+        assert await one.typed("street-1", await one.token("street-1")) == "ACCEPT"
+    async with lab(tmp_path, state_dir=tmp_path / "state") as one:
+        for token in await one.tokens("street-1", new_vending_key=other):
+            await one.typed("street-1", token)
+    async with lab(tmp_path, state_dir=tmp_path / "state") as one:
+        status, problem = await one.call("POST", "/tokens", {"meter": "street-1", "amount": "1"})
+        assert (status, problem["type"]) == (409, "conflict")
+        assert "not issued here" in problem["detail"]
+        assert (await one.call("POST", "/tokens", {"meter": "street-1", "kind": "test", **TEST_ALL}))[0] == 201
+
+
+TEST_ALL = {"command": "test", "control": "all"}
+
+
+async def test_management_and_test_tokens_are_made_by_the_commands_of_the_table(tmp_path: Path) -> None:
+    async with lab(tmp_path) as one:
+        for command, fields in (
+            ("power-limit", {"watts": 1000}),
+            ("phase-unbalance", {"watts": "500"}),
+            ("extended-set", {"control-value": "0:123"}),
+            ("clear-credit", {"register": "all"}),
+        ):
+            body = {"meter": "street-2", "kind": "management", "command": command, **fields}
+            status, made = await one.call("POST", "/tokens", body)
+            assert (status, made["command"]) == (201, command)
+            assert await one.typed("street-2", made["token"]) == "ACCEPT"
+        meter = await one.get("/meters/street-2")
+        assert meter["limits"] == {"power_watts": 1000, "phase_unbalance_watts": 500}
+        assert meter["control_values"] == {"0": 123}
+        _, made = await one.call("POST", "/tokens", {"meter": "street-2", "kind": "test", **TEST_ALL})
+        assert await one.typed("street-2", made["token"]) == "ACCEPT"
+        assert "power limit 1000 W" in (await one.get("/meters/street-2"))["shown"]["description"]
+
+
+async def test_a_cover_is_opened_and_a_token_clears_it(tmp_path: Path) -> None:
+    async with lab(tmp_path) as one:
+        await one.typed("street-2", await one.token("street-2"))
+        assert await one.call("POST", "/meters/street-2/tamper") == (204, None)
+        meter = await one.get("/meters/street-2")
+        assert (meter["tampered"], meter["switch"]) == (True, "disconnected")
+        body = {"meter": "street-2", "kind": "management", "command": "clear-tamper"}
+        await one.typed("street-2", (await one.call("POST", "/tokens", body))[1]["token"])
+        meter = await one.get("/meters/street-2")
+        assert (meter["tampered"], meter["switch"]) == (False, "connected")
+        records = (await one.get("/meters/street-2/ledger"))["records"]
+        assert [record["kind"] for record in records] == ["token", "tamper", "token"]
+
+
+async def test_emergency_credit_is_taken_once_and_paid_back_first(tmp_path: Path) -> None:
+    async with lab(tmp_path, VirtualClock(LONG_AGO)) as one:
+        taken = {"balance": "5.0 kWh", "owed": "5.0 kWh"}
+        assert await one.call("POST", "/meters/shed-1/emergency-credit") == (200, taken)
+        for meter in ("shed-1", "street-1"):
+            status, problem = await one.call("POST", f"/meters/{meter}/emergency-credit")
+            assert (status, problem["type"]) == (409, "conflict")
+        assert (await one.get("/meters/shed-1"))["emergency_owed"] == "5.0 kWh"
+        await one.typed("shed-1", await one.token("shed-1", "8"))
+        meter = await one.get("/meters/shed-1")
+        assert (meter["emergency_owed"], meter["balance"]) == ("0.0 kWh", "8.0 kWh")
+        records = (await one.get("/meters/shed-1/ledger"))["records"]
+        assert [record["kind"] for record in records] == ["emergency-credit", "token"]
+        assert (records[1]["units"], records[1]["repaid"]) == (80, 50)
+
+
+async def test_a_keypad_that_is_locked_says_until_when(tmp_path: Path) -> None:
+    async with lab(tmp_path) as one:
+        wrong = await one.token("street-5")
+        for _ in range(3):
+            assert await one.typed("street-4", wrong) == "CRC_ERROR"
+        right = await one.token("street-4")
+        assert await one.typed("street-4", right) == "LOCKOUT"
+        lock_out = (await one.get("/meters/street-4"))["sts"]["lock_out"]
+        assert lock_out["wrong_entries"] == 3
+        assert 10 <= (datetime.fromisoformat(lock_out["until"]) - START).total_seconds() < 11
+        await one.call("POST", "/clock", {"advance_seconds": 11})
+        assert (await one.get("/meters/street-4"))["sts"]["lock_out"] == {"wrong_entries": 3, "until": None}
+        assert await one.typed("street-4", right) == "ACCEPT"
+        assert (await one.get("/meters/street-4"))["sts"]["lock_out"]["wrong_entries"] == 0
+
+
+async def test_sections_that_wait_too_long_are_shown_no_more(tmp_path: Path) -> None:
+    async with lab(tmp_path) as one:
+        await one.typed("street-1", (await one.tokens("street-1", new_krn=2))[0])
+        assert (await one.get("/meters/street-1"))["sts"]["sections_held"] == [1]
+        await one.call("POST", "/clock", {"advance_seconds": 601})
+        assert (await one.get("/meters/street-1"))["sts"]["sections_held"] == []
 
 
 async def test_faults_are_ordered_counted_and_taken_back_while_the_fleet_runs(tmp_path: Path) -> None:

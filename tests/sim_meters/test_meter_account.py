@@ -18,7 +18,7 @@ from sim_meters.ledger import Ledger
 from sim_meters.meter import SimMeter
 from sim_meters.meter_config import lab_config
 from sim_meters.sts.results import TokenResult
-from sim_meters.sts.tokens import credit_fields
+from sim_meters.sts.tokens import credit_token
 from tests.sim_meters.meter_client import Clock, credit
 
 UNITS = [AccountUnit.kwh(scale) for scale in range(-4, 4)] + [AccountUnit.money("ZAR", scale) for scale in range(-9, 3)]
@@ -38,7 +38,7 @@ def test_the_balance_is_the_sum_of_what_the_tokens_say(amounts: list[int], unit:
     config = replace(lab_config(), unit=unit)
     meter, ledger = SimMeter(config, Ledger(), clock=Clock()), 0
     for number, amount in enumerate(amounts):
-        said = credit_fields(unit.kind, amount, 10 + number, 5).units
+        said = credit_token(unit.kind, amount, 10 + number, 5).units
         result = meter.key_in(credit(config, amount, 10 + number))
         assert (result is TokenResult.ACCEPT) == unit.fits(ledger + said)
         ledger += said if result is TokenResult.ACCEPT else 0
@@ -52,7 +52,7 @@ def test_money_may_be_taken_back(amounts: list[int]) -> None:
     config = replace(lab_config(), unit=AccountUnit.parse("KES:-2"))
     meter, expected = SimMeter(config, clock=Clock()), 0
     for number, amount in enumerate(amounts):
-        expected += credit_fields(config.unit.kind, amount, 10 + number).units
+        expected += credit_token(config.unit.kind, amount, 10 + number).units
         assert meter.key_in(credit(config, amount, 10 + number)) is TokenResult.ACCEPT
     assert meter.state.balance_units == expected
 

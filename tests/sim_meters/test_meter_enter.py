@@ -26,7 +26,8 @@ from sim_meters.meter_config import SIM_PROFILE, MeterConfig, lab_config
 from sim_meters.outcomes import token_status
 from sim_meters.sts.key_attributes import KeyType
 from sim_meters.sts.results import TokenResult
-from sim_meters.sts.tokens import Commodity, credit_kind
+from sim_meters.sts.token_kind import Commodity
+from sim_meters.sts.token_table import credit_kind
 from tests.sim_meters.meter_client import NOW, Clock, a_meter, client_of, credit
 
 KWH_METER = lab_config()
@@ -218,7 +219,7 @@ async def test_data_value_as_the_profile_says(data_value_map: str, accepted: str
 
 def test_every_sts_result_has_its_status() -> None:
     by_status = {
-        3: {"ACCEPT", "FIRST_KEY_CHANGE_SECTION", "SECOND_KEY_CHANGE_SECTION"},
+        3: {"ACCEPT", *(f"{number}_KEY_CHANGE_SECTION" for number in ("FIRST", "SECOND", "THIRD", "FOURTH"))},
         5: {"CRC_ERROR", "MFR_CODE_ERROR"},
         6: {"OLD_ERROR", "USED_ERROR", "KEY_EXPIRED_ERROR", "DDTK_ERROR"},
         7: {"OVERFLOW_ERROR", "KEY_TYPE_ERROR", "FORMAT_ERROR", "RANGE_ERROR", "FUNCTION_ERROR"},

@@ -26,7 +26,7 @@ from hypothesis.strategies import (
 
 from cosem_objects.errors import SettingError
 from cosem_objects.security_setup import KeyId
-from cosem_objects.sts_token import Token
+from cosem_objects.sts_token import Token, TokenClass
 from cosem_objects.token_gateway import DeliveryMethod, TokenStatus
 from sim_meters.account import AccountUnit
 from sim_meters.ledger import (
@@ -37,9 +37,30 @@ from sim_meters.ledger import (
 )
 from sim_meters.meter import SimMeter
 from sim_meters.meter_config import lab_config
-from sim_meters.records import CountersKept, KeysTransferred, Record, Switched, TokenEntry, to_fields, token_digest
+from sim_meters.records import (
+    CountersKept,
+    EmergencyTaken,
+    KeysTransferred,
+    Record,
+    Switched,
+    Tampered,
+    TokenEntry,
+    as_kept,
+    to_fields,
+    token_digest,
+)
+from sim_meters.sts.key_change import sections_of
 from sim_meters.sts.results import TokenResult
+from sim_meters.sts.token_table import (
+    CLEAR_CREDIT,
+    CLEAR_TAMPER,
+    EXTENDED_SET,
+    MAXIMUM_POWER_LIMIT,
+    PHASE_UNBALANCE_LIMIT,
+)
+from sim_meters.sts.tokens import clear_token, encode
 from tests.sim_meters.meter_client import Clock, client_of, credit
+from tests.sim_meters.meter_tokens import a_key
 from transports.channel import ChannelClosed
 
 CONFIG = lab_config()
@@ -254,6 +275,15 @@ async def test_a_meter_that_cannot_write_does_not_answer(
     again.close()
 
 
+CLASS_2 = [
+    clear_token(kind, {"rnd": 5, "tid": 7, kind.value.name: 0})
+    for kind in (CLEAR_CREDIT, CLEAR_TAMPER, EXTENDED_SET, MAXIMUM_POWER_LIMIT, PHASE_UNBALANCE_LIMIT)
+]
+SECTIONS = [
+    as_kept(section.upper)
+    for key, with_sgc in ((a_key("short"), False), (a_key("short"), True), (a_key("long", ea=11), True))
+    for section in sections_of(key, rollover=True, with_sgc=with_sgc)
+]
 RECORDS = one_of(
     builds(
         TokenEntry,
@@ -265,12 +295,17 @@ RECORDS = one_of(
         tid=one_of(none(), integers(0, (1 << 24) - 1)),
         units=one_of(none(), integers()),
         collected=integers(0),
+        repaid=integers(0),
+        token_class=sampled_from(TokenClass),
+        management=one_of(none(), sampled_from([*CLASS_2, *SECTIONS])),
         masked=just("…0001"),
         digest=text("0123456789abcdef", max_size=64),
         description=text(max_size=20),
         shown=booleans(),
     ),
     builds(Switched, booleans()),
+    builds(EmergencyTaken, integers(1)),
+    just(Tampered()),
     builds(CountersKept, integers(-1, 2**32), integers(1, 2**32), sampled_from(["", "0123456789abcdef"])),
     builds(KeysTransferred, dictionaries(sampled_from(KeyId), binary(min_size=16, max_size=16), min_size=1)),
 )
@@ -323,6 +358,35 @@ def test_a_ledger_from_before_keys_and_debts_is_read(tmp_path: Path) -> None:
     old = read_ledger(path)
     assert old.counters_of("0123456789abcdef") == CountersKept(41, 1001)
     assert old.units_credited == 100
+
+
+NEW_MEMBERS = ("collected", "repaid", "class", "management")
+
+
+@pytest.mark.parametrize("missing", [("repaid", "class", "management"), NEW_MEMBERS])
+def test_a_meter_goes_on_with_a_ledger_from_before_management_tokens(tmp_path: Path, missing: tuple[str, ...]) -> None:
+    """Balance, TIDs, switch and what is shown are as they were; every kind of token is taken from there on."""
+    path = tmp_path / "ledger"
+    meter = SimMeter(CONFIG, Ledger(), clock=Clock())
+    meter.key_in(TOKENS[0])
+    meter.enter(b"no token")
+    meter.key_in(TOKENS[0])
+    meter.order_switch(connect=False)
+    old = open_ledger(path)
+    for record in meter.ledger.records:
+        old._write({name: value for name, value in to_fields(record).items() if name not in missing})
+    old.close()
+    again = reopened(path)
+    assert again.state == replace(meter.state, machine=meter.state.machine.powered_up())
+    assert again.key_in(TOKENS[0]) is TokenResult.USED_ERROR
+    assert again.key_in(TOKENS[1]) is TokenResult.ACCEPT
+    new = a_key("new")
+    for section in sections_of(new, rollover=False):
+        assert again.key_in(encode(section, CONFIG.decoder_key)).section or again.state.machine.key == new
+    again.close()
+    last = reopened(path)
+    assert last.state.machine.key == new
+    last.close()
 
 
 def _booked() -> TokenEntry:

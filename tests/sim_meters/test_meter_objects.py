@@ -132,6 +132,20 @@ NEW_METER: dict[tuple[int, str], dict[int, Data]] = {
         6: axdr.array(),
     },
     (70, "0-0:96.3.10.255"): {2: axdr.boolean(False), 3: axdr.enum(0), 4: axdr.enum(6)},
+    (71, "0-0:17.0.0.255"): {
+        2: axdr.structure(
+            axdr.long_unsigned(3), axdr.octet_string(bytes.fromhex("0100010700FF")), axdr.integer(2)
+        ),  # active power
+        3: axdr.double_long_unsigned(0xFFFFFFFF),  # no limit yet
+        4: axdr.double_long_unsigned(0xFFFFFFFF),
+        5: axdr.double_long_unsigned(0xFFFFFFFF),
+        6: axdr.double_long_unsigned(0),
+        7: axdr.double_long_unsigned(0),
+        8: axdr.structure(axdr.long_unsigned(0), OPEN_TIME, axdr.double_long_unsigned(0)),
+        9: axdr.array(),
+        10: axdr.boolean(False),
+        11: axdr.structure(*[axdr.structure(axdr.octet_string(bytes(6)), axdr.long_unsigned(0))] * 2),
+    },
     (111, "0-0:19.0.0.255"): {
         2: axdr.structure(axdr.enum(2), axdr.enum(2)),
         3: axdr.unsigned(0),
@@ -181,7 +195,7 @@ NEW_METER: dict[tuple[int, str], dict[int, Data]] = {
         8: axdr.unsigned(1),
         9: axdr.unsigned(2),
         10: axdr.unsigned(255),
-        11: axdr.unsigned(0),
+        11: axdr.unsigned(3),
         12: axdr.visible_string(""),
     },
 }
@@ -426,6 +440,7 @@ async def test_a_profile_moves_objects_and_leaves_others_out() -> None:
             "0-0:19.61.0.255",
             "0-0:43.1.1.255",
             "0-0:1.0.0.255",
+            "0-0:17.0.0.255",
             "0-0:40.0.0.255",
             "0-0:40.0.1.255",
             "0-0:43.0.0.255",

@@ -120,7 +120,7 @@ BAD: dict[str, tuple[tuple[str, ...], str]] = {
     "two login lines": (("--call-in", "tcp://127.0.0.1:1", "--login", "a\nb"), "--login: expected a line"),
     "no associations": (("--associations-max", "0"), "--associations-max: expected a whole number"),
     "push to all": (("--push-to", "all"), "--push-to: expected one of nobody, client, wire"),
-    "no such fleet": (("--fleet", "nowhere"), "fleet: expected small, town, twenty_thousand or a file"),
+    "no such fleet": (("--fleet", "nowhere"), "fleet: expected key_change, small, town, twenty_thousand or a file"),
     "no such file": (("--fleet", "./nowhere.toml"), "fleet: cannot read nowhere.toml"),
     "a meter beside the fleet": (("--fleet", "small", "--meters", "2"), "--meters: expected none with --fleet"),
     "a key beside the fleet": (("--fleet", "small", "--ek", SECRET), "--ek: expected none with --fleet"),

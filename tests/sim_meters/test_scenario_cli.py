@@ -18,7 +18,7 @@ from sim_meters.__main__ import main
 from sim_meters.scenario.model import schema
 from sim_meters.scenario.plan import read_plan
 from tests.sim_meters.meter_client import AK, EK, METER_TITLE, TIMEOUT_SECONDS, free_ports, running
-from tests.sim_meters.scenarios import HEAD, ROOT, a_case, ran
+from tests.sim_meters.scenarios import HEAD, ROOT, SHIPPED, a_case, ran
 
 TOKEN = 'do = "token"\ntoken = "t"\namount = 25.6'
 ENTER = 'do = "enter"\ntoken = "t"\nexpect = { result = "accepted", balance_change = 25.6 }'
@@ -76,7 +76,10 @@ def test_a_file_that_cannot_be_used_is_2_and_nothing_is_written(file: Path, tmp_
     ("options", "expected"),
     [
         ((), "expected FILE, a scenario"),
-        (("credits",), "expected credit, currency, power_cut, slow_meter, wires or a file; got 'credits'"),
+        (
+            ("credits",),
+            f"expected {', '.join(path.stem for path in SHIPPED)} or a file; got 'credits'",
+        ),
         (("no/credit",), "no/credit: cannot be read: No such file"),
         (("FILE", "--seed", "x"), "--seed: expected a whole number"),
         (("FILE", "--case", "x"), "--case: there is no case 'x'"),

@@ -13,7 +13,10 @@ from tests.sim_meters.scenarios import HEAD, a_case, planned
 
 TOKEN = 'do = "token"\ntoken = "t"\namount = 1'
 ENTER = 'do = "enter"\ntoken = "t"\nexpect = { status_code = 3 }'
+SET = 'do = "token"\ntoken = "set"\nkind = "key-change"\nnew_key = { krn = 2 }\n'
+KIND = 'do = "token"\ntoken = "t"\nkind = "{}"\nfields = {{ {} }}'
 REAL = HEAD + '[[meter]]\nname = "real"\nendpoint = "serial:///dev/ttyUSB0?baud=9600"\n'
+TWO = HEAD + '[[meter]]\nname = "B"\n'
 ON_REAL = 'on = ["real"]'
 
 
@@ -53,6 +56,27 @@ def test_a_short_scenario_is_fine(tmp_path: Path) -> None:
         (('do = "token"\ntoken = "t"\namount = 1\nkey = { krn = 10 }',), "step 1, key, krn: expected"),
         (('do = "token"\ntoken = "t"\ndigits = "99999999999999999999"',), "step 1 (token): a token fits in 66 bits"),
         (('do = "token"\ntoken = "t"\ndigits = "48643202781314010686"\namount = 1',), "digits or what a token is made"),
+        (('do = "token"\ntoken = "t"\nkind = "bonus"',), "step 1, kind: expected text of the form ^(credit|test|"),
+        (('do = "token"\ntoken = "t"\nkind = "key-change"',), "new_key: is missing; expected what is other"),
+        ((SET + "amount = 1",), "amount: a token of kind key-change is not made of it"),
+        ((SET + "minutes_ago = 1",), "minutes_ago: a token of kind key-change is not made of it"),
+        ((TOKEN + "\nrollover = true",), "rollover: a token of kind credit is not made of it"),
+        ((TOKEN + "\nfields = { watts = 1 }",), "fields: a token of kind credit is not made of it"),
+        (('do = "token"\ntoken = "t"\nkind = "power-limit"',), "watts: is missing; expected a whole number of W"),
+        ((KIND.format("power-limit", "watts = -1"),), "step 1, fields, watts: expected"),
+        ((KIND.format("power-limit", "volts = 1"),), "volts: SetMaximumPowerLimit has no such field; expected watts"),
+        ((KIND.format("clear-tamper", "pad = 1"),), "pad: ClearTamperCondition has no such field; expected none"),
+        ((KIND.format("clear-credit", 'register = "oil"'),), "register: expected electricity, water, gas"),
+        ((KIND.format("test", 'control = "dance"'),), "control: expected all, names joined by commas"),
+        (('do = "token"\ntoken = "t"\namount = 1\nunit = "kWh"\ncommodity = "gas"',), "kWh does not measure gas"),
+        ((SET.replace("krn = 2", "kt = 0"),), "kt: an initialisation key (KT 0) is the manufacturer's own"),
+        ((SET.replace("krn = 2", 'ea = "09"'),), "ea: expected 07 or 11; EA09"),
+        ((SET.replace("krn = 2", 'ea = "11", dkga = "02"'),), "EA11"),
+        ((SET, 'do = "token"\ntoken = "t"\namount = 1\nkey_of = "st"'), "key_of: there is no key-change set 'st' yet"),
+        ((SET, TOKEN + '\nkey_of = "set"\nkey = { ti = 2 }'), "expected key or key_of, not both"),
+        ((SET, 'do = "enter"\ntoken = "set"'), "there is no token 'set' yet"),
+        ((SET, 'do = "enter"\ntoken = "set.3"'), "there is no token 'set.3' yet"),
+        (('do = "expect"\nsections = [5]',), "step 1, sections 1: expected"),
         ((ENTER,), "step 1 (enter): there is no token 't' yet"),
         (('do = "keypad"\ntoken = "t"',), "step 1 (keypad): there is no token 't' yet"),
         (('do = "enter"',), "step 1 (enter): expected token or octets, one of them"),
@@ -119,10 +143,20 @@ def test_a_step_that_cannot_be(steps: tuple[str, ...], expected: str, tmp_path: 
         (a_case('do = "fault"\nfault = "mute"', head=REAL, more=ON_REAL), "step 1 (fault): meter real is a real one"),
         (a_case('do = "link"\nstate = "online"', head=REAL, more=ON_REAL), "step 1 (link): meter real is a real one"),
         (a_case('do = "reboot"\nmeter = "real"', head=REAL), "step 1 (reboot): meter real is a real one"),
+        (a_case('do = "tamper"', head=REAL, more=ON_REAL), "step 1 (tamper): meter real is a real one"),
+        (a_case('do = "emergency"', head=REAL, more=ON_REAL), "step 1 (emergency): meter real is a real one"),
+        (a_case('do = "expect"\nsections = []', head=REAL, more=ON_REAL), "sections need a simulated one"),
+        (a_case(TOKEN, ENTER, head=REAL + "sts = { settings = { tid_depth = 5 } }\n"), "settings: expected none with"),
+        (a_case(TOKEN, ENTER, head=HEAD + "sts = { settings = { tid_depth = 0 } }\n"), "tid_depth: expected 1 to 1000"),
+        (a_case(TOKEN, ENTER, head=HEAD + "sts = { settings = { depth = 5 } }\n"), "settings, depth: expected text of"),
+        (
+            a_case(SET, 'do = "token"\ntoken = "t"\nmeter = "B"\namount = 1\nkey_of = "set"', head=TWO),
+            "key_of: the set set is for meter A",
+        ),
         (a_case('do = "advance"\nminutes = 1', head=REAL, more=ON_REAL), "its clock cannot be moved"),
         (
             a_case(TOKEN, 'do = "expect"\nbalance = 1\ntimes_credited = { t = 1 }', head=REAL, more=ON_REAL),
-            "times_credited and strikes need a simulated one",
+            "times_credited, strikes, sections need a simulated one",
         ),
         (a_case(TOKEN, ENTER, head=REAL + "status_delay_seconds = 5\n"), "status_delay_seconds: expected none with an"),
         (
@@ -185,6 +219,15 @@ def test_a_case_brings_those_that_it_goes_on_from(tmp_path: Path) -> None:
     text += a_case(ENTER, head="", name="four", more="keep = true")
     assert [run.title for run in planned(text, tmp_path, only=["three"]).runs] == ["two", "three"]
     assert [run.title for run in planned(text, tmp_path, only=["one", "four"]).runs] == ["one", "two", "three", "four"]
+
+
+def test_only_the_cases_that_are_run_have_to_suit_the_meters(tmp_path: Path) -> None:
+    text = a_case(TOKEN, ENTER, head=REAL.replace('"A"', '"B"').replace('"real"', '"A"'), more='on = ["A"]')
+    text += a_case('do = "reboot"', ENTER, head="", name="simulated", more='on = ["A"]')
+    assert "meter A is a real one" in refusal(text, tmp_path)
+    assert [run.title for run in planned(text, tmp_path, only=["a case"]).runs] == ["a case"]
+    with pytest.raises(SettingError, match="meter A is a real one"):
+        planned(text, tmp_path, only=["simulated"])
 
 
 def test_a_case_on_several_meters_is_several_cases(tmp_path: Path) -> None:

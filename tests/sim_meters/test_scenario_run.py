@@ -175,11 +175,106 @@ async def test_a_reason_that_the_profile_cannot_know_is_told_as_that(tmp_path: P
 
 
 async def test_a_token_that_is_given_is_entered_as_it_is(tmp_path: Path) -> None:
-    given = 'do = "token"\ntoken = "t"\ndigits = "4864 3202 7813 1401 0686"'
-    # A section of a key change, of STS531-1: this meter knows credit alone.
-    case = await only_case(a_case(given, 'do = "enter"\ntoken = "t"\nexpect = { reason = "function" }'), tmp_path)
+    given = 'do = "token"\ntoken = "t"\ndigits = "0651 0894 1414 5301 8386"'
+    # A section of a key change of STS531-1, whose key the lab meter has.
+    case = await only_case(a_case(given, 'do = "enter"\ntoken = "t"\nexpect = { section = 1 }'), tmp_path)
     assert case.message == ""
-    assert case.steps[0].words == "token t …0686: as given"
+    assert case.steps[0].words == "token t …8386: as given"
+
+
+def a_set(new_key: str, more: str = "", name: str = "set") -> str:
+    return f'do = "token"\ntoken = "{name}"\nkind = "key-change"\nnew_key = {{ {new_key} }}\n{more}'
+
+
+def an_enter(token: str, expect: str) -> str:
+    return f'do = "enter"\ntoken = "{token}"\nexpect = {{ {expect} }}'
+
+
+@pytest.mark.parametrize(
+    ("new_key", "more", "sections"),
+    [
+        ("krn = 2", "", 2),
+        ("ti = 2, krn = 2", "with_sgc = true", 3),
+        ('sgc = "123456"', "", 3),
+        ('sgc = "123456"', "with_sgc = false", 2),
+        ('ea = "11"', "", 4),
+        ('vending_key = "0123456789abcdef0123456789abcdef01234567"', "", 2),
+    ],
+)
+async def test_a_set_has_the_sections_that_its_key_needs_and_works(
+    new_key: str, more: str, sections: int, tmp_path: Path
+) -> None:
+    four = 4 if sections == 4 else 3
+    steps = [a_set(new_key, more)]
+    steps += [an_enter(f"set.{number}", f"section = {number}") for number in range(1, sections)]
+    steps += [an_enter(f"set.{sections}", 'result = "accepted"'), a_look("sections = []")]
+    steps += [TOKEN + '\nkey_of = "set"', ENTER]
+    head = HEAD + f"sts = {{ settings = {{ kct_supported = {four} }} }}\n"
+    case = await only_case(a_case(*steps, head=head), tmp_path)
+    assert case.message == ""
+    assert f"key-change set set of {sections} for" in case.steps[0].words
+
+
+async def test_a_rollover_clears_the_memory_of_tids_if_the_base_date_gets_later_or_it_is_said(tmp_path: Path) -> None:
+    head = HEAD.replace("2026", "2020") + "sts = { base_date = 1993, settings = { tid_depth = 1 } }\n"
+    for new_key, more, result in (
+        ("krn = 2, base_date = 2014", "", "accepted"),
+        ("krn = 2, base_date = 2014", "rollover = false", "rejected"),
+        ("krn = 2", "rollover = true", "accepted"),
+        ("krn = 2", "", "rejected"),
+    ):
+        old, new = TOKEN, 'do = "token"\ntoken = "n"\namount = 1\nminutes_ago = 1\nkey_of = "set"'
+        enters = [an_enter("set.1", "section = 1"), an_enter("set.2", 'result = "accepted"')]
+        steps = [old, ENTER, a_set(new_key, more), *enters, new, an_enter("n", f'result = "{result}"')]
+        assert (await only_case(a_case(*steps, head=head), tmp_path)).message == "", (new_key, more)
+
+
+async def test_tokens_under_two_keys_of_one_base_date_do_not_share_their_tid(tmp_path: Path) -> None:
+    steps = [a_set("krn = 2"), TOKEN, 'do = "token"\ntoken = "n"\namount = 1\nkey_of = "set"', ENTER]
+    steps += [an_enter("set.1", "section = 1"), an_enter("set.2", 'result = "accepted"')]
+    case = await only_case(a_case(*steps, an_enter("n", 'result = "accepted"')), tmp_path)
+    assert case.message == ""
+    assert [step.words.partition("TID ")[2][:7] for step in case.steps[1:3]] == ["6778830", "6778831"]
+
+
+@pytest.mark.parametrize(
+    ("meter", "token", "result"),
+    [
+        ('commodity = "gas"', "amount = 1", "accepted"),
+        ('commodity = "gas"', 'amount = 1\nunit = "m3"', "accepted"),
+        ('commodity = "water"', 'amount = 1\nunit = "m3"\ncommodity = "gas"', "rejected"),
+        ('commodity = "gas"\ncurrency = "ZAR"', "amount = 1", "accepted"),
+        ('commodity = "gas"\ncurrency = "ZAR"', 'amount = 1\ncommodity = "water"', "rejected"),
+        ('currency = "ZAR"', 'amount = 1\nunit = "min"', "rejected"),
+        ("", 'amount = 1\nunit = "m3"', "rejected"),
+    ],
+)
+async def test_an_amount_is_of_what_its_unit_and_the_meter_mean(
+    meter: str, token: str, result: str, tmp_path: Path
+) -> None:
+    steps = ['do = "token"\ntoken = "t"\n' + token, an_enter("t", f'result = "{result}"')]
+    assert (await only_case(a_case(*steps, head=HEAD + meter), tmp_path)).message == ""
+
+
+async def test_emergency_credit_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+    take = 'do = "emergency"'
+    case = await only_case(a_case(take, a_look("balance = 0")), tmp_path)
+    assert case.status is Status.ERROR
+    assert "meter A has no emergency credit to take" in case.message
+    case = await only_case(
+        a_case(take, a_look("balance = 2.5"), take, head=HEAD + 'emergency_credit = "2.5"'), tmp_path
+    )
+    assert [step.status for step in case.steps] == [Status.PASSED, Status.PASSED, Status.ERROR]
+
+
+async def test_what_a_meter_does_not_show_is_told(tmp_path: Path) -> None:
+    test = 'do = "token"\ntoken = "t"\nkind = "test"\nfields = { control = "krn,ti" }'
+    look = a_look('display_has = ["KRN 1", "KRN 7", "TI 09"]\nsections = [2]\npower_limit = 5')
+    case = await only_case(a_case(test, ENTER, look), tmp_path)
+    assert case.message == (
+        "step 3 (expect): display_has: expected KRN 7, TI 09; found KRN 1 KT 2; TI 01; "
+        "power_limit: expected 5; found 4294967295; sections: expected 2; found none"
+    )
 
 
 async def test_tokens_of_one_minute_do_not_share_their_tid(tmp_path: Path) -> None:

@@ -25,7 +25,9 @@ from sim_meters.ledger import read_ledger
 from sim_meters.meter_config import lab_config
 from sim_meters.sts.decoder_key import VendingKey, derive_decoder_key
 from sim_meters.sts.key_attributes import KeyAttributes
-from sim_meters.sts.tokens import Commodity, credit_kind, encode_credit
+from sim_meters.sts.token_kind import Commodity
+from sim_meters.sts.token_table import credit_kind
+from sim_meters.sts.tokens import encode_credit
 from tests.sim_meters.meter_client import (
     AK,
     EK,
@@ -212,7 +214,7 @@ async def test_hdlc_with_small_frames_and_physical_addresses() -> None:
             client = await meters.client(meter=number, physical=17 + number)
             assert await client.enter(credit(config)) == 0
             assert await client.balance() == 256
-            assert len((await client.value(15, "0-0:40.0.0.255", 2)).elements) == 12, "an answer in many segments"
+            assert len((await client.value(15, "0-0:40.0.0.255", 2)).elements) == 13, "an answer in many segments"
             await client.release()
             await client.channel.close()
         assert (await meters.stop())[0] == 0
@@ -303,7 +305,7 @@ BAD = {
     "two keys": (("--vending-key", VENDING_KEY, "--decoder-key", "0123456789abcdef"), "key: expected exactly one"),
     "short vending key": (("--vending-key", SECRET), "vending key: expected 40 hex digits"),
     "dkga": (("--dkga", "03"), "dkga: expected"),
-    "ea": (("--ea", "11"), "ea: expected"),
+    "ea": (("--ea", "09"), "ea: expected"),
     "sgc": (("--sgc", "1"), "sgc: expected"),
     "ti": (("--ti", "100"), "ti: expected"),
     "krn": (("--krn", "0"), "krn: expected"),

@@ -80,6 +80,23 @@ def test_currency_fields_survive_the_way_through_a_token(sign: int, exponent: in
         assert CurrencyAmount.encode(coded.units) == coded
 
 
+@pytest.mark.parametrize("exponent", range(32))
+def test_at_the_ends_of_each_exponent_currency_is_exact_and_beyond_them_in_the_customers_favour(exponent: int) -> None:
+    first, last = CurrencyAmount(False, exponent, 0).units, CurrencyAmount(False, exponent, (1 << 14) - 1).units
+    assert first == sum(10**power << 14 for power in range(exponent))
+    assert last == first + 10**exponent * 16383
+    for units in (first, last):
+        assert CurrencyAmount.encode(units).units == units
+        assert CurrencyAmount.encode(-units).units == -units
+    if exponent:
+        before = CurrencyAmount(False, exponent - 1, (1 << 14) - 1).units
+        assert CurrencyAmount.encode(before + 1).units == first
+        assert CurrencyAmount.encode(1 - first).units == -before
+    if exponent < 31:
+        assert CurrencyAmount.encode(last + 1).units == CurrencyAmount(False, exponent + 1, 0).units
+        assert CurrencyAmount.encode(-last - 1).units == (-last if exponent else -last - 1)
+
+
 def one_step_down(coded: CurrencyAmount) -> int:
     if coded.mantissa:
         return CurrencyAmount(False, coded.exponent, coded.mantissa - 1).units

@@ -1,78 +1,106 @@
-"""The cipher, the check sum and key generation, against what the standard says step by step."""
+"""The ciphers, the check sum and key generation, against what the standard says step by step."""
 
 from __future__ import annotations
 
+import hmac
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
 import pytest
 from hypothesis import given
-from hypothesis.strategies import binary, integers, sampled_from
+from hypothesis.strategies import binary, integers, lists, sampled_from
 
 from cosem_objects.errors import SettingError
 from cosem_objects.sts_token import Token, TokenClass
+from sim_meters.sts.algorithms import ALGORITHMS, BlockCipher, algorithm_of
 from sim_meters.sts.crc import CrcRule, crc_field, token_crc
-from sim_meters.sts.decoder_key import DecoderKey, VendingKey, derive_decoder_key
+from sim_meters.sts.decoder_key import DecoderKey, HmacSha256, VendingKey, derive_decoder_key
 from sim_meters.sts.key_attributes import KeyAttributes
+from sim_meters.sts.misty1 import S7, S9, Misty1
 from sim_meters.sts.sta import OPERATIONAL_TABLES, Sta, StaTables
 from sim_meters.sts.vector_primitives import TEACHING_TABLES
+from tests.sim_meters.simple_ciphers import (
+    MASK,
+    SimpleMisty1,
+    sta_decrypted,
+    sta_encrypted,
+    sta_encryption_run_backwards,
+)
 
-MASK = (1 << 64) - 1
+VECTOR_FILE = Path(__file__).parent.parent / "vectors" / "sts_vectors.json"
+DOCUMENT = json.loads(VECTOR_FILE.read_text(encoding="utf-8"))
+VECTORS: list[dict[str, Any]] = DOCUMENT["vectors"]
+DERIVATIONS: list[dict[str, Any]] = [entry for entry in DOCUMENT["primitives"] if entry["kind"] == "dkga"]
+
 TABLES = sampled_from([OPERATIONAL_TABLES, TEACHING_TABLES])
 BLOCKS = integers(0, MASK)
+LONG_KEYS = integers(0, (1 << 128) - 1)
 
 VENDING_KEY_20 = "ABABABABABABABAB949494949494949401234567"
+EA09_REFUSED = "EA09 (DEA) was withdrawn in edition 3 of IEC 62055-41, and no published token under it exists"
 PAN = "600727000000000009"
-
-
-def turned_left(key: int, count: int) -> int:
-    count %= 64
-    return (key << count | key >> 64 - count) & MASK
-
-
-def moved(block: int, permutation: tuple[int, ...]) -> int:
-    return sum((block >> bit & 1) << target for bit, target in enumerate(permutation))
-
-
-def replaced(block: int, key: int, key_bit: int, if_0: tuple[int, ...], if_1: tuple[int, ...]) -> int:
-    return sum(
-        (if_1 if key >> 4 * nibble + key_bit & 1 else if_0)[block >> 4 * nibble & 0xF] << 4 * nibble
-        for nibble in range(16)
-    )
-
-
-def encrypted_bit_by_bit(key: int, block: int, tables: StaTables) -> int:
-    """The encryption as the standard draws it: substitute, permute, turn the key."""
-    key = turned_left(key ^ MASK, -12)
-    for _ in range(16):
-        block = replaced(block, key, 3, tables.substitution_if_0, tables.substitution_if_1)
-        block = moved(block, tables.permutation)
-        key = turned_left(key, 1)
-    return block
-
-
-def decrypted_bit_by_bit(key: int, block: int, tables: StaTables) -> int:
-    """The decryption as the standard draws it: the raw key, bit 4i, the tables swapped."""
-    back = tables.inverse()
-    for _ in range(16):
-        block = moved(block, back.permutation)
-        block = replaced(block, key, 0, back.substitution_if_1, back.substitution_if_0)
-        key = turned_left(key, -1)
-    return block
 
 
 @given(key=BLOCKS, block=BLOCKS, tables=TABLES)
 def test_sta_is_the_cipher_that_the_standard_draws(key: int, block: int, tables: StaTables) -> None:
-    assert Sta(key, tables).encrypt(block) == encrypted_bit_by_bit(key, block, tables)
+    cipher = Sta(key, tables)
+    assert cipher.encrypt(block) == sta_encrypted(key, block, tables)
+    assert cipher.decrypt(block) == sta_decrypted(key, block, tables)
 
 
 @given(key=BLOCKS, block=BLOCKS, tables=TABLES)
-def test_rounds_run_backwards_equal_the_decryption_that_the_standard_draws(
+def test_stas_rounds_run_backwards_equal_the_decryption_that_the_standard_draws(
     key: int, block: int, tables: StaTables
 ) -> None:
-    assert Sta(key, tables).decrypt(block) == decrypted_bit_by_bit(key, block, tables)
+    assert sta_encryption_run_backwards(key, block, tables) == sta_decrypted(key, block, tables)
 
 
-@given(key=BLOCKS, block=BLOCKS)
-def test_what_was_encrypted_is_decrypted(key: int, block: int) -> None:
-    cipher = Sta(key)
+@given(key=LONG_KEYS, block=BLOCKS)
+def test_misty1_is_the_cipher_of_the_rfc(key: int, block: int) -> None:
+    fast, simple = Misty1(key), SimpleMisty1(key)
+    assert fast.encrypt(block) == simple.encrypt(block)
+    assert fast.decrypt(block) == simple.decrypt(block)
+
+
+@pytest.mark.parametrize("cipher", [Misty1, SimpleMisty1])
+@pytest.mark.parametrize(
+    ("clear", "encrypted"),
+    [(0x0123456789ABCDEF, 0x8B1DA5F56AB3D07C), (0xFEDCBA9876543210, 0x04B68240B13BE95D)],
+)
+def test_the_blocks_printed_in_the_rfc(cipher: Callable[[int], BlockCipher], clear: int, encrypted: int) -> None:
+    # RFC 2994, section 4: the test data
+    under_key = cipher(0x00112233445566778899AABBCCDDEEFF)
+    assert under_key.encrypt(clear) == encrypted
+    assert under_key.decrypt(encrypted) == clear
+
+
+def test_the_tables_of_misty1_replace_one_to_one() -> None:
+    assert sorted(S7) == list(range(1 << 7))
+    assert sorted(S9) == list(range(1 << 9))
+
+
+PUBLISHED = [vector for vector in VECTORS if vector["token_class"] != 1]
+
+
+@pytest.mark.parametrize("vector", PUBLISHED, ids=lambda vector: vector["id"])
+def test_a_published_clear_block_and_its_token_are_the_same_under_the_key(vector: dict[str, Any]) -> None:
+    cipher = algorithm_of(int(vector["ea"])).cipher(int(vector["decoder_key_hex"], 16))
+    clear, token = int(vector["clear_block_hex"], 16), Token.parse(vector["token"])
+    assert Token.from_block(TokenClass(vector["token_class"]), cipher.encrypt(clear)) == token
+    assert cipher.decrypt(token.block) == clear
+
+
+def test_published_tokens_are_of_both_ciphers() -> None:
+    assert {vector["ea"] for vector in PUBLISHED} == {"07", "11"}
+
+
+@pytest.mark.parametrize("ea", ALGORITHMS)
+@given(key=LONG_KEYS, block=BLOCKS)
+def test_what_was_encrypted_is_decrypted(ea: int, key: int, block: int) -> None:
+    algorithm = ALGORITHMS[ea]
+    cipher = algorithm.cipher(key >> 128 - 8 * algorithm.key_bytes)
     assert cipher.decrypt(cipher.encrypt(block)) == block
     assert cipher.encrypt(cipher.decrypt(block)) == block
 
@@ -110,6 +138,12 @@ def test_the_check_sum_of_published_blocks(token_class: int, upper_bits: int, ru
     assert token_crc(token_class, upper_bits, rule) == expected
 
 
+@given(token_class=integers(0, 3), upper_bits=integers(0, (1 << 48) - 1), rule=sampled_from(CrcRule))
+def test_the_check_sum_of_a_block_is_that_of_its_octets(token_class: int, upper_bits: int, rule: CrcRule) -> None:
+    octets = bytes([token_class]) + upper_bits.to_bytes(6, "big") + rule.value
+    assert token_crc(token_class, upper_bits, rule) == crc_field(octets)
+
+
 @given(octets=binary(min_size=7, max_size=8), bit=integers(0, 55))
 def test_any_flipped_bit_changes_the_check_sum(octets: bytes, bit: int) -> None:
     flipped = int.from_bytes(octets, "big") ^ 1 << bit
@@ -128,6 +162,23 @@ def attributes(**changes: str) -> KeyAttributes:
 def derived(vending_key: str, **changes: str) -> str:
     wanted = attributes(**changes)
     return derive_decoder_key(VendingKey.parse(vending_key, wanted.dkga), wanted).octets.hex()
+
+
+@pytest.mark.parametrize("entry", DERIVATIONS, ids=lambda entry: f"DKGA{entry['dkga']}-{entry['decoder_key_hex'][:6]}")
+def test_published_key_inputs_give_the_published_key(entry: dict[str, Any]) -> None:
+    inputs = {name: str(entry[name]) for name in ("sgc", "ti", "krn", "kt", "base_date", "ea", "dkga")}
+    assert derived(entry["vending_key_hex"], pan=entry["meter_pan"], **inputs) == entry["decoder_key_hex"]
+
+
+def test_published_keys_are_of_both_ciphers_and_generation_algorithms() -> None:
+    assert {(entry["dkga"], entry["ea"]) for entry in DERIVATIONS} == {("02", "07"), ("04", "07"), ("04", "11")}
+
+
+@given(key=binary(max_size=64), messages=lists(binary(max_size=200), max_size=3))
+def test_the_hash_prepared_once_is_hmac(key: bytes, messages: list[bytes]) -> None:
+    prepared = HmacSha256(key)
+    for message in messages:
+        assert prepared.digest(message) == hmac.digest(key, message, "sha256")
 
 
 def test_changing_any_key_attribute_changes_the_key() -> None:
@@ -190,9 +241,9 @@ def test_a_vending_key_of_the_wrong_shape_is_refused(text: str, dkga: int, messa
     ("ea", "text", "message"),
     [
         (7, "AB" * 16, "decoder key: expected 16 hex digits (8 bytes, EA07); got 32"),
-        (9, "AB" * 8, "ea: expected 07; EA09 (DEA) was withdrawn in edition 3 of IEC 62055-41"),
-        (11, "AB" * 16, "ea: expected 07; EA11 (MISTY1) is not covered yet"),
-        (8, "AB" * 8, "ea: expected 07; EA08 is no encryption algorithm of STS"),
+        (11, "AB" * 8, "decoder key: expected 32 hex digits (16 bytes, EA11); got 16"),
+        (9, "AB" * 8, f"ea: expected 07 or 11; {EA09_REFUSED}"),
+        (8, "AB" * 8, "ea: expected 07 or 11; EA08 is no encryption algorithm of STS"),
     ],
 )
 def test_a_decoder_key_that_cannot_be_used_is_refused(ea: int, text: str, message: str) -> None:
@@ -214,8 +265,7 @@ def test_a_decoder_key_that_cannot_be_used_is_refused(ea: int, text: str, messag
         ({"kt": "0"}, "kt: an initialisation key (KT 0) is the manufacturer's own"),
         ({"kt": "3"}, "kt: a common key (KT 3) is offered with DKGA02 only"),
         ({"base_date": "2015"}, "base date: expected 1993, 2014 or 2035; got '2015'"),
-        ({"ea": "09"}, "ea: expected 07; EA09 (DEA) was withdrawn"),
-        ({"ea": "11"}, "ea: expected 07; EA11 (MISTY1) is not covered yet"),
+        ({"ea": "09"}, f"ea: expected 07 or 11; {EA09_REFUSED}"),
         ({"dkga": "01"}, "dkga: expected 02 or 04; DKGA01 is for a fixed list of legacy meters"),
         ({"dkga": "03"}, "dkga: expected 02 or 04; DKGA03 was withdrawn"),
         ({"dkga": "05"}, "dkga: expected 02 or 04; DKGA05 is no key generation algorithm"),

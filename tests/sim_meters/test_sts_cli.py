@@ -3,33 +3,19 @@
 from __future__ import annotations
 
 import json
-from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from cosem_objects.errors import SettingError, TokenFormatError
-from sim_meters.sts.cli import add_sts_commands
-from sim_meters.sts.commands import LAB
+from sim_meters.sts.key_check import key_check_value
+from sim_meters.sts.notices import LAB
+from tests.sim_meters.sts_command_line import DECODER, TOKEN, VECTOR_FILE, VENDING, VENDING_KEY, run
 
-VECTOR_FILE = Path(__file__).parent.parent / "vectors" / "sts_vectors.json"
-VENDING_KEY = "ABABABABABABABAB949494949494949401234567"
-VENDING = ["--vending-key", VENDING_KEY, "--pan", "600727000000000009", "--sgc", "201457"]
-DECODER = ["--decoder-key", "87F3ECBB2E46B48F"]
 ISSUED = ["--issued-at", "2014-03-01T13:00"]
-TOKEN = "70630503470028726114"  # STS531-1-07: 0.1 kWh, RND 5
 
 Capture = pytest.CaptureFixture[str]
-
-
-def run(*words: str) -> int:
-    parser = ArgumentParser(prog="simmeters")
-    add_sts_commands(parser.add_subparsers(required=True))
-    options = parser.parse_args(["sts", *words])
-    code = options.func(options)
-    assert isinstance(code, int)
-    return code
 
 
 def run_json(capsys: Capture, *words: str, code: int = 0) -> Any:
@@ -44,6 +30,28 @@ def test_key_prints_the_decoder_key(capsys: Capture) -> None:
     assert "87f3ecbb2e46b48f" in printed
     assert VENDING_KEY.lower() not in printed.lower()
     assert run_json(capsys, "key", *VENDING)["decoder_key"] == "87f3ecbb2e46b48f"
+
+
+def test_key_shows_what_the_key_is_made_of_and_its_check_values(capsys: Capture) -> None:
+    shown = run_json(capsys, "key", *VENDING, "--ea", "11")
+    assert shown["decoder_key"] == "929bd3a415c9420a05ec5ee9f3ce91c3"  # STS531-1-07
+    data_block = bytes.fromhex(shown["data_block"])
+    assert len(data_block) == 49
+    assert b"600727000000000009" in data_block
+    assert shown["check_value"] == key_check_value(bytes.fromhex(shown["decoder_key"]))
+    assert shown["vending_key_check_value"] == key_check_value(bytes.fromhex(VENDING_KEY))
+    assert run("key", *VENDING, "--ea", "11") == 0
+    printed = capsys.readouterr().out
+    assert "11 (MISTY1, a key of 128 bits)" in printed
+    assert f"{shown['check_value']} (rule from one source, unproven)" in printed
+
+
+def test_a_key_check_value_tells_keys_apart_and_not_what_they_are() -> None:
+    keys = [bytes([number] * size) for size in (8, 16, 20) for number in (0, 2, 4)]
+    values = [key_check_value(key) for key in keys]
+    assert len(set(values)) == len(keys)
+    assert {len(value) for value in values} == {6}
+    assert values[0] == "8ca64d"  # DES: eight zero bytes under the key of zeros (NIST SP 800-17 gives 8CA64DE9C1B123A7)
 
 
 def test_key_follows_every_option(capsys: Capture) -> None:
@@ -139,13 +147,6 @@ def test_decode_says_why_a_token_does_not_verify(capsys: Capture) -> None:
     assert (failure["verified"], failure["result"]) == (False, "CRC_ERROR")
 
 
-def test_decode_says_what_is_not_covered_yet(capsys: Capture) -> None:
-    key_change = "06510894141453018386"  # STS531-1-07, first section
-    failure = run_json(capsys, "decode", *DECODER, key_change, code=1)
-    assert failure["class"] == 2
-    assert "not covered yet" in failure["reason"]
-
-
 def test_keys_can_come_from_files(capsys: Capture, tmp_path: Path) -> None:
     vending, decoder = tmp_path / "vending.key", tmp_path / "decoder.key"
     vending.write_text(VENDING_KEY + "\n", encoding="ascii")
@@ -166,12 +167,17 @@ def test_keys_can_come_from_files(capsys: Capture, tmp_path: Path) -> None:
         (["key", *VENDING, "--dkga", "02"], "vending key: expected 16 hex digits (8 bytes, DKGA02); got 40"),
         (["key", *VENDING, "--dkga", "01"], "dkga: expected 02 or 04; DKGA01"),
         (["key", *VENDING, "--dkga", "x"], "dkga: expected decimal digits; got 'x'"),
-        (["key", *VENDING, "--ea", "11"], "ea: expected 07; EA11 (MISTY1) is not covered yet"),
+        (["key", *VENDING, "--dkga", "03"], "dkga: expected 02 or 04; DKGA03"),
+        (["key", *VENDING, "--ea", "09"], "ea: expected 07 or 11; EA09 (DEA) was withdrawn"),
+        (["key", *VENDING, "--kt", "0"], "kt: an initialisation key (KT 0) is the manufacturer's own"),
+        (["key", "--vending-key-file", "a\0b", *VENDING[2:]], "--vending-key-file: expected the path of a file"),
         (["key", *VENDING, "--krn", "0"], "krn: expected 1 to 9; got 0"),
         (["key", "--vending-key-file", "/nowhere", *VENDING[2:]], "--vending-key-file: cannot read /nowhere: No such"),
         (["decode", *DECODER], "token: expected 20 digits, as an argument or with --token"),
         (["decode", *DECODER, TOKEN, "--token", TOKEN], "token: expected 20 digits, as an argument or with --token"),
-        (["decode", *DECODER, TOKEN, "--ea", "11"], "ea: expected 07; EA11 (MISTY1) is not covered yet"),
+        (["decode", *DECODER, TOKEN, "--ea", "11"], "decoder key: expected 32 hex digits (16 bytes, EA11); got 16"),
+        (["decode", *DECODER, TOKEN, "--ken", "256"], "ken: expected 0 to 255; got 256"),
+        (["decode", TOKEN], "key: expected exactly one of --vending-key, --decoder-key"),
         (["decode", "--decoder-key", "00", TOKEN], "decoder key: expected 16 hex digits (8 bytes, EA07); got 2"),
         (["decode", *DECODER, TOKEN, "--base-date", "2000"], "base date: expected 1993, 2014 or 2035; got '2000'"),
         (["encode", "credit", *DECODER], "amount: expected --amount with --unit, or one of --kwh, --m3, --min"),
@@ -184,13 +190,13 @@ def test_keys_can_come_from_files(capsys: Capture, tmp_path: Path) -> None:
         (["encode", "credit", *DECODER, "--amount", "1", "--unit", "eur"], "unit: expected kWh, m3, min or a currency"),
         (["encode", "credit", *DECODER, "--kwh", "1", "--commodity", "gas"], "commodity: kWh does not measure gas"),
         (["encode", "credit", *DECODER, "--kwh", "1", "--rnd", "16"], "rnd: expected 0 to 15; got 16"),
-        (["encode", "credit", *DECODER, "--kwh", "1", "--tid", "16777216"], "TID: expected 0 to 16777215"),
+        (["encode", "credit", *DECODER, "--kwh", "1", "--tid", "16777216"], "tid: expected 0 to 16777215"),
         (["encode", "credit", *DECODER, "--kwh", "1", "--tid", "1", *ISSUED], "tid: expected --tid or --issued-at"),
         (["encode", "credit", *DECODER, "--kwh", "1", "--issued-at", "today"], "issued-at: expected a time such as"),
         (["encode", "credit", *DECODER, "--kwh", "1", "--issued-at", "2013-12-31"], "TID: base date 2014 spans"),
         (
             ["encode", "credit", *DECODER, "--amount", "1", "--unit", "ZAR", "--rnd", "5"],
-            "rnd: currency tokens carry none",
+            "rnd: electricity currency credit carries none",
         ),
         (["verify-vectors", "/nowhere"], "/nowhere: No such file or directory"),
     ],
@@ -219,10 +225,8 @@ def passed_in(line: str, failed: int) -> int:
 
 def test_verify_vectors_ends_with_its_counts(capsys: Capture) -> None:
     assert run("verify-vectors", str(VECTOR_FILE)) == 0
-    gaps, counts = capsys.readouterr().out.splitlines()
-    assert gaps.startswith("not covered yet: ")
-    assert "class 1: 27" in gaps
-    assert passed_in(counts, failed=0) > 100
+    (counts,) = capsys.readouterr().out.splitlines()
+    assert passed_in(counts, failed=0) == 343
 
 
 def test_verify_vectors_names_what_failed(capsys: Capture, tmp_path: Path) -> None:

@@ -110,6 +110,18 @@ def test_tokens_from_before_the_meter_was_made_are_too_old() -> None:
     assert TidStore.new(1000).refusal(999) is TokenResult.OLD_ERROR
 
 
+@given(before=lists(integers(0, 40), max_size=10), depth=integers(1, 6), offered=lists(integers(1, 40), max_size=40))
+def test_a_cleared_store_is_that_of_a_meter_made_on_the_base_date(
+    before: list[int], depth: int, offered: list[int]
+) -> None:
+    cleared, new = TidStore.new(20, depth, before).cleared(), TidStore.new(0, depth)
+    for tid in offered:
+        refusal = cleared.refusal(tid)
+        assert refusal is new.refusal(tid)
+        if refusal is None:
+            cleared, new = cleared.with_tid(tid), new.with_tid(tid)
+
+
 def test_a_store_without_room_is_refused() -> None:
     with pytest.raises(SettingError, match=r"^tid store depth: expected at least 1; got 0"):
         TidStore.new(0, depth=0)

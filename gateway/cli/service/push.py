@@ -6,13 +6,15 @@ import argparse
 import asyncio
 import secrets
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TextIO
 
 from cosem_objects.errors import SettingError
+from cosem_objects.sts_token import Token
+from gateway.cli.kind_options import add_kind_options, new_key_body, split
 from gateway.cli.service.group import OPEN, REFUSED, complain, run_at
 from gateway.cli.service.listing import as_line
 from gateway.cli.service.moments import moment_from
@@ -56,11 +58,7 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     what.add_argument("--token-file", metavar="PATH", help="tokens from a file, one on each line; - is standard input")
     what.add_argument("--amount", metavar="NUMBER", help="what the token is worth; its unit is checked with the meter")
     what.add_argument("--unit", metavar="UNIT", help="kWh, m3, min or an ISO currency code; goes with --amount")
-    what.add_argument(
-        "--kind",
-        choices=[kind.value for kind in OrderKind],
-        help="what the tokens are for (default: as their class says)",
-    )
+    add_kind_options(parser, what)
     what.add_argument("--id", metavar="ID", help="the order's id (default: a new one, which is printed first)")
     what.add_argument(
         "--priority", choices=[priority.value for priority in Priority], help="who goes first (default: credit)"
@@ -88,22 +86,29 @@ def run(args: argparse.Namespace) -> int:
 def order_from(args: argparse.Namespace) -> Json:
     """The body of ``POST /v1/orders``. Raises ``SettingError``, ``TokenFormatError``."""
     tokens = tokens_from(args)
-    check_tokens(args.meter, tokens, args.kind)
-    amount = amount_from(args.amount, args.unit, len(tokens))
+    sections, others = split(args, tokens)
+    check_tokens(args.meter, tokens, None)
+    amount = amount_from(args.amount, args.unit, len(others) if sections else len(tokens))
     not_before, expires_at = moment_from("not-before", args.not_before), moment_from("expires-at", args.expires_at)
     if not_before and expires_at and not_before >= expires_at:
         raise SettingError("expires-at: it is not later than not-before")
     order = {
         "id": args.id or f"push-{''.join(secrets.choice(_ID_LETTERS) for _ in range(_ID_LENGTH))}",
         "meter": args.meter,
-        "tokens": [token.digits for token in tokens],
+        "tokens": [*(token.digits for token in sections), *(_behind(token, sections) for token in others)],
         "kind": args.kind,
+        "new_key": new_key_body(args) or None,
         "amount": None if amount is None else {"value": f"{amount.value:f}", "unit": amount.unit},
         "priority": args.priority,
         "not_before": not_before and not_before.isoformat(),
         "expires_at": expires_at and expires_at.isoformat(),
     }
     return {name: value for name, value in order.items() if value is not None}
+
+
+def _behind(token: Token, sections: Sequence[Token]) -> Json | str:
+    """A token as the order has it; behind a key-change set it says itself what it is."""
+    return {"token": token.digits, "kind": OrderKind.CREDIT.value} if sections else token.digits
 
 
 @dataclass(slots=True)

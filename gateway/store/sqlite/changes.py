@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
+from itertools import takewhile
 from typing import Any, NamedTuple
 
 from gateway.events import Judged
-from gateway.orders import FINAL_STATES, Change, OrderState, after
+from gateway.orders import FINAL_STATES, Change, OrderKind, OrderState, after
 from gateway.shown import printable
 from gateway.store.records import Resolution, ResolveCredited
 from gateway.store.sqlite.database import WriteConnection
@@ -147,12 +148,12 @@ def write_outcomes(
 
 
 def write_word(connection: WriteConnection, number: int, resolution: Resolution, now: int) -> None:
-    """The outcome of the first open token, on the word of an operator."""
+    """The outcome of what has its turn, on the word of an operator."""
     is_credited = resolution.credited is ResolveCredited.YES
     outcome, credited = (Outcome.ACCEPTED, Credited.YES) if is_credited else (Outcome.REJECTED, Credited.NO)
-    position = open_positions(connection, number)[0]
-    values = (outcome.value, credited.value, None, None, "operator", _note(resolution), number, position, now)
-    connection.execute(_INSERT_OUTCOME, values)
+    for position in head_positions(connection, number):
+        values = (outcome.value, credited.value, None, None, "operator", _note(resolution), number, position, now)
+        connection.execute(_INSERT_OUTCOME, values)
 
 
 def _note(resolution: Resolution) -> str:
@@ -169,14 +170,24 @@ def first_was_tried(connection: sqlite3.Connection, number: int) -> bool:
     return row is not None and row[0] > 0
 
 
+def head_positions(connection: sqlite3.Connection, number: int) -> list[int]:
+    """What has its turn: the first open token, or all sections of the key-change set that it begins."""
+    opened = _open_tokens(connection, number)
+    set_size = len(list(takewhile(lambda token: token[1] == OrderKind.KEY_CHANGE, opened)))
+    return [position for position, _ in opened[: max(set_size, 1)]]
+
+
 def open_positions(connection: sqlite3.Connection, number: int) -> list[int]:
     """Tokens without an outcome, in their sequence."""
-    rows = connection.execute(
-        "SELECT position FROM token LEFT JOIN outcome USING (order_number, position) "
+    return [position for position, _ in _open_tokens(connection, number)]
+
+
+def _open_tokens(connection: sqlite3.Connection, number: int) -> list[tuple[int, str]]:
+    return connection.execute(
+        "SELECT position, kind FROM token LEFT JOIN outcome USING (order_number, position) "
         "WHERE order_number = ? AND outcome.at IS NULL ORDER BY position",
         (number,),
-    )
-    return [position for (position,) in rows]
+    ).fetchall()
 
 
 _SHOWN = ("detail", "row", "data_value", "balance_before", "balance_after", "unit", "token_time", "elapsed_ms")

@@ -18,7 +18,15 @@ from gateway.store.records import (
     ResolveCredited,
 )
 from gateway.store.sqlite.audit import audit_in
-from gateway.store.sqlite.changes import OrderRow, change_order, find_order, first_was_tried, open_positions, write_word
+from gateway.store.sqlite.changes import (
+    OrderRow,
+    change_order,
+    find_order,
+    first_was_tried,
+    head_positions,
+    open_positions,
+    write_word,
+)
 from gateway.store.sqlite.database import Database, WriteConnection
 from gateway.store.sqlite.events import append, events_of
 from gateway.store.sqlite.intake import Intake
@@ -117,15 +125,16 @@ def _again(connection: WriteConnection, order: OrderRow) -> Change:
 
 
 def _resolve(connection: WriteConnection, order: OrderRow, resolution: Resolution, who: str, now: int) -> None:
-    """``yes`` and ``no`` are about the first token that is open; what follows it in the order then has its turn, or is
-    not tried."""
+    """``yes`` and ``no`` are about the first token that is open, or the key-change set that it begins; what follows in
+    the order then has its turn, or is not tried."""
+    turn = head_positions(connection, order.number)
     if resolution.credited is ResolveCredited.RETRY:
         change = _again(connection, order)
         last = timeline.reconcile_requested(who) if change is Change.READ_AGAIN else timeline.order_retried(who)
     elif resolution.credited is ResolveCredited.NO:
         change, last = Change.REJECT, timeline.order_rejected_by(who)
-    elif len(open_positions(connection, order.number)) > 1:
-        change, last = Change.CONTINUE, timeline.token_accepted_by(who, open_positions(connection, order.number)[0])
+    elif len(open_positions(connection, order.number)) > len(turn):
+        change, last = Change.CONTINUE, timeline.token_accepted_by(who, turn[-1])
     else:
         change, last = Change.ACCEPT, timeline.order_accepted_by(who)
     if order.state is not OrderState.HELD:

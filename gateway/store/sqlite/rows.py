@@ -9,7 +9,7 @@ from typing import Any
 
 from cosem_objects.sts_token import Token
 from gateway.orders import PRIORITY_OF_RANK, Amount, OrderKind, OrderState
-from gateway.store.records import OrderRecord, OrderWork, TokenRecord, TokenWork
+from gateway.store.records import Details, OrderRecord, OrderWork, TokenRecord, TokenWork
 from gateway.store.sqlite.changes import OrderRow
 from gateway.store.sqlite.database import VaultLike
 from gateway.store.sqlite.sealed import open_before, open_token
@@ -78,6 +78,8 @@ def order_by_id(connection: sqlite3.Connection, order_id: str) -> OrderRecord | 
 def order_work(connection: sqlite3.Connection, vault: VaultLike, order: OrderRow, meter_id: str) -> OrderWork:
     """What a lane's holder needs of an open order, its tokens opened."""
     tokens = connection.execute(_SELECT_OPEN_TOKENS, (order.number,)).fetchall()
+    opened = tuple(_token_work(vault, order.id, row) for row in tokens)
+    changes_key = any(token.kind is OrderKind.KEY_CHANGE for token in opened)
     return OrderWork(
         number=order.number,
         id=order.id,
@@ -85,13 +87,20 @@ def order_work(connection: sqlite3.Connection, vault: VaultLike, order: OrderRow
         state=order.state,
         maybe_delivered=order.maybe_delivered,
         priority=PRIORITY_OF_RANK[order.rank],
-        tokens=tuple(_token_work(vault, order.id, row) for row in tokens),
+        tokens=opened,
         attempts=order.attempts,
         doubts=order.doubts,
         not_before=moment_or_none(order.not_before),
         expires_at=moment_or_none(order.expires_at),
         beside=_beside(connection, vault, order) if order.maybe_delivered else (),
+        new_key=_new_key(connection, order.number) if changes_key else None,
     )
+
+
+def _new_key(connection: sqlite3.Connection, number: int) -> Details | None:
+    (text,) = connection.execute("SELECT new_key FROM orders WHERE number = ?", (number,)).fetchone()
+    new_key: Details | None = None if text is None else json.loads(text)
+    return new_key
 
 
 def _beside(connection: sqlite3.Connection, vault: VaultLike, order: OrderRow) -> tuple[Token, ...]:

@@ -15,6 +15,7 @@ NAMES = (
     "hdlc_connection",
     "profile",
     "token",
+    "token_machine",
     "endpoint",
     "mqtt_meter",
     "mode_e",

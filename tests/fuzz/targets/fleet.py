@@ -15,7 +15,7 @@ SIZE_MAX = 800
 _FLEETS = Path(__file__).resolve().parents[3] / "config" / "fleets"
 _HEAD = '[[group]]\nname = "a"\nlisten = "tcp://127.0.0.1:4059"\n'
 _WRONG = ("[1]", '"x"', "-1", "nan", "{ a = 1 }", "1e99", "true", "2024-11-24", "99999999999999999999")
-_TABLES = ("sts", "security", "line", "mqtt")
+_TABLES = ("sts", "sts.settings", "security", "line", "mqtt")
 _ADDRESSES = [Address(1, sap, physical) for sap in (0, 1, 1001, 0xFFFF) for physical in (None, 0, 1, 17, 0x3FFF)]
 
 

@@ -42,6 +42,8 @@ def seeds() -> list[bytes]:
     meters = [
         "profile",
         "currency",
+        "commodity",
+        "emergency_credit",
         "system_title",
         "physical",
         "sts",

@@ -1,0 +1,212 @@
+"""One key-change set to one meter, over as many associations as its doubts need and are allowed.
+
+The way of a set: read class 116 together with the Token gateway; unless it shows the new key already, enter section
+after section, each recorded before it leaves and read back as any token is; read class 116 again, and judge the set as
+a whole. Whatever ends a pass early - a refusal, a lost answer - leads to class 116 first, and then perhaps to the whole
+set once more: an incomplete set has no effect, and sections may be repeated.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+
+from cosem_objects.payment import KeyAttributes
+from cosem_objects.profile import HiddenTokenProof, KeyChangeProof
+from gateway.contact import OBSTRUCTIONS, Contact, doubt_wait
+from gateway.events import DoubtArisen, Judged, KeyRead, Record, SectionStored
+from gateway.key_change import KeyChange, KeyShown, is_partly_new, key_shown
+from gateway.key_change_verdict import SetEvidence, judge_set
+from gateway.meters import Meter
+from gateway.obstacles import obstacle_of
+from gateway.readback import MeterState
+from gateway.session import Session
+from gateway.token_story import TokenStory, Undelivered
+from gateway.verdict import NextStep, Obstacle, Outcome, Reading, Verdict
+
+Enter = Callable[[Session, TokenStory, Reading], Awaitable[Verdict]]
+"""Records the intent, enters one token, and reads back until its verdict is not pending any more."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UndeliveredSet:
+    """A set to deliver, and what is remembered of earlier tries."""
+
+    key_change: KeyChange
+    tries: Sequence[int] = ()
+    """Enters of each section of which a byte may have left; empty = nobody counted."""
+    doubt: bool = False
+    """Whether an earlier try of any section may have arrived."""
+    may_enter: Callable[[Reading], bool] = lambda _reading: True
+    """Asked before each pass, with what the meter shows. A pass that was begun is finished."""
+
+
+class KeyChangeDelivery:
+    """Delivers one set. One use, one task."""
+
+    def __init__(self, meter: Meter, record: Record, contact: Contact, enter: Enter, *, doubt_rounds_max: int) -> None:
+        self._meter = meter
+        self._profile = meter.profile
+        self._record = record
+        self._contact = contact
+        self._enter = enter
+        self._doubt_rounds_max = doubt_rounds_max
+        self._asks_key = False
+
+    async def deliver(self, undelivered: UndeliveredSet) -> list[Judged]:
+        """One verdict, on each section; none is recorded."""
+        self._asks_key = (
+            self._profile.key_change_proof is KeyChangeProof.CLASS_116 and undelivered.key_change.is_provable
+        )
+        story = _SetStory(undelivered, self._meter)
+        rounds = 0
+        is_reused = self._contact.is_open
+        while True:
+            verdict = await self._association(story)
+            if is_reused and not story.is_begun and verdict.outcome is Outcome.UNREACHED:
+                # The association of the token before broke; that says nothing about the meter.
+                is_reused = False
+                story.begin_association()
+                continue
+            # A verdict that wants to enter and stands all the same: it may not any more.
+            if verdict.next_step is not NextStep.RECONNECT or rounds >= self._doubt_rounds_max:
+                return story.judged(verdict)
+            await self._record(DoubtArisen(story.sections[story.position].token, verdict))
+            await self._contact.drop()
+            await asyncio.sleep(doubt_wait(rounds, self._profile))
+            rounds += 1
+            story.begin_association()
+
+    async def _association(self, story: _SetStory) -> Verdict:
+        """All that one association can do for the set. Whatever fails becomes an obstacle, and so evidence."""
+        try:
+            return await self._serve(await self._contact.reach(key=self._asks_key), story)
+        except OBSTRUCTIONS as error:
+            story.lose(obstacle_of(error, self._meter.endpoint))
+            await self._contact.drop()
+            return judge_set(story.evidence())
+
+    async def _serve(self, session: Session, story: _SetStory) -> Verdict:
+        while True:
+            state = await self._contact.state(session, key=self._asks_key)
+            story.see(state)
+            if state.key is not None:
+                await self._record(KeyRead(state.key, story.shown))
+            verdict = judge_set(story.evidence())
+            if verdict.next_step is not NextStep.ENTER or not story.may_enter(state.gateway):
+                return verdict
+            await self._pass(session, story, state)
+
+    async def _pass(self, session: Session, story: _SetStory, state: MeterState) -> None:
+        """Every section once, as long as each is stored."""
+        count = len(story.sections)
+        for position in range(count):
+            section = story.begin_section(position, state)
+            verdict = await self._enter(session, section, state.gateway)
+            story.section_judged(verdict)
+            if verdict.outcome is not Outcome.ACCEPTED or section.after is None:
+                return
+            await self._record(SectionStored(section.token, position, count))
+            state = MeterState(section.after, section.account, section.control_state)
+
+
+class _SetStory:
+    """What is known about one set while it is being delivered; becomes ``SetEvidence``."""
+
+    def __init__(self, undelivered: UndeliveredSet, meter: Meter) -> None:
+        self._new_key = undelivered.key_change.new_key
+        # A change of key moves no money: where the balance is the proof of a hidden token, the time is a section's.
+        self._profile = replace(meter.profile, hidden_token_proof=HiddenTokenProof.TIME)
+        self.may_enter = undelivered.may_enter
+        tokens = undelivered.key_change.sections
+        tries = undelivered.tries or [0] * len(tokens)
+        self.sections = [
+            TokenStory(Undelivered(token=token, earlier_tries=count), self._profile)
+            for token, count in zip(tokens, tries, strict=True)
+        ]
+        """Each as of its last ``enter``."""
+        self.position = 0
+        self._doubt = undelivered.doubt
+        self._passes = 0
+        self._section: Verdict | None = None
+        self._key_before: KeyAttributes | None = None
+        """What class 116 showed first in this run."""
+        self._key: KeyAttributes | None = None
+        self.shown = KeyShown.UNREAD
+        self._obstacle: Obstacle | None = None
+        self._is_entering = False
+        self._started = asyncio.get_running_loop().time()
+
+    @property
+    def is_begun(self) -> bool:
+        return self._passes > 0 or self._doubt
+
+    def see(self, state: MeterState) -> None:
+        """What the meter shows now."""
+        self._obstacle = None
+        for section in self.sections:
+            section.account, section.control_state = state.account, state.control_state
+            section.after = section.after or state.gateway
+        self._key = state.key
+        if state.key is None:
+            self.shown = KeyShown.UNASKED
+            return
+        if not self.is_begun and state.kct_supported is not None:
+            self._obstacle = _size_misfit(state.kct_supported, len(self.sections))
+        self.shown = key_shown(self._new_key, self._key_before, state.key)
+        self._key_before = self._key_before or state.key
+
+    def begin_section(self, position: int, state: MeterState) -> TokenStory:
+        """Its story is that of this ``enter`` alone: what became of earlier ones was settled by class 116."""
+        last = self.sections[position]
+        undelivered = Undelivered(
+            token=last.token, earlier_tries=last.earlier_tries + last.tries, account_before=last.account_before
+        )
+        section = TokenStory(undelivered, self._profile)
+        section.see(state)
+        self.sections[position] = section
+        self.position, self._section, self.shown = position, None, KeyShown.UNREAD
+        self._is_entering = True
+        self._passes += position == 0
+        return section
+
+    def section_judged(self, verdict: Verdict) -> None:
+        self._section, self._is_entering = verdict, False
+
+    def lose(self, obstacle: Obstacle) -> None:
+        """The association broke. If no byte of the first section left, the set was not begun after all."""
+        self._obstacle, self.shown = obstacle, KeyShown.UNREAD
+        if self._is_entering and self.position == 0 and not self.sections[0].tries:
+            self._passes -= 1
+        self._is_entering = False
+
+    def begin_association(self) -> None:
+        """What an association that is over can no longer say."""
+        self._section, self._obstacle, self.shown = None, None, KeyShown.UNREAD
+
+    def evidence(self) -> SetEvidence:
+        return SetEvidence(
+            shown=self.shown,
+            is_partly_new=self._key is not None and is_partly_new(self._new_key, self._key),
+            passes=self._passes,
+            doubt=self._doubt,
+            sections=len(self.sections),
+            section=self._section,
+            position=self.position,
+            obstacle=self._obstacle,
+        )
+
+    def judged(self, verdict: Verdict) -> list[Judged]:
+        """The set's verdict on each section, with what the meter showed of it."""
+        seconds = asyncio.get_running_loop().time() - self._started
+        return [replace(section.judged(verdict), elapsed_seconds=seconds) for section in self.sections]
+
+
+def _size_misfit(supported: int, sections: int) -> Obstacle | None:
+    """A meter that takes sets of two takes the beginning of one of four for a whole one, and has a key that nobody
+    knows."""
+    if sections <= supported:
+        return None
+    detail = f"by class 116 the meter takes key-change sets of at most {supported} sections, this one has {sections}"
+    return Obstacle("config", detail, is_configuration=True)
