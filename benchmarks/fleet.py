@@ -33,7 +33,7 @@ from gateway.session import open_session
 from gateway.verdict import Outcome
 from sim_meters.fleet.files import load_fleet
 from sim_meters.fleet.plan import FleetPlan, Member
-from sim_meters.sts.tokens import encode_credit
+from sim_meters.sts.tokens.clear_token import encode_credit
 from transports.endpoint import Endpoint
 
 METER_KILOBYTES_MAX = 20.0

@@ -39,9 +39,9 @@ from benchmarks.service_load import (
 )
 from benchmarks.stock import METER_OPTIONS, SECURITIES, OtherSide
 from sim_meters.meter_config import lab_config
-from sim_meters.sts.token_kind import Commodity
-from sim_meters.sts.token_table import credit_kind
-from sim_meters.sts.tokens import encode_credit
+from sim_meters.sts.tokens.clear_token import encode_credit
+from sim_meters.sts.tokens.token_kind import Commodity
+from sim_meters.sts.tokens.token_table import credit_kind
 
 _KIND = credit_kind(Commodity.ELECTRICITY, currency=False)
 _FIRST_TID = 6_000_000

@@ -21,9 +21,9 @@ from benchmarks.ours import Contender, NotAcceptedError, recorded_challenge
 from benchmarks.recorder import Recorder, Recording
 from gateway.session import connect_through
 from sim_meters.meter_config import lab_config
-from sim_meters.sts.token_kind import Commodity
-from sim_meters.sts.token_table import credit_kind
-from sim_meters.sts.tokens import encode_credit
+from sim_meters.sts.tokens.clear_token import encode_credit
+from sim_meters.sts.tokens.token_kind import Commodity
+from sim_meters.sts.tokens.token_table import credit_kind
 from transports.link_pool import LinkPool
 
 EK, AK = "000102030405060708090A0B0C0D0E0F", "D0D1D2D3D4D5D6D7D8D9DADBDCDDDEDF"

@@ -25,15 +25,15 @@ import numpy as np
 
 from benchmarks.measure import cores
 from cosem_objects.sts_token import Token
-from sim_meters.sts.algorithms import ALGORITHMS
-from sim_meters.sts.bulk import KeyBatch, accepted, derive_keys, encode_credits, read_digits
-from sim_meters.sts.decoder_key import DecoderKey, VendingKey, derive_decoder_key
-from sim_meters.sts.identity import MeterPan
-from sim_meters.sts.key_attributes import KeyAttributes
+from sim_meters.sts.bulk.batches import KeyBatch, accepted, derive_keys, encode_credits, read_digits
+from sim_meters.sts.ciphers.algorithms import ALGORITHMS
+from sim_meters.sts.keys.decoder_key import DecoderKey, VendingKey, derive_decoder_key
+from sim_meters.sts.keys.identity import MeterPan
+from sim_meters.sts.keys.key_attributes import KeyAttributes
 from sim_meters.sts.tid import TID_MAX
-from sim_meters.sts.token_kind import Commodity
-from sim_meters.sts.token_table import credit_kind
-from sim_meters.sts.tokens import ClearToken, credit_token, decode, encode
+from sim_meters.sts.tokens.clear_token import ClearToken, credit_token, decode, encode
+from sim_meters.sts.tokens.token_kind import Commodity
+from sim_meters.sts.tokens.token_table import credit_kind
 
 LAB_VENDING_KEY = VendingKey.parse("ABABABABABABABAB949494949494949401234567", 4)  # of the compliance tokens
 FIRST_PAN = MeterPan("600727000000000009")

@@ -20,10 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosem_objects.sts_token import TokenClass
-from sim_meters.sts.bulk import KeyBatch, TokenBatch, accepted, encode_credits, read_digits
+from sim_meters.sts.bulk.batches import KeyBatch, TokenBatch, accepted, encode_credits, read_digits
 from sim_meters.sts.tid import TID_MAX
-from sim_meters.sts.token_kind import TokenKind
-from sim_meters.sts.token_table import TOKEN_KINDS
+from sim_meters.sts.tokens.token_kind import TokenKind
+from sim_meters.sts.tokens.token_table import TOKEN_KINDS
 
 CREDIT_KINDS = [kind for kind in TOKEN_KINDS if kind.token_class is TokenClass.CREDIT]
 AT_ONCE = 100_000

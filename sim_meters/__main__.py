@@ -13,7 +13,7 @@ from cosem_objects.errors import SettingError, TokenFormatError
 from sim_meters.ledger import LedgerError
 from sim_meters.run import add_run_command
 from sim_meters.scenario.cli import add_scenario_command
-from sim_meters.sts.cli import add_sts_commands
+from sim_meters.sts.commands.cli import add_sts_commands
 from transports.endpoint import EndpointError
 from transports.standard_descriptors import fill_standard_descriptors
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 from cosem_objects.errors import SettingError
 from cosem_objects.payment import Currency, CurrencyUnit
-from sim_meters.sts.amount import amount_of
-from sim_meters.sts.token_kind import Commodity, TokenKind
-from sim_meters.sts.token_table import credit_kind
+from sim_meters.sts.tokens.amount import amount_of
+from sim_meters.sts.tokens.token_kind import Commodity, TokenKind
+from sim_meters.sts.tokens.token_table import credit_kind
 
 _INT32_MIN, _INT32_MAX = -(1 << 31), (1 << 31) - 1
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from cosem_objects.charge import PROPORTION_WHOLE
 from cosem_objects.errors import SettingError
-from sim_meters.sts.amount import parse_amount
+from sim_meters.sts.tokens.amount import parse_amount
 
 _HUNDREDTHS = PROPORTION_WHOLE // 100
 """A proportion counts in hundredths of a per cent."""

@@ -10,9 +10,9 @@ from importlib.metadata import version
 
 from sim_meters.meter_config import MeterConfig
 from sim_meters.state import MeterState
-from sim_meters.sts.coding import FLAG_INDEX, Flags
-from sim_meters.sts.token_table import EXTENDED_READ
-from sim_meters.sts.tokens import ClearToken
+from sim_meters.sts.tokens.clear_token import ClearToken
+from sim_meters.sts.tokens.coding import FLAG_INDEX, Flags
+from sim_meters.sts.tokens.token_table import EXTENDED_READ
 
 _Line = Callable[[MeterConfig, MeterState], str]
 

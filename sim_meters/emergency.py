@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass
 
 from cosem_objects.errors import SettingError
-from sim_meters.sts.amount import parse_amount
+from sim_meters.sts.tokens.amount import parse_amount
 
 
 @dataclass(frozen=True, slots=True)

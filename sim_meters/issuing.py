@@ -14,14 +14,14 @@ from cosem_objects.errors import SettingError
 from cosem_objects.sts_token import Token
 from sim_meters.lab import LAB_VENDING_KEYS
 from sim_meters.meter_config import MeterConfig
-from sim_meters.sts.amount import units_for
-from sim_meters.sts.decoder_key import DecoderKey, VendingKey, derive_decoder_key
-from sim_meters.sts.key_attributes import KeyAttributes, parse_digits
-from sim_meters.sts.key_change import KEN_NEVER, MeterKey, key_change_set
+from sim_meters.sts.keys.decoder_key import DecoderKey, VendingKey, derive_decoder_key
+from sim_meters.sts.keys.key_attributes import KeyAttributes, parse_digits
 from sim_meters.sts.tid import BaseDate
-from sim_meters.sts.token_kind import Field, TokenKind
-from sim_meters.sts.token_table import KEY_CHANGE, RND, TID, TOKEN_KINDS
-from sim_meters.sts.tokens import ClearToken, clear_token
+from sim_meters.sts.tokens.amount import units_for
+from sim_meters.sts.tokens.clear_token import ClearToken, clear_token
+from sim_meters.sts.tokens.key_change import KEN_NEVER, MeterKey, key_change_set
+from sim_meters.sts.tokens.token_kind import Field, TokenKind
+from sim_meters.sts.tokens.token_table import KEY_CHANGE, RND, TID, TOKEN_KINDS
 
 CREDIT = "credit"
 OTHER_KINDS: Mapping[str, TokenKind] = {

@@ -30,7 +30,7 @@ from sim_meters.push_object import push_message
 from sim_meters.records import TokenEntry
 from sim_meters.served import Served
 from sim_meters.speaking_meter import Reaction, SpeakingMeter
-from sim_meters.sts.token_kind import Commodity
+from sim_meters.sts.tokens.token_kind import Commodity
 from sim_meters.wire_faults import WireFaults
 from transports.channel import ApduChannel
 

@@ -19,14 +19,14 @@ from sim_meters.account import AccountUnit
 from sim_meters.debt import DebtRecovery
 from sim_meters.emergency import EmergencyCredit
 from sim_meters.lab import LAB_MASTER_KEY, LAB_PAN, LAB_SGC, LAB_SYSTEM_TITLE, LAB_VENDING_KEYS
-from sim_meters.sts.decoder_key import DecoderKey, VendingKey, derive_decoder_key
-from sim_meters.sts.identity import MeterPan
-from sim_meters.sts.key_attributes import KeyAttributes
-from sim_meters.sts.key_change import KEN_NEVER, MeterKey
-from sim_meters.sts.machine import TokenMachine
-from sim_meters.sts.machine_settings import MachineSettings
-from sim_meters.sts.token_kind import Commodity
-from sim_meters.sts.token_table import MANAGEMENT_KINDS, POWER_KINDS
+from sim_meters.sts.keys.decoder_key import DecoderKey, VendingKey, derive_decoder_key
+from sim_meters.sts.keys.identity import MeterPan
+from sim_meters.sts.keys.key_attributes import KeyAttributes
+from sim_meters.sts.machine.machine_settings import MachineSettings
+from sim_meters.sts.machine.token_machine import TokenMachine
+from sim_meters.sts.tokens.key_change import KEN_NEVER, MeterKey
+from sim_meters.sts.tokens.token_kind import Commodity
+from sim_meters.sts.tokens.token_table import MANAGEMENT_KINDS, POWER_KINDS
 from transports.channel import Address
 
 STATUS_DELAY_SECONDS_MAX = 86_400

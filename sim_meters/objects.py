@@ -33,14 +33,17 @@ from cosem_objects.dlms.apdu import (
 from cosem_objects.errors import SettingError
 from cosem_objects.obis import ObisCode
 from cosem_objects.profile import MeterProfile
+from sim_meters.account_object import ACCOUNT
 from sim_meters.asked import Asked, Association, InterfaceClass, constant, date_time
 from sim_meters.association_object import ASSOCIATION
 from sim_meters.charge_object import CHARGE
+from sim_meters.credit_objects import CREDIT, EMERGENCY_CREDIT, EMERGENCY_CREDIT_OBIS
 from sim_meters.limiter_object import LIMITER
-from sim_meters.payment_objects import ACCOUNT, CREDIT, EMERGENCY_CREDIT, EMERGENCY_CREDIT_OBIS, STS, TOKEN_GATEWAY
 from sim_meters.prepayment import PrepaymentMeter
 from sim_meters.push_object import PUSH_SETUP
 from sim_meters.security_object import SECURITY_SETUP
+from sim_meters.sts_object import STS
+from sim_meters.token_gateway_object import TOKEN_GATEWAY
 from sim_meters.token_log import TOKEN_LOG
 
 CLOCK_OBIS = ObisCode.parse("0-0:1.0.0.255")

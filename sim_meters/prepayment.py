@@ -28,8 +28,8 @@ from sim_meters.outcomes import token_status
 from sim_meters.records import EmergencyTaken, StateRecord, Switched, Tampered, TokenEntry, as_kept, token_digest
 from sim_meters.state import after, new_state
 from sim_meters.sts.results import TokenResult
-from sim_meters.sts.token_table import CLEAR_CREDIT
-from sim_meters.sts.tokens import ClearToken
+from sim_meters.sts.tokens.clear_token import ClearToken
+from sim_meters.sts.tokens.token_table import CLEAR_CREDIT
 
 _log = logging.getLogger(__name__)
 

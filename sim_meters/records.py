@@ -12,8 +12,8 @@ from cosem_objects.security_setup import KeyId
 from cosem_objects.sts_token import Token, TokenClass
 from cosem_objects.token_gateway import DeliveryMethod, TokenStatus
 from sim_meters.sts.results import TokenResult
-from sim_meters.sts.token_table import kind_of
-from sim_meters.sts.tokens import ClearToken
+from sim_meters.sts.tokens.clear_token import ClearToken
+from sim_meters.sts.tokens.token_table import kind_of
 
 _KEY_DIGEST_DIGITS = 16
 

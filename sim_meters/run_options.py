@@ -29,11 +29,11 @@ from sim_meters.objects import objects_of
 from sim_meters.option_values import seconds, whole
 from sim_meters.place_options import add_place_options, read_behind, read_endpoint, read_hdlc, read_login, read_physical
 from sim_meters.security_options import add_security_options, read_master_key, read_security
-from sim_meters.sts.decoder_key import VendingKey, derive_decoder_key
-from sim_meters.sts.key_attributes import KeyAttributes
-from sim_meters.sts.key_change import KEN_NEVER
-from sim_meters.sts.key_options import add_key_options, read_attributes, read_decoder_key, read_vending_key
-from sim_meters.sts.machine_settings import SETTING_HELP, MachineSettings
+from sim_meters.sts.commands.key_options import add_key_options, read_attributes, read_decoder_key, read_vending_key
+from sim_meters.sts.keys.decoder_key import VendingKey, derive_decoder_key
+from sim_meters.sts.keys.key_attributes import KeyAttributes
+from sim_meters.sts.machine.machine_settings import SETTING_HELP, MachineSettings
+from sim_meters.sts.tokens.key_change import KEN_NEVER
 from sim_meters.trace_option import add_trace_options
 from transports.wire_options import add_wire_options, wire_settings_from
 

@@ -13,12 +13,12 @@ from cosem_objects.disconnect_control import ControlState
 from cosem_objects.token_gateway import DeliveryMethod
 from sim_meters.meter_config import CONTROL_MODES, MeterConfig
 from sim_meters.records import EmergencyTaken, StateRecord, Switched, Tampered, TokenEntry
-from sim_meters.sts.coding import ControlValue
-from sim_meters.sts.key_change import NUMBER_OF_SECTION
-from sim_meters.sts.machine import TokenMachine
+from sim_meters.sts.machine.token_machine import TokenMachine
 from sim_meters.sts.results import TokenResult
-from sim_meters.sts.token_table import CLEAR_TAMPER, EXTENDED_SET, MAXIMUM_POWER_LIMIT, PHASE_UNBALANCE_LIMIT
-from sim_meters.sts.tokens import ClearToken
+from sim_meters.sts.tokens.clear_token import ClearToken
+from sim_meters.sts.tokens.coding import ControlValue
+from sim_meters.sts.tokens.key_change import NUMBER_OF_SECTION
+from sim_meters.sts.tokens.token_table import CLEAR_TAMPER, EXTENDED_SET, MAXIMUM_POWER_LIMIT, PHASE_UNBALANCE_LIMIT
 
 
 @dataclass(frozen=True, slots=True)

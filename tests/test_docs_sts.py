@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from sim_meters.sts.algorithms import ALGORITHMS, NOT_OFFERED
-from sim_meters.sts.amount import AMOUNT16_MAX, CurrencyAmount, decode_amount16, encode_amount16
-from sim_meters.sts.notices import LAB, LICENCE
+from sim_meters.sts.ciphers.algorithms import ALGORITHMS, NOT_OFFERED
+from sim_meters.sts.commands.notices import LAB, LICENCE
+from sim_meters.sts.machine.tid_store import DEPTH
 from sim_meters.sts.results import TokenResult
 from sim_meters.sts.tid import TID_MAX, BaseDate
-from sim_meters.sts.tid_store import DEPTH
-from sim_meters.sts.token_kind import TokenKind
-from sim_meters.sts.token_table import TOKEN_KINDS
+from sim_meters.sts.tokens.amount import AMOUNT16_MAX, CurrencyAmount, decode_amount16, encode_amount16
+from sim_meters.sts.tokens.token_kind import TokenKind
+from sim_meters.sts.tokens.token_table import TOKEN_KINDS
 from tests.sim_meters.sts_command_line import whole_command
 
 PAGE = (Path(__file__).parents[1] / "docs" / "sts.md").read_text(encoding="utf-8")

@@ -249,7 +249,7 @@ OPEN_OCTETS = re.compile(r"(^|_)(time|title|challenge)$")
 """Octets that anybody may see. In all others an APDU may stand, and in it a token."""
 SHOWABLE = {
     "cosem_objects.dlms.apdu.prefix.NetworkAddress.physical": "where a meter is to be found",
-    "sim_meters.sts.identity.MeterPan.digits": "the number that is printed on the meter",
+    "sim_meters.sts.keys.identity.MeterPan.digits": "the number that is printed on the meter",
 }
 
 

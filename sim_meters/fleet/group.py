@@ -19,8 +19,8 @@ from cosem_objects.errors import SettingError
 from sim_meters.fault_order import FaultOrder
 from sim_meters.fleet.places import place_plus
 from sim_meters.meter_config import MeterConfig, device_name, title_plus
-from sim_meters.sts.decoder_key import VendingKey, derive_decoder_key
-from sim_meters.sts.identity import MeterPan
+from sim_meters.sts.keys.decoder_key import VendingKey, derive_decoder_key
+from sim_meters.sts.keys.identity import MeterPan
 from transports.channel import Address
 from transports.endpoint import Endpoint
 from transports.hdlc.connection import HDLC_DEFAULTS, HdlcSettings

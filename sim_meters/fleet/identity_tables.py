@@ -11,11 +11,11 @@ from cosem_objects.security_setup import KEY_SIZE
 from sim_meters.fleet.fields import Fields, hex_octets, named
 from sim_meters.lab import LAB_MASTER_KEY, LAB_PAN, LAB_SGC, LAB_SYSTEM_TITLE, LAB_VENDING_KEYS
 from sim_meters.meter_config import title_plus
-from sim_meters.sts.decoder_key import DecoderKey, VendingKey, derive_decoder_key
-from sim_meters.sts.identity import MeterPan
-from sim_meters.sts.key_attributes import KeyAttributes
-from sim_meters.sts.key_change import KEN_NEVER
-from sim_meters.sts.machine_settings import SETTING_HELP, MachineSettings
+from sim_meters.sts.keys.decoder_key import DecoderKey, VendingKey, derive_decoder_key
+from sim_meters.sts.keys.identity import MeterPan
+from sim_meters.sts.keys.key_attributes import KeyAttributes
+from sim_meters.sts.machine.machine_settings import SETTING_HELP, MachineSettings
+from sim_meters.sts.tokens.key_change import KEN_NEVER
 
 SERIALS_APART = 1_000_000
 """So far apart begin the serials, PANs and system titles of two groups that do not say where theirs begin."""

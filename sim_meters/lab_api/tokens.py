@@ -21,10 +21,10 @@ from sim_meters.issuing import (
 )
 from sim_meters.lab_api.problems import Problem
 from sim_meters.meter import SimMeter
-from sim_meters.sts.amount import parse_amount
 from sim_meters.sts.tid import BaseDate
-from sim_meters.sts.token_kind import TokenKind
-from sim_meters.sts.tokens import ClearToken, encode
+from sim_meters.sts.tokens.amount import parse_amount
+from sim_meters.sts.tokens.clear_token import ClearToken, encode
+from sim_meters.sts.tokens.token_kind import TokenKind
 
 KEY_CHANGE, MANAGEMENT, TEST = "key_change", "management", "test"
 KINDS = (CREDIT, KEY_CHANGE, MANAGEMENT, TEST)

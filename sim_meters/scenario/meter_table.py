@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints
 
 from sim_meters.scenario.values import HEX_OF_KEYS, Decimals, Digits, Key, Moment, Seconds, Table, Text, Title
-from sim_meters.sts.machine_settings import SETTING_HELP
+from sim_meters.sts.machine.machine_settings import SETTING_HELP
 
 SettingName = Annotated[str, StringConstraints(pattern=f"^({'|'.join(SETTING_HELP)})$")]
 

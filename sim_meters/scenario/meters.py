@@ -23,7 +23,7 @@ from sim_meters.fleet.places import check_loopback
 from sim_meters.issuing import IssuerKey
 from sim_meters.meter_config import MeterConfig
 from sim_meters.scenario.meter_table import MeterTable
-from sim_meters.sts.decoder_key import VendingKey
+from sim_meters.sts.keys.decoder_key import VendingKey
 from transports.endpoint import Endpoint, EndpointError
 from transports.hdlc.connection import HdlcSettings
 from transports.registry import check_callable

@@ -15,11 +15,11 @@ from sim_meters.issuing import CREDIT, OTHER_KINDS, IssuerKey, asked_values, com
 from sim_meters.scenario.meters import MeterPlan
 from sim_meters.scenario.step_tables import KEY_CHANGE, KeyTable, TokenStep
 from sim_meters.scenario.values import Number
-from sim_meters.sts.amount import parse_amount
 from sim_meters.sts.tid import BaseDate
-from sim_meters.sts.token_kind import Commodity, TokenKind
-from sim_meters.sts.token_table import credit_kind
-from sim_meters.sts.tokens import encode
+from sim_meters.sts.tokens.amount import parse_amount
+from sim_meters.sts.tokens.clear_token import encode
+from sim_meters.sts.tokens.token_kind import Commodity, TokenKind
+from sim_meters.sts.tokens.token_table import credit_kind
 
 _MEASURED_BY = {
     "kwh": (Commodity.ELECTRICITY,),

@@ -15,8 +15,8 @@ from typing import Any
 from cosem_objects.sts_token import Token
 from sim_meters.lab import LAB_PAN, LAB_SYSTEM_TITLE
 from sim_meters.meter_config import MeterConfig, lab_config, title_plus
-from sim_meters.sts.identity import MeterPan
-from sim_meters.sts.tokens import encode_credit
+from sim_meters.sts.keys.identity import MeterPan
+from sim_meters.sts.tokens.clear_token import encode_credit
 from tests.sim_meters.meter_client import AK, EK
 
 ROOT = Path(__file__).parents[2]

@@ -25,7 +25,7 @@ from sim_meters.fleet.group import MeterGroup
 from sim_meters.fleet.plan import FleetPlan
 from sim_meters.scenario import file as scenario_file
 from sim_meters.scenario.model import ScenarioFile
-from sim_meters.sts.machine import TokenMachine
+from sim_meters.sts.machine.token_machine import TokenMachine
 from tests.fuzz import corpus
 from tests.fuzz.__main__ import main
 from tests.fuzz.properties import Choices, assert_harmless

@@ -29,7 +29,7 @@ from gateway.store.sqlite.store import SqliteStore
 from gateway.vault import DATA, DIGEST, DataKey, KeyEncryptionKey, Vault
 from sim_meters.meter import SimMeter
 from sim_meters.meter_config import lab_config
-from sim_meters.sts.tokens import encode_credit
+from sim_meters.sts.tokens.clear_token import encode_credit
 from tests.transports.wires import free_port, listen_somewhere
 
 TIMEOUT_SECONDS = 30

@@ -28,7 +28,7 @@ from sim_meters.fault_order import FaultOrder
 from sim_meters.faults import Fault
 from sim_meters.meter import SimMeter
 from sim_meters.meter_config import MeterConfig, lab_config
-from sim_meters.sts.tokens import encode_credit
+from sim_meters.sts.tokens.clear_token import encode_credit
 from tests.transports.wires import free_port, listen_somewhere
 
 ROOT = Path(__file__).parents[2]

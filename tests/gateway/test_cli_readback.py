@@ -24,7 +24,7 @@ from sim_meters.asked import Asked, InterfaceClass
 from sim_meters.debt import DebtRecovery
 from sim_meters.meter import SimMeter
 from sim_meters.meter_config import MeterConfig, lab_config
-from sim_meters.sts.tokens import encode_credit
+from sim_meters.sts.tokens.clear_token import encode_credit
 from tests.gateway.test_cli import AK, EK, PASSWORD, ROOT, TIMEOUT_SECONDS, Said, Stsgate, meter_at, secured
 from tests.sim_meters.meter_client import MeterProcess, running
 from tests.transports.wires import free_port, listen_somewhere

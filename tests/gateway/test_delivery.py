@@ -45,7 +45,7 @@ from sim_meters.ledger import CountersKept, Ledger, LedgerError
 from sim_meters.meter import SimMeter
 from sim_meters.meter_config import SIM_PROFILE, MeterConfig, lab_config
 from sim_meters.sts.results import TokenResult
-from sim_meters.sts.tokens import encode_credit
+from sim_meters.sts.tokens.clear_token import encode_credit
 from tests.transports.wires import SmallPieces, free_port, listen_somewhere, mute
 from transports.channel import ApduChannel
 from transports.endpoint import Endpoint

@@ -17,7 +17,7 @@ from cosem_objects.dlms.settings import SecuritySettings
 from cosem_objects.token_gateway import TokenEncoding
 from gateway.translator import INPUT_SIZE_MAX, Form, Translation, translate
 from sim_meters.meter_config import lab_config
-from sim_meters.sts.tokens import encode_credit
+from sim_meters.sts.tokens.clear_token import encode_credit
 from tests.cosem_objects.strategies import damaged
 from tests.gateway.recordings import record_delivery
 from tests.transports.vectors import vectors

@@ -17,9 +17,9 @@ from gateway.store.records import LinkRecord, MeterRecord
 from sim_meters.fault_order import FaultOrder
 from sim_meters.faults import Fault
 from sim_meters.meter_config import MeterConfig, lab_config
-from sim_meters.sts.token_kind import Commodity
-from sim_meters.sts.token_table import credit_kind
-from sim_meters.sts.tokens import encode_credit
+from sim_meters.sts.tokens.clear_token import encode_credit
+from sim_meters.sts.tokens.token_kind import Commodity
+from sim_meters.sts.tokens.token_table import credit_kind
 from tests.scenarios.killable import Doom, Ending, Point
 from transports.faults import NO_FAULTS, Faults
 

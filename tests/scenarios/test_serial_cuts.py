@@ -16,7 +16,7 @@ from gateway.session import connect_through
 from gateway.verdict import Credited, Outcome
 from sim_meters.meter import SimMeter
 from sim_meters.meter_config import lab_config
-from sim_meters.sts.tokens import encode_credit
+from sim_meters.sts.tokens.clear_token import encode_credit
 from tests.scenarios.town import KEYS, KWH
 from transports.endpoint import Endpoint
 from transports.link_pool import LinkPool

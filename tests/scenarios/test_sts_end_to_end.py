@@ -17,12 +17,12 @@ from cosem_objects.sts_token import Token
 from sim_meters.account import AccountUnit
 from sim_meters.lab import LAB_PAN, LAB_SGC, LAB_VENDING_KEYS
 from sim_meters.ledger import read_ledger
-from sim_meters.sts.decoder_key import DecoderKey, VendingKey, derive_decoder_key
-from sim_meters.sts.key_attributes import KeyAttributes
-from sim_meters.sts.key_change import MeterKey, key_change_set
+from sim_meters.sts.keys.decoder_key import DecoderKey, VendingKey, derive_decoder_key
+from sim_meters.sts.keys.key_attributes import KeyAttributes
 from sim_meters.sts.tid import BaseDate
-from sim_meters.sts.token_table import CLEAR_CREDIT, MAXIMUM_POWER_LIMIT, TEST_2, TESTS
-from sim_meters.sts.tokens import clear_token, encode, encode_credit
+from sim_meters.sts.tokens.clear_token import clear_token, encode, encode_credit
+from sim_meters.sts.tokens.key_change import MeterKey, key_change_set
+from sim_meters.sts.tokens.token_table import CLEAR_CREDIT, MAXIMUM_POWER_LIMIT, TEST_2, TESTS
 from tests.sim_meters.meter_client import free_ports, running
 
 VENDING_KEY = VendingKey.parse(LAB_VENDING_KEYS[4], 4)

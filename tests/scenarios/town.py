@@ -28,9 +28,9 @@ from sim_meters.faults import Fault
 from sim_meters.meter import SimMeter
 from sim_meters.meter_config import MeterConfig, lab_config
 from sim_meters.sts.results import TokenResult
-from sim_meters.sts.token_kind import Commodity
-from sim_meters.sts.token_table import credit_kind
-from sim_meters.sts.tokens import encode_credit
+from sim_meters.sts.tokens.clear_token import encode_credit
+from sim_meters.sts.tokens.token_kind import Commodity
+from sim_meters.sts.tokens.token_table import credit_kind
 from transports.channel import Link
 from transports.conversations import Conversations
 from transports.endpoint import Endpoint

@@ -21,7 +21,7 @@ from sim_meters.fleet.fleet import Fleet
 from sim_meters.fleet.listing import write_list
 from sim_meters.fleet.meters import FleetMeters
 from sim_meters.fleet.plan import FleetPlan, Member
-from sim_meters.sts.tokens import encode_credit
+from sim_meters.sts.tokens.clear_token import encode_credit
 from transports.channel import Link
 from transports.link_pool import LinkPool
 from transports.wire_settings import WIRE_DEFAULTS, WireSettings

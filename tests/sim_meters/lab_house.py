@@ -23,7 +23,7 @@ from sim_meters.clock import SystemClock
 from sim_meters.fault_order import FaultOrder
 from sim_meters.meter import SimMeter
 from sim_meters.meter_config import SIM_PROFILE, MeterConfig, lab_config
-from sim_meters.sts.tokens import encode_credit
+from sim_meters.sts.tokens.clear_token import encode_credit
 from sim_meters.wire_faults import WireFaults
 from tests.sim_meters.meter_client import HLS
 from transports.channel import Link

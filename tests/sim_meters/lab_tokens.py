@@ -7,14 +7,15 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from cosem_objects.sts_token import Token
-from sim_meters.sts.decoder_key import DecoderKey
-from sim_meters.sts.key_attributes import KeyType
-from sim_meters.sts.key_change import MeterKey, key_change_set
-from sim_meters.sts.machine import Execution, TokenMachine
-from sim_meters.sts.machine_settings import MachineSettings
+from sim_meters.sts.keys.decoder_key import DecoderKey
+from sim_meters.sts.keys.key_attributes import KeyType
+from sim_meters.sts.machine.machine_settings import MachineSettings
+from sim_meters.sts.machine.token_machine import Execution, TokenMachine
 from sim_meters.sts.results import TokenResult
-from sim_meters.sts.token_kind import Commodity, TokenKind
-from sim_meters.sts.token_table import (
+from sim_meters.sts.tokens.clear_token import ClearToken, clear_token, encode, encode_credit
+from sim_meters.sts.tokens.key_change import MeterKey, key_change_set
+from sim_meters.sts.tokens.token_kind import Commodity, TokenKind
+from sim_meters.sts.tokens.token_table import (
     CLEAR_CREDIT,
     CLEAR_TAMPER,
     EXTENDED_SET,
@@ -22,7 +23,6 @@ from sim_meters.sts.token_table import (
     PHASE_UNBALANCE_LIMIT,
     credit_kind,
 )
-from sim_meters.sts.tokens import ClearToken, clear_token, encode, encode_credit
 
 NOON = datetime(2026, 11, 21, 12)
 MADE = 1000

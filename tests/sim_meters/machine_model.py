@@ -10,9 +10,9 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from cosem_objects.sts_token import Token
-from sim_meters.sts.key_attributes import KeyType
-from sim_meters.sts.key_change import MeterKey
+from sim_meters.sts.keys.key_attributes import KeyType
 from sim_meters.sts.results import SECTION_RESULTS, TokenResult
+from sim_meters.sts.tokens.key_change import MeterKey
 from tests.sim_meters.lab_tokens import MADE
 
 ROOM = 20_000

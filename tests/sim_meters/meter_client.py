@@ -35,8 +35,8 @@ from cosem_objects.token_gateway import TokenStatus
 from sim_meters.clock import VirtualClock
 from sim_meters.meter import SimMeter
 from sim_meters.meter_config import MeterConfig, lab_config
-from sim_meters.sts.token_kind import TokenKind
-from sim_meters.sts.tokens import encode_credit
+from sim_meters.sts.tokens.clear_token import encode_credit
+from sim_meters.sts.tokens.token_kind import TokenKind
 from transports.channel import ApduChannel, Link
 from transports.endpoint import Endpoint
 from transports.loopback import LoopbackListener

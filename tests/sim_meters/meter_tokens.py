@@ -14,12 +14,12 @@ from sim_meters.ledger import FileLedger
 from sim_meters.meter import SimMeter
 from sim_meters.meter_config import MeterConfig
 from sim_meters.objects import answer
-from sim_meters.sts.decoder_key import DecoderKey
-from sim_meters.sts.key_attributes import KeyType
-from sim_meters.sts.key_change import KEN_NEVER, MeterKey
-from sim_meters.sts.token_kind import TokenKind
-from sim_meters.sts.token_table import TEST_2, TESTS
-from sim_meters.sts.tokens import ClearToken, clear_token, encode
+from sim_meters.sts.keys.decoder_key import DecoderKey
+from sim_meters.sts.keys.key_attributes import KeyType
+from sim_meters.sts.tokens.clear_token import ClearToken, clear_token, encode
+from sim_meters.sts.tokens.key_change import KEN_NEVER, MeterKey
+from sim_meters.sts.tokens.token_kind import TokenKind
+from sim_meters.sts.tokens.token_table import TEST_2, TESTS
 
 ACCOUNT, CREDIT, EMERGENCY = "0-0:19.0.0.255", "0-0:19.10.0.255", "0-0:19.10.1.255"
 GATEWAY, STS, SWITCH = "0-0:19.40.0.255", "0-0:19.60.0.255", "0-0:96.3.10.255"

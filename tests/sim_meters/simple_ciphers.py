@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from sim_meters.sts.misty1 import S7, S9
-from sim_meters.sts.sta import StaTables
+from sim_meters.sts.ciphers.misty1 import S7, S9
+from sim_meters.sts.ciphers.sta import StaTables
 
 MASK = (1 << 64) - 1
 

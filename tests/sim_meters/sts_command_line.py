@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sim_meters.__main__ import main
-from sim_meters.sts.cli import add_sts_commands
+from sim_meters.sts.commands.cli import add_sts_commands
 
 VECTOR_FILE = Path(__file__).parent.parent / "vectors" / "sts_vectors.json"
 VENDING_KEY = "ABABABABABABABAB949494949494949401234567"

@@ -21,9 +21,9 @@ from sim_meters.fleet.group import MeterGroup
 from sim_meters.fleet.places import name_plus, place_plus
 from sim_meters.fleet.plan import FleetPlan
 from sim_meters.meter_config import PushTo
-from sim_meters.sts.decoder_key import VendingKey, derive_decoder_key
-from sim_meters.sts.identity import luhn_valid
-from sim_meters.sts.machine_settings import SETTING_HELP
+from sim_meters.sts.keys.decoder_key import VendingKey, derive_decoder_key
+from sim_meters.sts.keys.identity import luhn_valid
+from sim_meters.sts.machine.machine_settings import SETTING_HELP
 from transports.channel import Address
 from transports.endpoint import Endpoint
 from transports.wire_settings import MqttPayload, MqttProtocol

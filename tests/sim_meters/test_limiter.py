@@ -17,9 +17,9 @@ from sim_meters.ledger import FileLedger
 from sim_meters.limiter_object import LIMITER
 from sim_meters.meter import SimMeter
 from sim_meters.meter_config import MeterConfig, lab_config
-from sim_meters.sts.token_kind import Commodity
-from sim_meters.sts.token_table import MAXIMUM_POWER_LIMIT
-from sim_meters.sts.tokens import clear_token, encode
+from sim_meters.sts.tokens.clear_token import clear_token, encode
+from sim_meters.sts.tokens.token_kind import Commodity
+from sim_meters.sts.tokens.token_table import MAXIMUM_POWER_LIMIT
 from tests.sim_meters.meter_client import Client, Clock, a_meter, client_of
 
 LIMITER_OBIS = "0-0:17.0.0.255"

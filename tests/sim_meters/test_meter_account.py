@@ -18,7 +18,7 @@ from sim_meters.ledger import Ledger
 from sim_meters.meter import SimMeter
 from sim_meters.meter_config import lab_config
 from sim_meters.sts.results import TokenResult
-from sim_meters.sts.tokens import credit_token
+from sim_meters.sts.tokens.clear_token import credit_token
 from tests.sim_meters.meter_client import Clock, credit
 
 UNITS = [AccountUnit.kwh(scale) for scale in range(-4, 4)] + [AccountUnit.money("ZAR", scale) for scale in range(-9, 3)]

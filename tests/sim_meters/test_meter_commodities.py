@@ -13,8 +13,8 @@ from cosem_objects.token_gateway import DataValueMap, StsResult, TokenStatus
 from sim_meters.account import AccountUnit
 from sim_meters.meter_config import MeterConfig, lab_config
 from sim_meters.sts.results import TokenResult
-from sim_meters.sts.token_kind import Commodity, TokenKind
-from sim_meters.sts.token_table import (
+from sim_meters.sts.tokens.token_kind import Commodity, TokenKind
+from sim_meters.sts.tokens.token_table import (
     CLEAR_CREDIT,
     CLEAR_TAMPER,
     EXTENDED_SET,

@@ -21,7 +21,7 @@ from sim_meters.emergency import EmergencyCredit
 from sim_meters.meter import SimMeter
 from sim_meters.meter_config import MeterConfig, lab_config
 from sim_meters.sts.results import TokenResult
-from sim_meters.sts.tokens import credit_token
+from sim_meters.sts.tokens.clear_token import credit_token
 from tests.sim_meters.meter_client import Client, Clock, a_meter, client_of, credit
 from tests.sim_meters.meter_tokens import ACCOUNT, CREDIT, EMERGENCY, SWITCH, attribute, on_file, reopened
 

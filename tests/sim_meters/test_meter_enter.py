@@ -24,10 +24,10 @@ from sim_meters.ledger import Ledger, Record
 from sim_meters.meter import SimMeter
 from sim_meters.meter_config import SIM_PROFILE, MeterConfig, lab_config
 from sim_meters.outcomes import token_status
-from sim_meters.sts.key_attributes import KeyType
+from sim_meters.sts.keys.key_attributes import KeyType
 from sim_meters.sts.results import TokenResult
-from sim_meters.sts.token_kind import Commodity
-from sim_meters.sts.token_table import credit_kind
+from sim_meters.sts.tokens.token_kind import Commodity
+from sim_meters.sts.tokens.token_table import credit_kind
 from tests.sim_meters.meter_client import NOW, Clock, a_meter, client_of, credit
 
 KWH_METER = lab_config()

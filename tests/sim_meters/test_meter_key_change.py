@@ -14,12 +14,12 @@ from cosem_objects.sts_token import Token
 from cosem_objects.token_gateway import TokenStatus
 from sim_meters.lab_api.views import ledger_view, meter_view
 from sim_meters.meter_config import MeterConfig, lab_config
-from sim_meters.sts.decoder_key import DecoderKey
-from sim_meters.sts.key_attributes import KeyType
-from sim_meters.sts.key_change import MeterKey, key_change_set
-from sim_meters.sts.machine_settings import MachineSettings
+from sim_meters.sts.keys.decoder_key import DecoderKey
+from sim_meters.sts.keys.key_attributes import KeyType
+from sim_meters.sts.machine.machine_settings import MachineSettings
 from sim_meters.sts.results import TokenResult
-from sim_meters.sts.tokens import encode_credit
+from sim_meters.sts.tokens.clear_token import encode_credit
+from sim_meters.sts.tokens.key_change import MeterKey, key_change_set
 from tests.sim_meters.meter_client import Client, Clock, a_meter, client_of, credit
 from tests.sim_meters.meter_tokens import STS, a_key, display_token
 

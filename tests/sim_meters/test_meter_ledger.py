@@ -49,16 +49,16 @@ from sim_meters.records import (
     to_fields,
     token_digest,
 )
-from sim_meters.sts.key_change import sections_of
 from sim_meters.sts.results import TokenResult
-from sim_meters.sts.token_table import (
+from sim_meters.sts.tokens.clear_token import clear_token, encode
+from sim_meters.sts.tokens.key_change import sections_of
+from sim_meters.sts.tokens.token_table import (
     CLEAR_CREDIT,
     CLEAR_TAMPER,
     EXTENDED_SET,
     MAXIMUM_POWER_LIMIT,
     PHASE_UNBALANCE_LIMIT,
 )
-from sim_meters.sts.tokens import clear_token, encode
 from tests.sim_meters.meter_client import Clock, client_of, credit
 from tests.sim_meters.meter_tokens import a_key
 from transports.channel import ChannelClosed

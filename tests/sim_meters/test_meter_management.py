@@ -15,12 +15,13 @@ from sim_meters.clock import drifting
 from sim_meters.emergency import EmergencyCredit
 from sim_meters.meter import SimMeter
 from sim_meters.meter_config import SIM_PROFILE, lab_config
-from sim_meters.sts.coding import FLAG_INDEX
-from sim_meters.sts.key_change import key_change_set
-from sim_meters.sts.machine_settings import LockOutScope, MachineSettings
+from sim_meters.sts.machine.machine_settings import LockOutScope, MachineSettings
 from sim_meters.sts.results import TokenResult
-from sim_meters.sts.token_kind import TokenKind
-from sim_meters.sts.token_table import (
+from sim_meters.sts.tokens.clear_token import clear_token, encode
+from sim_meters.sts.tokens.coding import FLAG_INDEX
+from sim_meters.sts.tokens.key_change import key_change_set
+from sim_meters.sts.tokens.token_kind import TokenKind
+from sim_meters.sts.tokens.token_table import (
     CLEAR_CREDIT,
     CLEAR_TAMPER,
     EXTENDED_READ,
@@ -30,7 +31,6 @@ from sim_meters.sts.token_table import (
     TEST_2,
     TEST_4,
 )
-from sim_meters.sts.tokens import clear_token, encode
 from tests.sim_meters.meter_client import Client, Clock, a_meter, client_of, credit
 from tests.sim_meters.meter_tokens import SWITCH, a_key, display_token, managing, raw_managing
 

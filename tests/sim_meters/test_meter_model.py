@@ -30,14 +30,14 @@ from sim_meters.emergency import EmergencyCredit
 from sim_meters.ledger import read_ledger
 from sim_meters.meter_config import lab_config
 from sim_meters.records import EmergencyTaken
-from sim_meters.sts.decoder_key import DecoderKey
-from sim_meters.sts.key_attributes import KeyType
-from sim_meters.sts.key_change import NUMBER_OF_SECTION, MeterKey, sections_of
-from sim_meters.sts.machine_settings import MachineSettings
+from sim_meters.sts.keys.decoder_key import DecoderKey
+from sim_meters.sts.keys.key_attributes import KeyType
+from sim_meters.sts.machine.machine_settings import MachineSettings
 from sim_meters.sts.results import TokenResult
-from sim_meters.sts.token_kind import Commodity
-from sim_meters.sts.token_table import CLEAR_CREDIT, CLEAR_TAMPER, EXTENDED_SET, MAXIMUM_POWER_LIMIT, credit_kind
-from sim_meters.sts.tokens import ClearToken, DecodeFailure, decode, encode, encode_credit
+from sim_meters.sts.tokens.clear_token import ClearToken, DecodeFailure, decode, encode, encode_credit
+from sim_meters.sts.tokens.key_change import NUMBER_OF_SECTION, MeterKey, sections_of
+from sim_meters.sts.tokens.token_kind import Commodity
+from sim_meters.sts.tokens.token_table import CLEAR_CREDIT, CLEAR_TAMPER, EXTENDED_SET, MAXIMUM_POWER_LIMIT, credit_kind
 from tests.sim_meters.meter_client import Clock
 from tests.sim_meters.meter_tokens import (
     ACCOUNT,

@@ -18,12 +18,12 @@ from sim_meters.ledger import _whole_lines, read_ledger
 from sim_meters.meter import SimMeter
 from sim_meters.meter_config import lab_config
 from sim_meters.state import MeterState
-from sim_meters.sts.decoder_key import DecoderKey
-from sim_meters.sts.key_change import MeterKey, key_change_set
-from sim_meters.sts.machine_settings import MachineSettings
+from sim_meters.sts.keys.decoder_key import DecoderKey
+from sim_meters.sts.machine.machine_settings import MachineSettings
 from sim_meters.sts.results import SECTION_RESULTS, TokenResult
-from sim_meters.sts.token_table import CLEAR_CREDIT, CLEAR_TAMPER, EXTENDED_SET, MAXIMUM_POWER_LIMIT
-from sim_meters.sts.tokens import encode_credit
+from sim_meters.sts.tokens.clear_token import encode_credit
+from sim_meters.sts.tokens.key_change import MeterKey, key_change_set
+from sim_meters.sts.tokens.token_table import CLEAR_CREDIT, CLEAR_TAMPER, EXTENDED_SET, MAXIMUM_POWER_LIMIT
 from tests.sim_meters.meter_client import TIMEOUT_SECONDS, Client, Clock, credit, running
 from tests.sim_meters.meter_tokens import STS, a_key, display_token, managing, on_file
 from transports.channel import ChannelError

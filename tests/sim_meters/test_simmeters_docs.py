@@ -15,7 +15,7 @@ from sim_meters.meter import SimMeter
 from sim_meters.meter_config import lab_config
 from sim_meters.outcomes import token_status
 from sim_meters.run_options import add_run_options, read_plan
-from sim_meters.sts.machine_settings import SETTING_HELP, MachineSettings
+from sim_meters.sts.machine.machine_settings import SETTING_HELP, MachineSettings
 from sim_meters.sts.results import TokenResult
 
 PAGE = (Path(__file__).parents[2] / "docs" / "simmeters.md").read_text(encoding="utf-8")

@@ -23,11 +23,11 @@ from cosem_objects.sts_token import Token
 from sim_meters.__main__ import _loop_factory, main
 from sim_meters.ledger import read_ledger
 from sim_meters.meter_config import lab_config
-from sim_meters.sts.decoder_key import VendingKey, derive_decoder_key
-from sim_meters.sts.key_attributes import KeyAttributes
-from sim_meters.sts.token_kind import Commodity
-from sim_meters.sts.token_table import credit_kind
-from sim_meters.sts.tokens import encode_credit
+from sim_meters.sts.keys.decoder_key import VendingKey, derive_decoder_key
+from sim_meters.sts.keys.key_attributes import KeyAttributes
+from sim_meters.sts.tokens.clear_token import encode_credit
+from sim_meters.sts.tokens.token_kind import Commodity
+from sim_meters.sts.tokens.token_table import credit_kind
 from tests.sim_meters.meter_client import (
     AK,
     EK,

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis.strategies import decimals, integers
 
 from cosem_objects.errors import SettingError
-from sim_meters.sts.amount import (
+from sim_meters.sts.tokens.amount import (
     AMOUNT16_MAX,
     CURRENCY_MAX,
     CurrencyAmount,

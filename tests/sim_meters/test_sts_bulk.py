@@ -17,18 +17,18 @@ from hypothesis.strategies import DataObject, binary, data, integers, lists, non
 from benchmarks.sts_errors import ERRORS, measured_errors
 from cosem_objects.errors import SettingError, TokenFormatError
 from cosem_objects.sts_token import Token, TokenClass
-from sim_meters.sts.algorithms import ALGORITHMS
-from sim_meters.sts.amount import AMOUNT16_MAX
-from sim_meters.sts.bulk import KeyBatch, TokenBatch, accepted, derive_keys, encode_credits, read_digits
-from sim_meters.sts.crc import CrcRule, token_crc
-from sim_meters.sts.decoder_key import DecoderKey, VendingKey, derive_decoder_key
-from sim_meters.sts.identity import MeterPan
-from sim_meters.sts.key_attributes import KeyAttributes
+from sim_meters.sts.bulk.batches import KeyBatch, TokenBatch, accepted, derive_keys, encode_credits, read_digits
+from sim_meters.sts.ciphers.algorithms import ALGORITHMS
+from sim_meters.sts.keys.decoder_key import DecoderKey, VendingKey, derive_decoder_key
+from sim_meters.sts.keys.identity import MeterPan
+from sim_meters.sts.keys.key_attributes import KeyAttributes
 from sim_meters.sts.results import TokenResult
 from sim_meters.sts.tid import TID_MAX
-from sim_meters.sts.token_kind import Commodity
-from sim_meters.sts.token_table import TOKEN_KINDS, credit_kind
-from sim_meters.sts.tokens import DecodeFailure, credit_token, decode, encode
+from sim_meters.sts.tokens.amount import AMOUNT16_MAX
+from sim_meters.sts.tokens.clear_token import DecodeFailure, credit_token, decode, encode
+from sim_meters.sts.tokens.crc import CrcRule, token_crc
+from sim_meters.sts.tokens.token_kind import Commodity
+from sim_meters.sts.tokens.token_table import TOKEN_KINDS, credit_kind
 
 VECTOR_FILE = Path(__file__).parent.parent / "vectors" / "sts_vectors.json"
 VECTORS: list[dict[str, Any]] = json.loads(VECTOR_FILE.read_text(encoding="utf-8"))["vectors"]
@@ -240,7 +240,7 @@ def test_keys_and_tokens_stay_out_of_sight() -> None:
 
 
 def test_without_numpy_the_missing_extra_is_named() -> None:
-    program = "import sys; sys.modules['numpy'] = None; import sim_meters.sts.bulk"
+    program = "import sys; sys.modules['numpy'] = None; import sim_meters.sts.bulk.batches"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     last_line = done.stderr.splitlines()[-1]
     assert last_line.endswith('expected NumPy, which the extra "lab" of stsgate installs; it is missing')
@@ -248,7 +248,9 @@ def test_without_numpy_the_missing_extra_is_named() -> None:
 
 
 def test_the_rest_of_sts_needs_no_numpy() -> None:
-    program = "import sys; sys.modules['numpy'] = None; import sim_meters.sts.cli, sim_meters.sts.tokens"
+    program = (
+        "import sys; sys.modules['numpy'] = None; import sim_meters.sts.commands.cli, sim_meters.sts.tokens.clear_token"
+    )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 
 

@@ -14,13 +14,13 @@ from hypothesis.strategies import binary, integers, lists, sampled_from
 
 from cosem_objects.errors import SettingError
 from cosem_objects.sts_token import Token, TokenClass
-from sim_meters.sts.algorithms import ALGORITHMS, BlockCipher, algorithm_of
-from sim_meters.sts.crc import CrcRule, crc_field, token_crc
-from sim_meters.sts.decoder_key import DecoderKey, HmacSha256, VendingKey, derive_decoder_key
-from sim_meters.sts.key_attributes import KeyAttributes
-from sim_meters.sts.misty1 import S7, S9, Misty1
-from sim_meters.sts.sta import OPERATIONAL_TABLES, Sta, StaTables
-from sim_meters.sts.vector_primitives import TEACHING_TABLES
+from sim_meters.sts.ciphers.algorithms import ALGORITHMS, BlockCipher, algorithm_of
+from sim_meters.sts.ciphers.misty1 import S7, S9, Misty1
+from sim_meters.sts.ciphers.sta import OPERATIONAL_TABLES, Sta, StaTables
+from sim_meters.sts.keys.decoder_key import DecoderKey, HmacSha256, VendingKey, derive_decoder_key
+from sim_meters.sts.keys.key_attributes import KeyAttributes
+from sim_meters.sts.tokens.crc import CrcRule, crc_field, token_crc
+from sim_meters.sts.vectors.vector_primitives import TEACHING_TABLES
 from tests.sim_meters.simple_ciphers import (
     MASK,
     SimpleMisty1,

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from cosem_objects.errors import SettingError, TokenFormatError
-from sim_meters.sts.key_check import key_check_value
-from sim_meters.sts.notices import LAB
+from sim_meters.sts.commands.notices import LAB
+from sim_meters.sts.keys.key_check import key_check_value
 from tests.sim_meters.sts_command_line import DECODER, TOKEN, VECTOR_FILE, VENDING, VENDING_KEY, run
 
 ISSUED = ["--issued-at", "2014-03-01T13:00"]

@@ -10,16 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cosem_objects.sts_token import Token, TokenClass
-from sim_meters.sts.coding import Padding
-from sim_meters.sts.crc import CrcRule, token_crc
-from sim_meters.sts.decoder_key import DecoderKey, VendingKey, derive_decoder_key
-from sim_meters.sts.diagnosis import search_digits, search_keys
-from sim_meters.sts.key_attributes import KeyAttributes, KeyType
+from sim_meters.sts.commands.diagnosis import search_digits, search_keys
+from sim_meters.sts.commands.token_picture import field_table, picture
+from sim_meters.sts.keys.decoder_key import DecoderKey, VendingKey, derive_decoder_key
+from sim_meters.sts.keys.key_attributes import KeyAttributes, KeyType
 from sim_meters.sts.tid import BaseDate
-from sim_meters.sts.token_kind import TokenKind
-from sim_meters.sts.token_picture import field_table, picture
-from sim_meters.sts.token_table import RESERVED, TOKEN_KINDS
-from sim_meters.sts.tokens import ClearToken, DecodeFailure, clear_token, decode, encode
+from sim_meters.sts.tokens.clear_token import ClearToken, DecodeFailure, clear_token, decode, encode
+from sim_meters.sts.tokens.coding import Padding
+from sim_meters.sts.tokens.crc import CrcRule, token_crc
+from sim_meters.sts.tokens.token_kind import TokenKind
+from sim_meters.sts.tokens.token_table import RESERVED, TOKEN_KINDS
 from tests.sim_meters.sts_command_line import DECODER, TOKEN, VECTOR_FILE, VENDING, VENDING_KEY, answer, printed
 
 VECTORS = json.loads(VECTOR_FILE.read_text(encoding="utf-8"))["vectors"]

@@ -15,16 +15,16 @@ from cosem_objects.errors import SettingError
 from cosem_objects.sts_token import Token
 from gateway.cli import deliver
 from gateway.cli.parser import OneLineParser
-from sim_meters.sts import encode_commands
-from sim_meters.sts.coding import Padding
-from sim_meters.sts.decoder_key import DecoderKey
-from sim_meters.sts.encode_commands import CREDIT, add_other_kinds
-from sim_meters.sts.key_change import KeySections
-from sim_meters.sts.machine_settings import SETTING_HELP
-from sim_meters.sts.notices import LAB, LICENCE
-from sim_meters.sts.token_kind import TokenKind
-from sim_meters.sts.token_table import CLEAR_TAMPER, KEY_CHANGE, TOKEN_KINDS, kind_of
-from sim_meters.sts.tokens import ClearToken, decode
+from sim_meters.sts.commands import encode_commands
+from sim_meters.sts.commands.encode_commands import CREDIT, add_other_kinds
+from sim_meters.sts.commands.notices import LAB, LICENCE
+from sim_meters.sts.keys.decoder_key import DecoderKey
+from sim_meters.sts.machine.machine_settings import SETTING_HELP
+from sim_meters.sts.tokens.clear_token import ClearToken, decode
+from sim_meters.sts.tokens.coding import Padding
+from sim_meters.sts.tokens.key_change import KeySections
+from sim_meters.sts.tokens.token_kind import TokenKind
+from sim_meters.sts.tokens.token_table import CLEAR_TAMPER, KEY_CHANGE, TOKEN_KINDS, kind_of
 from tests.sim_meters.sts_command_line import DECODER, VECTOR_FILE, VENDING, answer, printed, run, whole_command
 
 VECTORS = json.loads(VECTOR_FILE.read_text(encoding="utf-8"))["vectors"]

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis.strategies import integers, sampled_from, text
 
 from cosem_objects.errors import SettingError
-from sim_meters.sts.identity import MeterPan, luhn_digit, luhn_valid
+from sim_meters.sts.keys.identity import MeterPan, luhn_digit, luhn_valid
 
 PUBLISHED = ["600727000000000009", "000001000000000082", "600727111111111153"]  # STS531-1 compliance meters
 

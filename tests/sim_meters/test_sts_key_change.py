@@ -11,14 +11,14 @@ from hypothesis import given
 from hypothesis.strategies import binary, booleans, builds, integers, sampled_from
 
 from cosem_objects.sts_token import Token
-from sim_meters.sts.decoder_key import DecoderKey
-from sim_meters.sts.key_attributes import KeyType
-from sim_meters.sts.key_change import NUMBER_OF_SECTION, KeySections, MeterKey, sections_of
-from sim_meters.sts.machine import TokenMachine
-from sim_meters.sts.machine_settings import SgcAfterTwo
+from sim_meters.sts.keys.decoder_key import DecoderKey
+from sim_meters.sts.keys.key_attributes import KeyType
+from sim_meters.sts.machine.machine_settings import SgcAfterTwo
+from sim_meters.sts.machine.token_machine import TokenMachine
 from sim_meters.sts.results import SECTION_RESULTS, TokenResult
-from sim_meters.sts.token_table import CLEAR_TAMPER, SECTION_1, SECTION_2, SECTION_3_OF_3, SECTION_3_OF_4
-from sim_meters.sts.tokens import ClearToken, clear_token, encode
+from sim_meters.sts.tokens.clear_token import ClearToken, clear_token, encode
+from sim_meters.sts.tokens.key_change import NUMBER_OF_SECTION, KeySections, MeterKey, sections_of
+from sim_meters.sts.tokens.token_table import CLEAR_TAMPER, SECTION_1, SECTION_2, SECTION_3_OF_3, SECTION_3_OF_4
 from tests.sim_meters.lab_tokens import (
     KEY,
     MADE,

@@ -7,11 +7,11 @@ from itertools import product
 
 import pytest
 
-from sim_meters.sts.key_attributes import KeyType
-from sim_meters.sts.key_change import MeterKey
-from sim_meters.sts.key_type_rules import PERMITTED, is_permitted
-from sim_meters.sts.machine import TokenMachine
+from sim_meters.sts.keys.key_attributes import KeyType
+from sim_meters.sts.keys.key_type_rules import PERMITTED, is_permitted
+from sim_meters.sts.machine.token_machine import TokenMachine
 from sim_meters.sts.results import TokenResult
+from sim_meters.sts.tokens.key_change import MeterKey
 from tests.sim_meters.lab_tokens import KEY, all_entered, credit, entered, key_change, machine, meter_key
 
 ACCEPT = TokenResult.ACCEPT

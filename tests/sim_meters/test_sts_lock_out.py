@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis.strategies import integers, lists, sampled_from
 
 from cosem_objects.sts_token import Token, TokenClass
-from sim_meters.sts.lock_out import LockOut, LockOutRule
-from sim_meters.sts.machine import TokenMachine
-from sim_meters.sts.machine_settings import LockOutScope
+from sim_meters.sts.machine.lock_out import LockOut, LockOutRule
+from sim_meters.sts.machine.machine_settings import LockOutScope
+from sim_meters.sts.machine.token_machine import TokenMachine
 from sim_meters.sts.results import SECTION_RESULTS, TokenResult
-from sim_meters.sts.token_table import TEST_2
-from sim_meters.sts.tokens import clear_token, encode
+from sim_meters.sts.tokens.clear_token import clear_token, encode
+from sim_meters.sts.tokens.token_table import TEST_2
 from tests.sim_meters.lab_tokens import NOON, OTHER_KEY, credit, entered, key_change, machine, meter_key
 
 SECOND = timedelta(seconds=1)

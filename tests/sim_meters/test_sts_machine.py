@@ -10,12 +10,13 @@ from hypothesis import given
 from hypothesis.strategies import booleans, integers, lists, tuples
 
 from cosem_objects.sts_token import Token, TokenClass
-from sim_meters.sts.crc import CrcRule, token_crc
-from sim_meters.sts.key_attributes import KeyType
-from sim_meters.sts.machine import TokenMachine
+from sim_meters.sts.keys.key_attributes import KeyType
+from sim_meters.sts.machine.token_machine import TokenMachine
 from sim_meters.sts.results import TokenResult
-from sim_meters.sts.token_kind import TokenKind
-from sim_meters.sts.token_table import (
+from sim_meters.sts.tokens.clear_token import ClearToken, clear_token, encode
+from sim_meters.sts.tokens.crc import CrcRule, token_crc
+from sim_meters.sts.tokens.token_kind import TokenKind
+from sim_meters.sts.tokens.token_table import (
     CLEAR_CREDIT,
     CLEAR_TAMPER,
     EXTENDED_READ,
@@ -26,7 +27,6 @@ from sim_meters.sts.token_table import (
     TEST_4,
     TOKEN_KINDS,
 )
-from sim_meters.sts.tokens import ClearToken, clear_token, encode
 from tests.sim_meters.lab_tokens import (
     KEY,
     KWH,

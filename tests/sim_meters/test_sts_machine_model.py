@@ -11,12 +11,12 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from hypothesis.strategies import booleans, integers, sampled_from
 
 from cosem_objects.sts_token import Token
-from sim_meters.sts.key_attributes import KeyType
-from sim_meters.sts.key_change import MeterKey, sections_of
-from sim_meters.sts.machine import TokenMachine
+from sim_meters.sts.keys.key_attributes import KeyType
+from sim_meters.sts.machine.token_machine import TokenMachine
 from sim_meters.sts.results import TokenResult
-from sim_meters.sts.token_table import CLEAR_CREDIT, CLEAR_TAMPER, TEST_2
-from sim_meters.sts.tokens import ClearToken, DecodeFailure, clear_token, decode, encode
+from sim_meters.sts.tokens.clear_token import ClearToken, DecodeFailure, clear_token, decode, encode
+from sim_meters.sts.tokens.key_change import MeterKey, sections_of
+from sim_meters.sts.tokens.token_table import CLEAR_CREDIT, CLEAR_TAMPER, TEST_2
 from tests.sim_meters.lab_tokens import KWH, MADE, NOON, machine, meter_key
 from tests.sim_meters.machine_model import DEPTH, MANUFACTURER_CODE, ROOM, Issued, Model, Section
 
@@ -28,13 +28,12 @@ KT_KEN = sampled_from(
 )
 SEEDS = integers(0, 999)
 
-Booked: TypeAlias = int | tuple[ClearToken, datetime, TokenResult]
+Booked = int | tuple[ClearToken, datetime, TokenResult]
 """What a ledger keeps of an accepted token: its TID, or the section of a key change, when, and with which result."""
 
 
 def booked(machine: TokenMachine, entry: Booked) -> TokenMachine:
     return machine.with_tid(entry) if isinstance(entry, int) else machine.with_section(*entry)
-
 
 
 class MeterLife(RuleBasedStateMachine):

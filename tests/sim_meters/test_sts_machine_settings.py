@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cosem_objects.errors import SettingError
-from sim_meters.sts.machine_settings import MachineSettings
+from sim_meters.sts.machine.machine_settings import MachineSettings
 from tests.sim_meters.lab_tokens import machine, meter_key
 
 

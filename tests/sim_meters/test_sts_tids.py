@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis.strategies import datetimes, integers, lists, sampled_from
 
 from cosem_objects.errors import SettingError
+from sim_meters.sts.machine.tid_store import DEPTH, TidStore
 from sim_meters.sts.results import TokenResult
 from sim_meters.sts.tid import TID_MAX, BaseDate
-from sim_meters.sts.tid_store import DEPTH, TidStore
 
 BASE_DATES = sampled_from(BaseDate)
 

@@ -12,14 +12,15 @@ from hypothesis.strategies import DataObject, binary, data, integers, sampled_fr
 
 from cosem_objects.errors import SettingError
 from cosem_objects.sts_token import Token, TokenClass
-from sim_meters.sts.amount import AMOUNT16_MAX, CURRENCY_MAX
-from sim_meters.sts.coding import MoneyAmount, Padding, Whole
-from sim_meters.sts.crc import CrcRule, token_crc
-from sim_meters.sts.decoder_key import DecoderKey
+from sim_meters.sts.keys.decoder_key import DecoderKey
 from sim_meters.sts.results import TokenResult
 from sim_meters.sts.tid import TID_MAX, BaseDate
-from sim_meters.sts.token_kind import Commodity, Field, TokenKind
-from sim_meters.sts.token_table import (
+from sim_meters.sts.tokens.amount import AMOUNT16_MAX, CURRENCY_MAX
+from sim_meters.sts.tokens.clear_token import ClearToken, DecodeFailure, clear_token, decode, encode, encode_credit
+from sim_meters.sts.tokens.coding import MoneyAmount, Padding, Whole
+from sim_meters.sts.tokens.crc import CrcRule, token_crc
+from sim_meters.sts.tokens.token_kind import Commodity, Field, TokenKind
+from sim_meters.sts.tokens.token_table import (
     CLEAR_TAMPER,
     SECTION_1,
     SECTION_3_OF_3,
@@ -29,7 +30,6 @@ from sim_meters.sts.token_table import (
     credit_kind,
     kind_of,
 )
-from sim_meters.sts.tokens import ClearToken, DecodeFailure, clear_token, decode, encode, encode_credit
 
 KEY = DecoderKey.parse("87F3ECBB2E46B48F")
 UNIT_KINDS = [kind for kind in TOKEN_KINDS if kind.commodity and not kind.is_currency]

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from sim_meters.sts.decoder_key import VendingKey, derive_decoder_key
-from sim_meters.sts.key_attributes import KeyAttributes
-from sim_meters.sts.key_change import MeterKey, sections_of
-from sim_meters.sts.token_kind import Commodity, TokenKind
-from sim_meters.sts.token_table import CLEAR_CREDIT, EXTENDED_SET, MAXIMUM_POWER_LIMIT, credit_kind
-from sim_meters.sts.tokens import ClearToken, clear_token, encode
-from sim_meters.sts.vectors import verify
+from sim_meters.sts.keys.decoder_key import VendingKey, derive_decoder_key
+from sim_meters.sts.keys.key_attributes import KeyAttributes
+from sim_meters.sts.tokens.clear_token import ClearToken, clear_token, encode
+from sim_meters.sts.tokens.key_change import MeterKey, sections_of
+from sim_meters.sts.tokens.token_kind import Commodity, TokenKind
+from sim_meters.sts.tokens.token_table import CLEAR_CREDIT, EXTENDED_SET, MAXIMUM_POWER_LIMIT, credit_kind
+from sim_meters.sts.vectors.verification import verify
 from tests.sim_meters.vector_file import KEY_CHANGES, PRIMITIVES, VECTORS, failures_of, name_of
 
 COMMENTS = {"id", "kind", "source", "note", "cts_case"}

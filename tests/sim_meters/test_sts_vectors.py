@@ -25,12 +25,12 @@ from hypothesis.strategies import (
 
 from cosem_objects.errors import SettingError
 from cosem_objects.sts_token import Token, TokenClass
-from sim_meters.sts.decoder_key import DecoderKey, VendingKey, derive_decoder_key
-from sim_meters.sts.key_attributes import KeyAttributes
+from sim_meters.sts.keys.decoder_key import DecoderKey, VendingKey, derive_decoder_key
+from sim_meters.sts.keys.key_attributes import KeyAttributes
 from sim_meters.sts.results import TokenResult
 from sim_meters.sts.tid import BaseDate
-from sim_meters.sts.tokens import ClearToken, DecodeFailure, clear_token, decode, encode, encode_credit
-from sim_meters.sts.vectors import read_vector_file, verify
+from sim_meters.sts.tokens.clear_token import ClearToken, DecodeFailure, clear_token, decode, encode, encode_credit
+from sim_meters.sts.vectors.verification import read_vector_file, verify
 from tests.sim_meters.vector_file import KEY_CHANGES, PRIMITIVES, VECTOR_FILE, VECTORS, failures_of, name_of
 
 CREDITS = [vector for vector in VECTORS if vector["token_class"] == 0]

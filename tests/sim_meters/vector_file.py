@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from sim_meters.sts.vectors import verify
+from sim_meters.sts.vectors.verification import verify
 
 VECTOR_FILE = Path(__file__).parent.parent / "vectors" / "sts_vectors.json"
 DOCUMENT: dict[str, Any] = json.loads(VECTOR_FILE.read_text(encoding="utf-8"))

@@ -10,12 +10,12 @@ from datetime import datetime, timedelta
 
 from cosem_objects.sts_token import Token, TokenClass
 from sim_meters.meter_config import lab_config
-from sim_meters.sts.key_change import NUMBER_OF_SECTION
-from sim_meters.sts.machine import TokenMachine
-from sim_meters.sts.machine_settings import MachineSettings
+from sim_meters.sts.machine.machine_settings import MachineSettings
+from sim_meters.sts.machine.token_machine import TokenMachine
 from sim_meters.sts.results import TokenResult
-from sim_meters.sts.token_table import TOKEN_KINDS, kind_of
-from sim_meters.sts.tokens import ClearToken, DecodeFailure, decode, encode
+from sim_meters.sts.tokens.clear_token import ClearToken, DecodeFailure, decode, encode
+from sim_meters.sts.tokens.key_change import NUMBER_OF_SECTION
+from sim_meters.sts.tokens.token_table import TOKEN_KINDS, kind_of
 
 SIZE_MAX = 360
 _ENTRY = 9

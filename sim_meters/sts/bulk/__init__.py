@@ -1,0 +1,1 @@
+"""Tokens and keys by the million, with NumPy (the extra "lab")."""

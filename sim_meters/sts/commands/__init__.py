@@ -1,0 +1,1 @@
+"""``simmeters sts``: tokens and keys for the lab."""

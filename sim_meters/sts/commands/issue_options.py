@@ -1,0 +1,44 @@
+"""The options that say when a token is issued, which makes its TID. The clock is fetched here."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from datetime import UTC, datetime
+
+from cosem_objects.errors import SettingError
+from sim_meters.sts.keys.key_attributes import parse_digits
+from sim_meters.sts.tid import BaseDate
+from sim_meters.sts.tokens.token_table import TID
+
+
+def add_tid_options(parser: ArgumentParser) -> None:
+    """``--issued-at`` and ``--tid``, of which one may be given."""
+    parser.add_argument("--issued-at", metavar="ISO", help="date and time of issue, UTC; default now")
+    parser.add_argument(
+        f"--{TID.option}",
+        metavar="N",
+        help=f"the TID itself, {TID.coding.expected}, instead of a time of issue; two tokens need two",
+    )
+
+
+def read_moment(options: Namespace) -> datetime:
+    """The moment of issue as a plain calendar time, UTC. Raises ``SettingError``."""
+    if options.issued_at is None:
+        return datetime.now(UTC).replace(tzinfo=None)
+    try:
+        moment = datetime.fromisoformat(options.issued_at)
+        return moment if moment.tzinfo is None else moment.astimezone(UTC).replace(tzinfo=None)
+    except (ValueError, OverflowError):
+        raise SettingError(f"issued-at: expected a time such as 2014-03-01T13:00; got {options.issued_at!r}") from None
+
+
+def read_tid(options: Namespace, base_date: BaseDate) -> int:
+    """The TID of one token. Raises ``SettingError``."""
+    if options.tid is None:
+        return base_date.tid_at(read_moment(options))
+    if options.issued_at is not None:
+        raise SettingError("tid: expected --tid or --issued-at, not both")
+    try:
+        return TID.coding.raw(parse_digits("number", options.tid))
+    except SettingError as error:
+        raise SettingError(f"tid: {error}") from None

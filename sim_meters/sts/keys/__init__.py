@@ -1,0 +1,1 @@
+"""Whose key it is, and how a vending key makes it."""

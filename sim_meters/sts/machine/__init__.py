@@ -1,0 +1,1 @@
+"""The meter's token machine: one token in, one result out."""

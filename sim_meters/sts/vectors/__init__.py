@@ -1,0 +1,1 @@
+"""Checking a vector file: every key and token, in both directions."""
