@@ -179,6 +179,7 @@ HELP: Mapping[str, tuple[list[str], list[str]]] = {
             *("--listen", "--meters", "--currency", "--status-delay", "--hdlc-info-max", "--state-dir", "--seed"),
             *("--manufactured", "--fault", *SHARED_OPTIONS, *KEY_OPTIONS),
             *("--trace", "--behind", "--hdlc-window", "--hdlc-push", "--debt", "--master-key", "--pdu-max"),
+            *("--commodity", "--emergency-credit", "--ken", "--sts-setting"),
         ],
     ),
     "simmeters sts": (["simmeters", "sts"], ["key", "encode", "decode", "verify-vectors"]),
@@ -187,7 +188,12 @@ HELP: Mapping[str, tuple[list[str], list[str]]] = {
         ["simmeters", "sts", "encode", "credit"],
         ["--amount", "--unit", "--issued-at", "--tid", "--rnd", "--json", *KEY_OPTIONS],
     ),
-    "simmeters sts decode": (["simmeters", "sts", "decode"], ["--json", *KEY_OPTIONS]),
+    "simmeters sts encode": (["simmeters", "sts", "encode"], ["credit", "power-limit", "test", "key-change"]),
+    "simmeters sts encode key-change": (
+        ["simmeters", "sts", "encode", "key-change"],
+        ["--new-krn", "--new-base-date", "--new-ken", "--rollover", "--sections", "--show-key", *KEY_OPTIONS],
+    ),
+    "simmeters sts decode": (["simmeters", "sts", "decode"], ["--json", "--ken", *KEY_OPTIONS]),
     "simmeters sts verify-vectors": (["simmeters", "sts", "verify-vectors"], ["FILE", "--json"]),
 }
 

@@ -321,6 +321,9 @@ def test_the_rule_about_secrets_recognises_one() -> None:
 # Tests that look.
 
 
+_LOOKING_CALLS = {"pytest.raises", "pytest.fail", "pytest.warns", "run_state_machine_as_test"}
+
+
 def _looks(function: ast.AST, lookers: set[str]) -> bool:
     """It asserts something; or it throws chosen things at the code, and lets through only the errors it names."""
     is_property = any("given" in ast.unparse(decorator) for decorator in getattr(function, "decorator_list", []))
@@ -329,7 +332,7 @@ def _looks(function: ast.AST, lookers: set[str]) -> bool:
             return True
         if isinstance(node, ast.Call):
             called = ast.unparse(node.func)
-            if called in {"pytest.raises", "pytest.fail", "pytest.warns"} or called.rpartition(".")[2] in lookers:
+            if called in _LOOKING_CALLS or called.rpartition(".")[2] in lookers:
                 return True
             if is_property and called in {"suppress", "contextlib.suppress"}:
                 return True

@@ -26,6 +26,7 @@ STATE_AFTER = {
     "order.token_accepted": _S.QUEUED,
     "order.postponed": _S.WAITING,
     "order.sending": _S.SENDING,
+    "order.section_stored": _S.SENDING,
     "order.pending": _S.PENDING,
     "order.in_doubt": _S.IN_DOUBT,
     "order.reconcile_requested": _S.IN_DOUBT,

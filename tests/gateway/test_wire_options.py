@@ -174,7 +174,7 @@ async def read_much(place: Place, *more: str) -> list[Data]:
     async with await open_session(meter, await read_counters(meter)) as session:
         results = [result for result in await session.get_many(MUCH) if isinstance(result, Data)]
         await session.release()
-    assert len(results[MUCH.index(OBJECT_LIST)].elements) == 12
+    assert len(results[MUCH.index(OBJECT_LIST)].elements) == 13
     return results
 
 

@@ -7,7 +7,14 @@ from random import Random
 
 import pytest
 from hypothesis import settings
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 from hypothesis.strategies import booleans, integers, sampled_from
 
 from cosem_objects.sts_token import Token
@@ -206,11 +213,14 @@ class MeterLife(RuleBasedStateMachine):
         assert len(self.meter.tids.tids) <= DEPTH
 
 
-class LongMeterLife(MeterLife):
-    """The same for longer."""
+def check_lives(count: int, steps: int) -> None:
+    run_state_machine_as_test(MeterLife, settings=settings(max_examples=count, stateful_step_count=steps))
 
 
-MeterLife.TestCase.settings = settings(max_examples=250, stateful_step_count=50)
-LongMeterLife.TestCase.settings = settings(max_examples=3000, stateful_step_count=80)
-TestMeterLife = MeterLife.TestCase
-TestLongMeterLife = pytest.mark.soak(LongMeterLife.TestCase)
+def test_a_machine_lives_as_its_model_says() -> None:
+    check_lives(250, 50)
+
+
+@pytest.mark.soak
+def test_many_machines_live_as_their_models_say() -> None:
+    check_lives(3000, 80)

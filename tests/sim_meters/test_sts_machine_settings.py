@@ -23,7 +23,8 @@ def test_the_attributes_of_a_key_have_their_limits(name: str, low: int, high: in
     [
         ("depth=1", "expected NAME=VALUE with a name of tid_depth, section_timeout_seconds,"),
         ("tid_depth=0", "tid_depth: expected 1 to 1000; got 0"),
-        ("kct_supported=five", "kct_supported: number: expected decimal digits; got 'five'"),
+        ("kct_supported=five", "kct_supported: expected 0, 2, 3 or 4; got 'five'"),
+        ("kct_supported=1", "kct_supported: expected 0, 2, 3 or 4; got '1'"),
         ("sgc_after_two_sections=lose", "sgc_after_two_sections: expected one of keep, zero; got 'lose'"),
         ("refuses_former_keys=yes", "refuses_former_keys: expected true or false; got 'yes'"),
         ("control_indexes=1,64", "control_indexes: expected 0 to 63; got 64"),

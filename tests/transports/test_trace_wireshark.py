@@ -14,7 +14,7 @@ import pytest
 
 from cosem_objects.sts_token import Token
 from cosem_objects.token_gateway import TokenEncoding
-from gateway.cli.lab import LAB_PASSWORD, Lab, LabMeter
+from gateway.cli.lab import LAB_PASSWORD, Lab, LabMeter, key_options
 from gateway.cli.meter_options import add_meter_options, meter_from
 from gateway.cli.trace_option import add_trace_options, trace_from
 from gateway.delivery import Delivery
@@ -43,7 +43,7 @@ async def deliver(directory: Path, meter: LabMeter, *targets: Path) -> Token:
     """Deliver one token, with a trace."""
     async with Lab(directory, head_end="") as lab:
         (url,) = await lab.start([meter])
-        token = Token.parse(await lab.token(PAN, "kWh", "25.6"))
+        token = Token.parse(await lab.token(key_options(PAN), "kWh", "25.6"))
         parser = argparse.ArgumentParser()
         add_meter_options(parser)
         add_trace_options(parser)
