@@ -142,6 +142,13 @@ class DataValueMap(StrEnum):
             return _ORDINAL8.get(int(data_value[:8], 2))
         return None
 
+    def section(self, data_value: str) -> int | None:
+        """Which section of a key-change set these bits call stored, 1 to 4; ``None`` if they do not."""
+        if self is not DataValueMap.ONEHOT16 or len(data_value) < 16 or data_value.count("1") != 1:
+            return None
+        place = data_value.index("1") - _FIRST_SECTION_BIT
+        return place + 1 if 0 <= place < 4 else None
+
 
 # Bit 0 is the first bit on the wire. Bits 11 to 14 say which section of a key-change set was stored; bit 15 is for the
 # lock-out.

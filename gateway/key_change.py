@@ -30,12 +30,7 @@ class KeyChange:
 
     sections: tuple[Token, ...]
     new_key: KeyAttributes
-    """Only what is said in it is compared. If nothing is, the statuses of the sections have to do."""
-
-    @property
-    def is_provable(self) -> bool:
-        """Whether there is anything that class 116 can be compared with."""
-        return bool(_said(self.new_key))
+    """Only what is said in it is compared. If nothing is, anything that changed is the proof."""
 
     def check(self, profile: MeterProfile) -> None:
         """Raises ``SettingError`` for a set that no meter takes, or that could not be proven with this model."""
@@ -94,8 +89,12 @@ class KeyShown(Enum):
 
 
 def key_shown(new_key: KeyAttributes, before: KeyAttributes | None, now: KeyAttributes) -> KeyShown:
-    """Compares what is said in ``new_key``. ``before``: what was first read in this run, None if that is ``now``."""
+    """Compares what is said in ``new_key``; if nothing is, whether anything changed. ``before``: what was first read in
+    this run, None if that is ``now``."""
     expected, shown = _said(new_key), _said(_with_known_group(now))
+    if not expected and shown:
+        is_changed = before is not None and shown != _said(_with_known_group(before))
+        return KeyShown.NEW if is_changed else KeyShown.OLD
     compared = {name: value for name, value in expected.items() if name in shown or name not in _GROUP}
     if not compared or not compared.keys() <= shown.keys():
         return KeyShown.SILENT

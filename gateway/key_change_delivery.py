@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 
 from cosem_objects.payment import KeyAttributes
 from cosem_objects.profile import HiddenTokenProof, KeyChangeProof
+from cosem_objects.token_gateway import StatusCode
 from gateway.contact import OBSTRUCTIONS, Contact, doubt_wait
 from gateway.events import DoubtArisen, Judged, KeyRead, Record, SectionStored
 from gateway.key_change import KeyChange, KeyShown, is_partly_new, key_shown
@@ -23,8 +24,14 @@ from gateway.obstacles import obstacle_of
 from gateway.readback import MeterState
 from gateway.session import Session
 from gateway.token_story import TokenStory, Undelivered
-from gateway.verdict import NextStep, Obstacle, Outcome, Reading, Verdict
+from gateway.verdict import NextStep, Obstacle, Outcome, Reading, Verdict, stands_in_meter
 
+_AT_WORK = (
+    StatusCode.RECEIVED,
+    StatusCode.FORMAT_OK,
+    StatusCode.AUTHENTICATION_OK,
+    StatusCode.VALIDATION_OK,
+)
 Enter = Callable[[Session, TokenStory, Reading], Awaitable[Verdict]]
 """Records the intent, enters one token, and reads back until its verdict is not pending any more."""
 
@@ -56,9 +63,7 @@ class KeyChangeDelivery:
 
     async def deliver(self, undelivered: UndeliveredSet) -> list[Judged]:
         """One verdict, on each section; none is recorded."""
-        self._asks_key = (
-            self._profile.key_change_proof is KeyChangeProof.CLASS_116 and undelivered.key_change.is_provable
-        )
+        self._asks_key = self._profile.key_change_proof is KeyChangeProof.CLASS_116
         story = _SetStory(undelivered, self._meter)
         rounds = 0
         is_reused = self._contact.is_open
@@ -91,12 +96,16 @@ class KeyChangeDelivery:
         while True:
             state = await self._contact.state(session, key=self._asks_key)
             story.see(state)
-            if state.key is not None:
+            if state.key is not None and not story.is_waiting:
                 await self._record(KeyRead(state.key, story.shown))
             verdict = judge_set(story.evidence())
             if verdict.next_step is not NextStep.ENTER or not story.may_enter(state.gateway):
                 return verdict
-            await self._pass(session, story, state)
+            story.is_waiting = story.is_at_work_on_ours(state.gateway)
+            if story.is_waiting:
+                await asyncio.sleep(self._profile.poll_first_seconds)
+            else:
+                await self._pass(session, story, state)
 
     async def _pass(self, session: Session, story: _SetStory, state: MeterState) -> None:
         """Every section once, as long as each is stored."""
@@ -132,15 +141,25 @@ class _SetStory:
         self._section: Verdict | None = None
         self._key_before: KeyAttributes | None = None
         """What class 116 showed first in this run."""
+        self._was_new = False
         self._key: KeyAttributes | None = None
         self.shown = KeyShown.UNREAD
         self._obstacle: Obstacle | None = None
         self._is_entering = False
+        self.is_waiting = False
+        """For a section of an earlier run."""
         self._started = asyncio.get_running_loop().time()
 
     @property
     def is_begun(self) -> bool:
         return self._passes > 0 or self._doubt
+
+    def is_at_work_on_ours(self, reading: Reading) -> bool:
+        """After a doubt: whether the meter still works on a section, and would refuse the next one."""
+        is_shown = any(stands_in_meter(reading, section.octets, self._profile) for section in self.sections)
+        code = None if reading.status is None else self._profile.status_code(reading.status.code)
+        is_over = asyncio.get_running_loop().time() - self._started >= self._profile.poll_timeout_seconds
+        return self._doubt and not self._passes and is_shown and code in _AT_WORK and not is_over
 
     def see(self, state: MeterState) -> None:
         """What the meter shows now."""
@@ -155,7 +174,8 @@ class _SetStory:
         if not self.is_begun and state.kct_supported is not None:
             self._obstacle = _size_misfit(state.kct_supported, len(self.sections))
         self.shown = key_shown(self._new_key, self._key_before, state.key)
-        self._key_before = self._key_before or state.key
+        if self._key_before is None:
+            self._key_before, self._was_new = state.key, self.shown is KeyShown.NEW and not self.is_begun
 
     def begin_section(self, position: int, state: MeterState) -> TokenStory:
         """Its story is that of this ``enter`` alone: what became of earlier ones was settled by class 116."""
@@ -194,13 +214,20 @@ class _SetStory:
             sections=len(self.sections),
             section=self._section,
             position=self.position,
+            was_new=self._was_new,
             obstacle=self._obstacle,
         )
 
     def judged(self, verdict: Verdict) -> list[Judged]:
         """The set's verdict on each section, with what the meter showed of it."""
         seconds = asyncio.get_running_loop().time() - self._started
-        return [replace(section.judged(verdict), elapsed_seconds=seconds) for section in self.sections]
+        return [replace(self._judged(section, verdict), elapsed_seconds=seconds) for section in self.sections]
+
+    @staticmethod
+    def _judged(section: TokenStory, verdict: Verdict) -> Judged:
+        """What the meter shows of a section that was not entered now is of another time."""
+        judged = section.judged(verdict)
+        return judged if section.tries else replace(judged, status=None, token_time=None)
 
 
 def _size_misfit(supported: int, sections: int) -> Obstacle | None:

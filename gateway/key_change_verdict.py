@@ -15,10 +15,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gateway.key_change import KeyShown
-from gateway.verdict import COUNTER_RESET, WRONG_METER, Credited, NextStep, Obstacle, Outcome, Verdict
+from gateway.verdict import (
+    COUNTER_RESET,
+    SECTION_STORED,
+    WRONG_METER,
+    Credited,
+    NextStep,
+    Obstacle,
+    Outcome,
+    Verdict,
+)
 
 PASSES_MAX = 3
 """How often the whole set is sent in one run: once, and at most two more times."""
+_NOT_AUTHENTIC = ("authentication", "crc")
 KEY_NOT_CHANGED, KEY_MISMATCH = "key-not-changed", "key-mismatch"
 
 
@@ -38,6 +48,8 @@ class SetEvidence:
     """On the section that was sent last, since the association began or class 116 was read; None = none was."""
     position: int = 0
     """Of that section, from 0."""
+    was_new: bool = False
+    """Class 116 showed all that was stated before anything was ever sent: then that alone proves nothing."""
     obstacle: Obstacle | None = None
 
     @property
@@ -51,6 +63,18 @@ class SetEvidence:
         return is_last and self.section is not None and self.section.outcome is Outcome.ACCEPTED
 
     @property
+    def waits_for_more(self) -> bool:
+        """Whether the meter says of the last section that it waits for others: then the set is not complete."""
+        return self.section is not None and self.section.evidence == SECTION_STORED
+
+    @property
+    def is_under_another_key(self) -> bool:
+        """Whether the first section was not authentic: the meter has another key than the one the set is under."""
+        section = self.section
+        is_rejected = section is not None and section.outcome is Outcome.REJECTED
+        return is_rejected and self.position == 0 and section is not None and section.reason in _NOT_AUTHENTIC
+
+    @property
     def is_refused_at_once(self) -> bool:
         """Whether the first section of all that were ever sent was rejected, and nothing was in doubt."""
         is_rejected = self.section is not None and self.section.outcome is Outcome.REJECTED
@@ -62,10 +86,11 @@ def judge_set(evidence: SetEvidence) -> Verdict:
     every evidence has exactly one."""
     shown, is_begun = evidence.shown, evidence.is_begun
     unknown = Credited.UNKNOWN if is_begun else Credited.NO
-    if shown is KeyShown.NEW:
-        proof = "class-116" if is_begun else "already-new-key"
-        detail = "" if is_begun else "class 116 shows the new key already, nothing was sent"
-        return Verdict(Outcome.ACCEPTED, Credited.YES, None, "K1", detail=detail, evidence=proof)
+    if shown is KeyShown.NEW and (not evidence.was_new or evidence.is_stored):
+        return Verdict(Outcome.ACCEPTED, Credited.YES, None, "K1", evidence="class-116")
+    if shown is KeyShown.NEW and evidence.is_under_another_key:
+        detail = "the meter has that key already, and took nothing"
+        return Verdict(Outcome.ACCEPTED, Credited.YES, None, "K1", detail=detail, evidence="already-new-key")
     if evidence.obstacle is not None or shown is KeyShown.UNREAD:
         return _obstructed(evidence)
     if shown is KeyShown.SILENT:
@@ -83,29 +108,31 @@ def _obstructed(evidence: SetEvidence) -> Verdict:
     reason, detail = obstacle.reason, obstacle.detail
     if not evidence.is_begun:
         outcome = Outcome.HELD if obstacle.is_configuration else Outcome.UNREACHED
-        return Verdict(outcome, Credited.NO, reason, "K2", detail=detail)
+        credited = Credited.UNKNOWN if evidence.was_new else Credited.NO
+        return Verdict(outcome, credited, reason, "K2", detail=detail)
     if reason in (WRONG_METER, COUNTER_RESET):
         return Verdict(Outcome.HELD, Credited.UNKNOWN, reason, "K3", detail=detail)
     return Verdict(Outcome.IN_DOUBT, Credited.UNKNOWN, reason, "K3", NextStep.RECONNECT, detail=detail)
 
 
 def _not_changed(evidence: SetEvidence) -> Verdict:
-    """Rows K6 to K11: class 116 shows the old key, or is not asked."""
-    section, is_asked = evidence.section, evidence.shown is KeyShown.OLD
+    """Rows K6 to K11: class 116 shows the old key, or what it showed before anything was sent, or is not asked."""
+    section, is_asked = evidence.section, evidence.shown is not KeyShown.UNASKED
     if section is None:
         if evidence.is_begun:
             detail = "class 116 shows the old key" if is_asked else "nobody knows what became of the set"
             return _send_all(evidence, KEY_NOT_CHANGED, detail)
         return Verdict(Outcome.UNREACHED, Credited.NO, "not-tried", "K6", NextStep.ENTER, "nothing was sent yet")
     if evidence.is_stored:
-        if is_asked:
-            return _send_all(evidence, KEY_NOT_CHANGED, "all sections are stored, but class 116 shows the old key")
+        if is_asked or evidence.waits_for_more:
+            seen = "class 116 shows the old key" if is_asked else "the meter waits for more of them"
+            return _send_all(evidence, KEY_NOT_CHANGED, f"all sections are stored, but {seen}")
         return Verdict(Outcome.ACCEPTED, Credited.YES, None, "K7", evidence="status")
     old = "; class 116 shows the old key" if is_asked else ""
     detail = f"section {evidence.position + 1} of {evidence.sections}: {_words(section)}{old}"
     if section.outcome is Outcome.REJECTED:
         if evidence.is_refused_at_once:
-            is_proven = is_asked and not evidence.is_partly_new
+            is_proven = evidence.shown is KeyShown.OLD and not evidence.is_partly_new
             credited = Credited.NO if is_proven else Credited.UNKNOWN
             return Verdict(Outcome.REJECTED, credited, section.reason, "K8", detail=detail)
         if not is_asked and evidence.position == 0:

@@ -80,6 +80,8 @@ class Reading:
     status: TokenStatus | None
 
 
+SECTION_STORED = "section-stored"
+"""Evidence: the meter says that the token was a section of a key-change set, and that it waits for the others."""
 WRONG_METER = "wrong-meter"
 COUNTER_RESET = "counter-reset"
 
@@ -172,7 +174,9 @@ def stands_in_meter(reading: Reading, token: bytes, profile: MeterProfile) -> bo
 def _nothing_left(evidence: Evidence, profile: MeterProfile) -> Verdict:
     """Row 1, and the check before the first send."""
     if evidence.after is not None and evidence.has_tid and stands_in_meter(evidence.after, evidence.token, profile):
-        detail = "the meter shows this token already, nothing was sent; after a try that was cut off, use --after-doubt"
+        detail = (
+            "the meter shows this token already, nothing was sent; after a try that was cut off: deliver --after-doubt"
+        )
         return Verdict(Outcome.REJECTED, Credited.UNKNOWN, "used", "0", detail=detail, evidence="already-in-meter")
     if evidence.obstacle is None:
         return Verdict(Outcome.UNREACHED, Credited.NO, "not-tried", "1", NextStep.ENTER, "nothing was sent yet")
@@ -191,6 +195,10 @@ def _shown(evidence: Evidence, status: TokenStatus, profile: MeterProfile) -> Ve
     """Rows 3, 4, 5, 7, 8, 9: the status is about our token."""
     code = profile.status_code(status.code)
     if code is StatusCode.EXECUTION_OK:
+        section = profile.data_value_map.section(status.data_value)
+        if section is not None:
+            detail = f"section {section} of a key-change set is stored, the key is not changed yet; sets go as one"
+            return Verdict(Outcome.ACCEPTED, Credited.YES, None, "3", detail=detail, evidence=SECTION_STORED)
         return Verdict(Outcome.ACCEPTED, Credited.YES, None, "3")
     if code not in FAILURES:  # a stage on the way, or a code that nobody knows: never taken for a success
         if evidence.poll_time_is_up:

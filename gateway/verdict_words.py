@@ -35,7 +35,7 @@ def verdict_line(judged: Judged, amount: Amount | None = None, advice: str = "")
 _EVIDENCE_WORDS = {
     "used-after-doubt": " (an earlier try of ours had arrived)",
     "class-116": " (it shows the new key)",
-    "status": " (of each section; the meter has no class 116)",
+    "status": " (of each section; class 116 was not asked)",
 }
 
 

@@ -11,7 +11,7 @@ from importlib.metadata import version
 from sim_meters.meter_config import MeterConfig
 from sim_meters.state import MeterState
 from sim_meters.sts.tokens.clear_token import ClearToken
-from sim_meters.sts.tokens.coding import FLAG_INDEX, Flags
+from sim_meters.sts.tokens.coding import FLAG_INDEX, ControlIndex, Flags
 from sim_meters.sts.tokens.token_table import EXTENDED_READ
 
 _Line = Callable[[MeterConfig, MeterState], str]
@@ -45,7 +45,7 @@ _LINES: dict[str, _Line] = {
 def display(token: ClearToken, config: MeterConfig, state: MeterState) -> str:
     """The lines that an accepted class 1 token makes the meter show, joined by semicolons."""
     if token.kind is EXTENDED_READ:
-        return _control_values(token["control"] >> 30, state)
+        return _control_values(ControlIndex.index(token["control"]), state)
     coding = token.kind.value.coding
     assert isinstance(coding, Flags), "class 1 tokens carry tests"
     chosen = coding.chosen(token["control"])

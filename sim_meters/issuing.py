@@ -16,10 +16,11 @@ from sim_meters.lab import LAB_VENDING_KEYS
 from sim_meters.meter_config import MeterConfig
 from sim_meters.sts.keys.decoder_key import DecoderKey, VendingKey, derive_decoder_key
 from sim_meters.sts.keys.key_attributes import KeyAttributes, parse_digits
+from sim_meters.sts.keys.key_expiry import KEN_NEVER
 from sim_meters.sts.tid import BaseDate
 from sim_meters.sts.tokens.amount import units_for
 from sim_meters.sts.tokens.clear_token import ClearToken, clear_token
-from sim_meters.sts.tokens.key_change import KEN_NEVER, MeterKey, key_change_set
+from sim_meters.sts.tokens.key_change import MeterKey, key_change_set
 from sim_meters.sts.tokens.token_kind import Field, TokenKind
 from sim_meters.sts.tokens.token_table import KEY_CHANGE, RND, TID, TOKEN_KINDS
 

@@ -22,9 +22,10 @@ from sim_meters.lab import LAB_MASTER_KEY, LAB_PAN, LAB_SGC, LAB_SYSTEM_TITLE, L
 from sim_meters.sts.keys.decoder_key import DecoderKey, VendingKey, derive_decoder_key
 from sim_meters.sts.keys.identity import MeterPan
 from sim_meters.sts.keys.key_attributes import KeyAttributes
+from sim_meters.sts.keys.key_expiry import KEN_NEVER
 from sim_meters.sts.machine.machine_settings import MachineSettings
 from sim_meters.sts.machine.token_machine import TokenMachine
-from sim_meters.sts.tokens.key_change import KEN_NEVER, MeterKey
+from sim_meters.sts.tokens.key_change import MeterKey
 from sim_meters.sts.tokens.token_kind import Commodity
 from sim_meters.sts.tokens.token_table import MANAGEMENT_KINDS, POWER_KINDS
 from transports.channel import Address

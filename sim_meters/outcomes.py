@@ -35,6 +35,6 @@ def token_status(result: TokenResult | None, data_value_map: DataValueMap) -> To
             # All zero for octets that are no token: the 16 results are those of the STS checks, which never began.
             return TokenStatus(code, onehot16(sts_result, section=None if result is None else result.section))
         case DataValueMap.ORDINAL8:
-            return TokenStatus(code, f"{0 if result is None else result.register:08b}")
+            return TokenStatus(code, f"{(result or TokenResult.FORMAT_ERROR).register:08b}")
         case DataValueMap.RAW | DataValueMap.NONE:
             return TokenStatus(code)

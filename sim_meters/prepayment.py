@@ -97,17 +97,18 @@ class PrepaymentMeter:
             self._work_on(received)
         return ActionResult.SUCCESS
 
-    def key_in(self, token: Token) -> TokenResult:
-        """A customer types a token into the keypad, and reads the result on the display at once."""
+    def key_in(self, typed: Token | str) -> TokenResult:
+        """A customer types digits into the keypad, and reads the result on the display at once. Digits that are no
+        token are a wrong entry; they are not kept, as most of a token may be among them."""
         self.catch_up()
+        token = _token_in(typed) if isinstance(typed, str) else typed
         if self._is_locked(token, is_keypad=True):
             return TokenResult.LOCKOUT
         if self.pending is not None:
             return TokenResult.NOT_READY
-        octets = self.config.profile.token_encoding.to_octets(token)
+        octets = b"" if token is None else self.config.profile.token_encoding.to_octets(token)
         entry = self._work_on(TokenEntry(self._time_of_entry(), DeliveryMethod.MANUAL, octets, _RECEIVED))
-        assert entry.result is not None, "a Token is a token in every encoding"
-        return entry.result
+        return TokenResult.FORMAT_ERROR if entry.result is None else entry.result
 
     def mistype(self) -> TokenResult:
         """A customer types the token that was entered last with its last digit wrong, or just twenty digits."""
@@ -264,6 +265,13 @@ class PrepaymentMeter:
         )
         self.on_settled(entry)
         return entry
+
+
+def _token_in(digits: str) -> Token | None:
+    try:
+        return Token.parse(digits)
+    except TokenFormatError:
+        return None
 
 
 _RECEIVED = TokenStatus(StatusCode.RECEIVED)

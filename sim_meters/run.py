@@ -12,11 +12,12 @@ from collections.abc import Callable, Coroutine, Iterator
 from contextlib import closing, contextmanager, suppress
 from typing import Any, TypeAlias
 
-from sim_meters.fleet.announcement import LAB, announce_as_json, announce_fleet, announce_meters
+from sim_meters.fleet.announcement import announce_as_json, announce_fleet, announce_meters
 from sim_meters.fleet.fleet import Fleet
 from sim_meters.fleet.listing import write_list
 from sim_meters.fleet.meters import FleetMeters
 from sim_meters.lab_api.options import announce_lab, running_lab
+from sim_meters.notices import LAB, LICENCE
 from sim_meters.run_options import RunPlan, add_run_options, read_plan
 from sim_meters.trace_option import trace_from
 from transports.trace.trace import Trace
@@ -29,7 +30,13 @@ Runner: TypeAlias = Callable[[Coroutine[Any, Any, int]], int]
 
 def add_run_command(subparsers: _SubParsersAction[ArgumentParser], runner: Runner) -> None:
     """Add ``run``; it sets ``func``, which takes the options and returns the exit code."""
-    parser = subparsers.add_parser("run", help="let simulated meters listen", description=LAB, allow_abbrev=False)
+    parser = subparsers.add_parser(
+        "run",
+        help="let simulated meters listen",
+        description=f"Let simulated meters listen until they are told to stop. {LAB}.",
+        epilog=LICENCE,
+        allow_abbrev=False,
+    )
     add_run_options(parser)
 
     def run_with(options: Namespace) -> int:

@@ -32,8 +32,8 @@ from sim_meters.security_options import add_security_options, read_master_key, r
 from sim_meters.sts.commands.key_options import add_key_options, read_attributes, read_decoder_key, read_vending_key
 from sim_meters.sts.keys.decoder_key import VendingKey, derive_decoder_key
 from sim_meters.sts.keys.key_attributes import KeyAttributes
+from sim_meters.sts.keys.key_expiry import KEN_NEVER
 from sim_meters.sts.machine.machine_settings import SETTING_HELP, MachineSettings
-from sim_meters.sts.tokens.key_change import KEN_NEVER
 from sim_meters.trace_option import add_trace_options
 from transports.wire_options import add_wire_options, wire_settings_from
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from sim_meters.notices import LAB, LICENCE
 from sim_meters.sts.ciphers.algorithms import ALGORITHMS, NOT_OFFERED
-from sim_meters.sts.commands.notices import LAB, LICENCE
 from sim_meters.sts.machine.tid_store import DEPTH
 from sim_meters.sts.results import TokenResult
 from sim_meters.sts.tid import TID_MAX, BaseDate

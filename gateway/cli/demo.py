@@ -164,7 +164,7 @@ SCENES = (
         expected="accepted yes",
     ),
     Scene(
-        title="The same key-change set again: the meter has that key already, nothing is sent",
+        title="The same key-change set again: the meter refuses it, and class 116 says that it has that key",
         meter=OLD,
         amounts=[],
         changes_key=True,

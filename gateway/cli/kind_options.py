@@ -35,7 +35,7 @@ def add_kind_options(parser: argparse.ArgumentParser, what: argparse._ArgumentGr
     )
     new_key = parser.add_argument_group(
         "what class 116 must show after a key change",
-        "With --kind key_change. Say what changes: it proves the change. A meter that shows all of it gets nothing.",
+        "With --kind key_change. Say what changes: it proves the change.",
     )
     for name, (_, low, high, metavar, words) in _NEW_KEY.items():
         option = f"--{name.replace('_', '-')}"
@@ -74,6 +74,10 @@ def split(args: argparse.Namespace, tokens: Sequence[Token]) -> tuple[list[Token
         check_tokens("", tokens, OrderKind.KEY_CHANGE)
     if list(tokens[: len(sections)]) != sections:
         raise SettingError("key_change: the sections (class 2) come first, and behind them credits under the new key")
+    if not SECTIONS_MIN <= len(sections) <= SECTIONS_MAX:
+        raise SettingError(
+            f"key_change: a set has {SECTIONS_MIN} to {SECTIONS_MAX} sections, {len(sections)} were given"
+        )
     for token in behind:
         check_tokens("", [token], OrderKind.CREDIT)
     return sections, behind

@@ -9,13 +9,14 @@ from pathlib import Path
 
 from sim_meters.fleet.fleet import Fleet
 from sim_meters.fleet.group import MeterGroup
+from sim_meters.notices import LAB
 
-LAB = "LAB: simulated meters with lab keys; not STS-certified, never for real credit"
+_LAB_KEY = "The STS key is made of the vending key of the published test vectors, which everybody has."
 
 
 def announce_meters(fleet: Fleet, *, has_lab_key: bool) -> None:
     """Each meter; and where it listens, after the last one there."""
-    print(f"{LAB}{' with the vending key of the published test vectors' if has_lab_key else ''}")
+    print(f"{LAB}. {_LAB_KEY}" if has_lab_key else LAB)
     for group in fleet.plan.groups:
         for number in range(group.count):
             print(_meter_line(group, number))

@@ -14,8 +14,8 @@ from sim_meters.meter_config import title_plus
 from sim_meters.sts.keys.decoder_key import DecoderKey, VendingKey, derive_decoder_key
 from sim_meters.sts.keys.identity import MeterPan
 from sim_meters.sts.keys.key_attributes import KeyAttributes
+from sim_meters.sts.keys.key_expiry import KEN_NEVER
 from sim_meters.sts.machine.machine_settings import SETTING_HELP, MachineSettings
-from sim_meters.sts.tokens.key_change import KEN_NEVER
 
 SERIALS_APART = 1_000_000
 """So far apart begin the serials, PANs and system titles of two groups that do not say where theirs begin."""

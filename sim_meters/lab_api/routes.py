@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 from aiohttp import web
 
-from cosem_objects.sts_token import Token
 from sim_meters.clock import VirtualClock
 from sim_meters.fault_order import FaultOrder, MeterSelector
 from sim_meters.faults import Fault
@@ -29,6 +28,7 @@ from sim_meters.lab_api.views import (
     status_view,
 )
 from sim_meters.meter import SimMeter
+from sim_meters.sts.results import TokenResult
 
 PAGE_MAX = 1000
 ORDERS_MAX = 100
@@ -36,6 +36,7 @@ ADVANCE_SECONDS_MAX = 31 * 86_400.0
 OFFLINE_SECONDS_MAX = 30 * 86_400.0
 
 _SELECTOR = ("meter", "group", "numbers")
+_NOT_TAKEN = (TokenResult.LOCKOUT, TokenResult.NOT_READY)
 
 
 class Call(NamedTuple):
@@ -104,10 +105,10 @@ class LabRoutes:
     async def key_in(self, request: web.Request) -> web.Response:
         _, meter = self._find(request)
         body = await read_object(request, known=("token",))
-        result = meter.key_in(Token.parse(_text(body, "token")))
-        shown = meter.shown
-        status = None if shown is None else status_view(shown.status)
-        return answer({"result": result.name, "status": status})
+        result = meter.key_in(_typed(body, "token"))
+        # The Token gateway knows nothing of an entry that was turned away: what it shows is of the one before.
+        shown = None if result in _NOT_TAKEN else meter.shown
+        return answer({"result": result.name, "status": None if shown is None else status_view(shown.status)})
 
     async def reboot(self, request: web.Request) -> web.Response:
         _, meter = self._find(request)
@@ -234,6 +235,15 @@ def _text(body: dict[str, Any], name: str) -> str:
     if not isinstance(value, str) or not 0 < len(value) <= 100:
         raise Problem("invalid", f"{name}: expected text of 1 to 100 letters")
     return value
+
+
+def _typed(body: dict[str, Any], name: str) -> str:
+    """What a keypad can be given: digits, a token or not."""
+    text = _text(body, name)
+    digits = text.replace(" ", "").replace("-", "")
+    if not (digits.isascii() and digits.isdigit()):
+        raise Problem("invalid", f"{name}: expected digits, as a keypad has no other keys")
+    return digits
 
 
 def _number(name: str, value: object, most: float) -> float:

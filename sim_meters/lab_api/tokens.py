@@ -21,6 +21,7 @@ from sim_meters.issuing import (
 )
 from sim_meters.lab_api.problems import Problem
 from sim_meters.meter import SimMeter
+from sim_meters.sts.keys.key_expiry import check_not_expired
 from sim_meters.sts.tid import BaseDate
 from sim_meters.sts.tokens.amount import parse_amount
 from sim_meters.sts.tokens.clear_token import ClearToken, encode
@@ -35,9 +36,9 @@ _CLASSES = {
 FIELDS = tuple(dict.fromkeys(name for kind in OTHER_KINDS.values() for name in fields_asked(kind)))
 NEW_KEY = {f"new_{name}": name for name in KEY_TEXTS}
 _OWN_MEMBERS = {
-    CREDIT: ("amount", "unit"),
+    CREDIT: ("amount", "unit", "expired"),
     KEY_CHANGE: (*NEW_KEY, "rollover", "with_sgc"),
-    MANAGEMENT: ("command", *FIELDS),
+    MANAGEMENT: ("command", *FIELDS, "expired"),
     TEST: ("command", *FIELDS),
 }
 MEMBERS = ("meter", "kind", *dict.fromkeys(name for names in _OWN_MEMBERS.values() for name in names))
@@ -76,7 +77,7 @@ class LabIssuer:
         if unit.lower() != account.currency.name.lower():
             raise SettingError(f"unit: expected {account.currency.name}, which this meter sells")
         values = credit_values(account.kind, parse_amount(_text(body, "amount")))
-        token, clear = self._token(member, meter, account.kind, values)
+        token, clear = self._token(member, meter, account.kind, values, body)
         return {"token": token.digits, "amount": f"{clear.amount:f} {account.currency.name}"}
 
     def _other(self, member: Member, meter: SimMeter, body: Body) -> Made:
@@ -86,11 +87,11 @@ class LabIssuer:
         if command not in commands:
             raise SettingError(f"command: expected one of {', '.join(commands)}")
         said = {name: _digits(body, name) for name in FIELDS if name in body}
-        token, clear = self._token(member, meter, commands[command], asked_values(commands[command], said))
+        token, clear = self._token(member, meter, commands[command], asked_values(commands[command], said), body)
         return {"command": command, "token": token.digits, "words": clear.words}
 
     def _token(
-        self, member: Member, meter: SimMeter, kind: TokenKind, values: Mapping[str, int]
+        self, member: Member, meter: SimMeter, kind: TokenKind, values: Mapping[str, int], body: Body
     ) -> tuple[Token, ClearToken]:
         if kind.token_class is TokenClass.NON_METER_SPECIFIC_MANAGEMENT:
             clear = completed(kind, values, 0, 0)  # it carries neither, and needs no key
@@ -98,6 +99,8 @@ class LabIssuer:
         key, name = self._present_key(member, meter), meter.config.device_name
         now = meter.now().astimezone(UTC).replace(tzinfo=None)
         tid = key.base_date.next_tid(now, self._last_tids.get((name, key.base_date)))
+        if not _flag(body, "expired"):
+            check_not_expired(meter.state.machine.key.ken, tid, key.base_date)
         clear = completed(kind, values, tid, self._rng.randrange(16))
         self._last_tids[name, key.base_date] = tid
         return encode(clear, key.decoder_key), clear

@@ -10,13 +10,14 @@ from sim_meters.clock import Clock, VirtualClock
 from sim_meters.fleet.fleet import Fleet
 from sim_meters.fleet.plan import Member
 from sim_meters.meter import SimMeter
+from sim_meters.notices import LAB
 from sim_meters.records import EmergencyTaken, StateRecord, Switched, Tampered, TokenEntry
 
 
 def fleet_view(fleet: Fleet) -> dict[str, object]:
     """All meters in a few lines."""
     return {
-        "lab": "simulated meters with lab keys; never for real credit",
+        "lab": LAB,
         "seed": fleet.plan.seed,
         "meters": {
             "total": fleet.plan.count,

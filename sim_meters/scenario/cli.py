@@ -6,13 +6,14 @@ from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter, _Su
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from sim_meters.notices import LAB
 from transports.wire_options import add_wire_options
 
-DESCRIPTION = """\
+DESCRIPTION = f"""\
 Runs the cases of a TOML file on simulated meters, or on real ones in a lab: tokens are made and entered, things go
 wrong, and what is found is compared with what is expected. See docs/scenarios.md.
 
-LAB: lab keys only; not STS-certified, never for real credit.
+{LAB}.
 
 Exit code: 0 all cases passed; 1 one did not; 2 wrong usage or a file that cannot be used, nothing was started."""
 

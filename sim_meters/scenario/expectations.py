@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from sim_meters.scenario.values import Byte, Member, Number, OneOf, Table, Text, Title
+from sim_meters.scenario.values import Byte, Digits, Member, Number, OneOf, Table, Text, Title
 
 Result = Literal["accepted", "rejected", "pending", "refused", "in_doubt", "unreached"]
 Reason = Literal[
@@ -83,9 +83,9 @@ class StsExpectation(Table):
     """What class 116 says."""
 
     pan: str | None = None
-    sgc: int | None = None
-    ti: int | None = None
-    krn: int | None = None
-    kt: int | None = None
-    ken: int | None = None
-    ea: int | None = None
+    sgc: Digits | None = None
+    ti: Digits | None = None
+    krn: Digits | None = None
+    kt: Digits | None = None
+    ken: Digits | None = None
+    ea: Digits | None = None

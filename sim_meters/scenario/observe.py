@@ -89,7 +89,8 @@ def _checks(
         yield check_one_of("power_limit", step.power_limit, seen.power_limit)
     if step.sts is not None:
         for name, expected in step.sts.model_dump(exclude_none=True).items():
-            yield check_one_of(f"sts.{name}", expected, seen.sts.get(name))
+            meant = expected if name == "pan" else int(expected)  # 01 and 1 are the same number
+            yield check_one_of(f"sts.{name}", meant, seen.sts.get(name))
     yield from _inside_checks(step, meter, tokens)
 
 

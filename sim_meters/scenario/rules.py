@@ -112,7 +112,9 @@ def _check(step: Step, known: _Known) -> int:
                 raise SettingError("expected token or octets, one of them")
             _check_tokens([step.token] if step.token is not None else [], known)
         case KeypadStep():
-            _check_tokens([step.token], known)
+            if (step.token is None) == (step.digits is None):
+                raise SettingError("expected token or digits, one of them")
+            _check_tokens([step.token] if step.token is not None else [], known)
         case RunStep():
             _check_run(step, known)
         case FaultStep():

@@ -52,11 +52,11 @@ class MeterStep(Step):
 class KeyTable(Table):
     """What is other in another key of the meter; all the rest is as it was."""
 
-    sgc: Annotated[str, StringConstraints(pattern=r"^[0-9]{6}$")] | None = None
-    ti: Annotated[int, Field(ge=0, le=99)] | None = None
-    krn: Annotated[int, Field(ge=1, le=9)] | None = None
-    kt: Annotated[int, Field(ge=0, le=3)] | None = None
-    base_date: Literal[1993, 2014, 2035] | None = None
+    sgc: Digits | None = None
+    ti: Digits | None = None
+    krn: Digits | None = None
+    kt: Digits | None = None
+    base_date: Digits | None = None
     ea: Digits | None = None
     dkga: Digits | None = None
     vending_key: Annotated[str, HEX_OF_KEYS] | None = Field(default=None, repr=False)
@@ -67,7 +67,8 @@ class KeyTable(Table):
     @property
     def texts(self) -> dict[str, str]:
         """As whoever makes keys reads them."""
-        return {name: str(value) for name, value in self.model_dump(exclude_none=True).items()}
+        said = self.model_dump(exclude_none=True)
+        return {name: str(value).zfill(6 if name == "sgc" else 0) for name, value in said.items()}
 
 
 class TokenStep(MeterStep):
@@ -119,7 +120,9 @@ class KeypadStep(MeterStep):
     """A customer types a token. Simulated meters only."""
 
     do: Literal["keypad"]
-    token: Name
+    token: Name | None = None
+    digits: Annotated[str, StringConstraints(pattern=r"^[0-9]{1,100}$")] | None = None
+    """instead of a token: digits that are none"""
     expect: KeypadExpectation = KeypadExpectation()
 
 

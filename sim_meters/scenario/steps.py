@@ -173,8 +173,12 @@ def _change(before: Snapshot, after: Snapshot) -> Decimal | None:
 
 def _key_in(step: KeypadStep, state: CaseState) -> Taken:
     meter = state.meter_of(step)
-    token = state.tokens[step.token].token
-    shown = meter.simulated.meter.key_in(token)
+    if step.token is not None:
+        token = state.tokens[step.token].token
+        shown, what = meter.simulated.meter.key_in(token), f"{step.token} {token.masked}"
+    else:
+        digits = step.digits or ""
+        shown, what = meter.simulated.meter.key_in(digits), f"{len(digits)} digits that are no token"
     result = "accepted" if shown in _ACCEPTED else "refused" if shown in _NOT_TAKEN else "rejected"
     reason = None
     if shown not in _NOT_TAKEN:
@@ -187,7 +191,7 @@ def _key_in(step: KeypadStep, state: CaseState) -> Taken:
     if step.expect.section is not None:
         checks.append(check_one_of("section", step.expect.section, shown.section))
     display = shown.name.lower().replace("_", " ")
-    words = f"keypad of {meter.plan.name}: {step.token} {token.masked}: {result.upper()}; it shows {display}"
+    words = f"keypad of {meter.plan.name}: {what}: {result.upper()}; it shows {display}"
     return Taken(words, tuple(checks))
 
 

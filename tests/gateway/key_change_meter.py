@@ -86,6 +86,8 @@ class KeyChangeMeter:
     """Members of ``KeyAttributes`` that are answered otherwise."""
     changes: int = 0
     """How often the key was changed."""
+    key_reads: int = 0
+    """How often class 116 was asked for its KRN."""
     credited: list[Token] = field(default_factory=list)
     entered: list[Token] = field(default_factory=list)
     right_after_enter: Callable[[], object] = lambda: None
@@ -160,6 +162,7 @@ class KeyChangeMeter:
         names = {attribute: name for name, attribute in KEY_ATTRIBUTES.items()}
         if place.class_id == payment.STS_CLASS_ID and place.attribute in names:
             name = names[place.attribute]
+            self.key_reads += name == "key_revision_number"
             value = getattr(self.key, name)
             return self.unreadable.get(name, axdr.double_long_unsigned(value))
         is_kct = (place.class_id, place.attribute) == (payment.STS_CLASS_ID, StsAttribute.NO_OF_KCT_SUPPORTED)

@@ -13,8 +13,13 @@ from typing import Any
 
 import pytest
 
+from cosem_objects.errors import SettingError
 from cosem_objects.sts_token import Token, TokenClass
 from gateway.__main__ import main
+from gateway.api.order_body import OrderBody
+from gateway.cli.parser import OneLineParser
+from gateway.cli.service import push
+from gateway.orders import OrderKind
 from tests.gateway.key_change_meter import CREDIT, OTHER_SECTION, SECTIONS, Happens, KeyChangeMeter, at_a_wire
 from tests.transports.wires import free_port
 
@@ -248,3 +253,41 @@ async def test_without_its_kind_a_token_of_class_2_is_a_token_of_its_own(stsgate
     async with at_a_wire(KeyChangeMeter()) as url:
         said = await stsgate.beside("deliver", "--endpoint", url, "--profile", quick, *given(TWO[0]), "--json")
     assert [(one["verdict"], one["row"]) for one in said.objects] == [("accepted", "3")]
+
+
+# Through the service.
+
+
+def order_of(*arguments: str) -> dict[str, Any]:
+    commands = OneLineParser().add_subparsers(parser_class=OneLineParser)
+    push.add_command(commands)
+    order = push.order_from(commands.choices["push"].parse_args(["M-1", *arguments]))
+    assert isinstance(order, dict)
+    return order
+
+
+def test_push_makes_one_order_of_a_set_and_the_credit_behind_it() -> None:
+    digits = [token.digits for token in (*TWO, CREDIT)]
+    new = ["--new-krn", "2", "--new-ti", "07", "--new-sgc", "000123", "--new-ea", "07", "--new-ken", "85"]
+    order = order_of(*digits, *KEY_CHANGE, *new, "--amount", "5", "--unit", "kWh")
+    assert order["tokens"] == [*digits[:2], {"token": digits[2], "kind": "credit"}]
+    assert order["kind"] == "key_change"
+    assert order["new_key"] == {"krn": 2, "ti": "07", "sgc": "000123", "ea": "07", "ken": 85}
+    taken = OrderBody.model_validate_json(json.dumps(order)).order()
+    assert [one.kind for one in taken.tokens] == [OrderKind.KEY_CHANGE, OrderKind.KEY_CHANGE, OrderKind.CREDIT]
+
+
+@pytest.mark.parametrize(
+    ("expected", "tokens", "options"),
+    [
+        ("one of the --new-", TWO, []),
+        ("1 were given", TWO[:1], KRN),
+        ("sections (class 2) come first", (CREDIT, *TWO), KRN),
+        ("which is no key_change", (CREDIT,), KRN),
+        ("is no credit", (*TWO, CLASS_1), KRN),
+    ],
+)
+def test_push_refuses_what_is_no_set(expected: str, tokens: Sequence[Token], options: list[str]) -> None:
+    with pytest.raises(SettingError) as refused:
+        order_of(*(token.digits for token in tokens), *KEY_CHANGE, *options)
+    assert expected in str(refused.value)

@@ -140,12 +140,31 @@ async def test_a_credit_behind_the_set_is_booked_under_the_new_key() -> None:
     assert len(meter.channels) == 1
 
 
-async def test_a_set_sent_again_after_its_success_is_recognised_and_not_sent() -> None:
+async def test_a_set_sent_again_after_its_success_is_recognised() -> None:
+    """The first section alone is tried again: that the meter refuses it says that it has another key, and class 116
+    says which."""
     meter = KeyChangeMeter()
     await deliver(meter)
     told = await deliver(meter, CREDIT)
     assert verdicts(told) == [KNOWN, "accepted, credited yes"]
-    assert meter.entered == [*TWO, CREDIT]
+    assert meter.entered == [*TWO, TWO[0], CREDIT]
+
+
+@pytest.mark.parametrize("happens", [Happens.NOTHING, Happens.LOST_BEFORE, Happens.LOST_AFTER])
+@pytest.mark.parametrize("at", [1, 2])
+async def test_what_was_true_before_proves_nothing(happens: Happens, at: int) -> None:
+    """Who states what does not change is not told of a success before the set was taken."""
+    meter = KeyChangeMeter(script={at: happens}, new_key=replace(OLD_KEY, key_expiry_number=85))
+    told = await deliver(meter, new_key=KeyAttributes(key_revision_number=OLD_KEY.key_revision_number))
+    assert meter.changes == 1
+    assert verdicts(told)[0].startswith("accepted, credited yes")
+
+
+async def test_without_a_stated_key_a_change_of_any_attribute_is_the_proof() -> None:
+    assert verdicts(await deliver(KeyChangeMeter(), new_key=KeyAttributes())) == [CHANGED]
+    unchanged = KeyChangeMeter(sections=THREE)
+    told = await deliver(unchanged, sections=TWO, new_key=KeyAttributes())
+    assert verdicts(told) == ["held (key-not-changed), credited unknown"]
 
 
 @pytest.mark.parametrize(
@@ -500,7 +519,22 @@ async def test_a_set_of_more_sections_than_the_meter_takes_is_not_begun(
     assert bool(meter.entered) == is_sent
 
 
-async def test_a_meter_that_has_the_key_already_need_not_take_such_sets() -> None:
+async def test_nobody_says_no_of_a_key_that_the_meter_may_have() -> None:
     meter = KeyChangeMeter(sections=FOUR, kct_supported=3, key=NEW_KEY, changes=1)
     told = await deliver(meter, sections=FOUR)
-    assert {words(event) for event in told if isinstance(event, Judged)} == {KNOWN}
+    assert {words(event) for event in told if isinstance(event, Judged)} == {"held (config), credited unknown"}
+
+
+async def test_after_a_doubt_a_meter_that_is_still_at_work_is_not_disturbed() -> None:
+    """The section before the crash is still being worked on: another one would be refused as busy."""
+    meter = KeyChangeMeter(script={2: Happens.PENDING})
+    profile = replace(QUICK, poll_timeout_seconds=0.2)
+    await deliver(meter, profile=replace(profile, poll_timeout_seconds=0.0, doubt_rounds_max=0))
+    meter.changes, meter.key = 0, OLD_KEY  # as if it had not come to the end of its work
+    entered, reads = len(meter.entered), meter.key_reads
+    meter.right_after_enter = lambda: reads_at_enter.append(meter.key_reads - reads)
+    reads_at_enter: list[int] = []
+    told = await deliver(meter, profile=profile, after_doubt=True)
+    assert reads_at_enter[0] > 2, "it looked again and again, and then entered"
+    assert [type(event) for event in told[:3]] == [Reached, KeyRead, SendStarted], "which is told once"
+    assert len(meter.entered) > entered

@@ -97,10 +97,14 @@ CASES: list[tuple[str, dict[str, Any], Sequence[Token], Mapping[str, Any] | None
         [(HELD, UNKNOWN, "authentication")] * 2 + [(None, None, None)]),
     ("another key than expected", {}, TWO, {"krn": 3}, OrderState.HELD, [(HELD, UNKNOWN, "key-mismatch")] * 2),
     ("class 116 says nothing", {"unreadable": HIDDEN}, TWO, {"krn": 2}, OrderState.HELD, [(HELD, NO, "config")] * 2),
-    ("no new key is told", {"unreadable": HIDDEN}, (*TWO, CREDIT), None, OrderState.ACCEPTED,
-        [(ACCEPTED, YES, "status")] * 2 + [CREDITED]),
-    ("no new key is told, and an answer is lost", {"script": {2: Happens.LOST_AFTER}}, TWO, None, OrderState.HELD,
-        [(HELD, UNKNOWN, "authentication")] * 2),
+    ("no new key is told", {}, (*TWO, CREDIT), None, OrderState.ACCEPTED,
+        [(ACCEPTED, YES, "class-116")] * 2 + [CREDITED]),
+    ("no new key is told, class 116 says nothing", {"unreadable": HIDDEN}, TWO, None, OrderState.HELD,
+        [(HELD, NO, "config")] * 2),
+    ("no new key is told, and an answer is lost", {"script": {2: Happens.LOST_AFTER}}, TWO, None, OrderState.ACCEPTED,
+        [(ACCEPTED, YES, "class-116")] * 2),
+    ("no new key is told, and a section is missing", {"sections": SECTIONS[:3]}, TWO, None, OrderState.HELD,
+        [(HELD, UNKNOWN, "key-not-changed")] * 2),
 ]  # fmt: skip
 
 

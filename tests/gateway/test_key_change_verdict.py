@@ -16,7 +16,7 @@ from cosem_objects.profile import KeyChangeProof, MeterProfile
 from cosem_objects.sts_token import Token, TokenClass
 from gateway.key_change import KeyChange, KeyShown, is_partly_new, key_shown
 from gateway.key_change_verdict import PASSES_MAX, SetEvidence, judge_set
-from gateway.verdict import Credited, NextStep, Obstacle, Outcome, Verdict
+from gateway.verdict import SECTION_STORED, Credited, NextStep, Obstacle, Outcome, Verdict
 
 YES, NO, UNKNOWN = Credited.YES, Credited.NO, Credited.UNKNOWN
 NEW, OLD, OTHER, SILENT = KeyShown.NEW, KeyShown.OLD, KeyShown.OTHER, KeyShown.SILENT
@@ -29,6 +29,7 @@ WRONG = Obstacle("wrong-meter", "another serial")
 # Verdicts on a section, as ``verdict.judge`` gives them.
 EXECUTED = Verdict(Outcome.ACCEPTED, YES, None, "3")
 REFUSED = Verdict(Outcome.REJECTED, NO, "crc", "5")
+WAITING = Verdict(Outcome.ACCEPTED, YES, None, "3", evidence=SECTION_STORED)
 LOST = Verdict(Outcome.IN_DOUBT, UNKNOWN, "pending", "4", NextStep.RECONNECT)
 NOT_SHOWN = Verdict(Outcome.IN_DOUBT, UNKNOWN, "not-shown", "6", NextStep.ENTER)
 BUSY = Verdict(Outcome.IN_DOUBT, UNKNOWN, "busy", "10")
@@ -45,8 +46,30 @@ def last(shown: KeyShown, section: Verdict = EXECUTED, **more: object) -> SetEvi
     return replace(first(shown, section, position=1), **more)
 
 
+ASKED = SetEvidence(shown=NEW, was_new=True)
+"""Class 116 shows what was stated before anything was sent."""
+
 ROWS: list[tuple[str, SetEvidence, Outcome, Credited, str | None, NextStep]] = [
-    ("K1: new, and nothing was sent", SetEvidence(shown=NEW), Outcome.ACCEPTED, YES, None, NextStep.STOP),
+    ("K6: new before anything was sent", ASKED, Outcome.UNREACHED, NO, "not-tried", NextStep.ENTER),
+    ("K1: and refused", first(NEW, REFUSED, was_new=True), Outcome.ACCEPTED, YES, None, NextStep.STOP),
+    ("K1: and taken all the same", last(NEW, was_new=True), Outcome.ACCEPTED, YES, None, NextStep.STOP),
+    (
+        "K11: and an answer was lost",
+        first(NEW, was_new=True),
+        Outcome.IN_DOUBT,
+        UNKNOWN,
+        "key-not-changed",
+        NextStep.ENTER,
+    ),
+    (
+        "K2: and the meter takes no such sets",
+        replace(ASKED, obstacle=CONFIG),
+        Outcome.HELD,
+        UNKNOWN,
+        "config",
+        NextStep.STOP,
+    ),
+    ("K11: it waits for more", last(UNASKED, WAITING), Outcome.IN_DOUBT, UNKNOWN, "key-not-changed", NextStep.ENTER),
     ("K1: new after all sections", last(NEW), Outcome.ACCEPTED, YES, None, NextStep.STOP),
     ("K1: new after a refusal", first(NEW, REFUSED), Outcome.ACCEPTED, YES, None, NextStep.STOP),
     ("K1: new after a doubt", SetEvidence(shown=NEW, doubt=True), Outcome.ACCEPTED, YES, None, NextStep.STOP),
@@ -159,7 +182,7 @@ def test_each_row_of_the_table(
 
 
 def test_every_acceptance_says_what_it_stands_on() -> None:
-    assert judge_set(SetEvidence(shown=NEW)).evidence == "already-new-key"
+    assert judge_set(first(NEW, REFUSED, was_new=True)).evidence == "already-new-key"
     assert judge_set(last(NEW)).evidence == "class-116"
     assert judge_set(last(UNASKED)).evidence == "status"
 
@@ -168,13 +191,14 @@ def test_every_acceptance_says_what_it_stands_on() -> None:
 
 
 def every_evidence() -> Iterator[SetEvidence]:
-    for shown, partly, passes, doubt, sections, section, obstacle in itertools.product(
+    for shown, partly, was_new, passes, doubt, sections, section, obstacle in itertools.product(
         KeyShown,
+        (False, True),
         (False, True),
         range(PASSES_MAX + 1),
         (False, True),
         (1, 2, 4),
-        (None, EXECUTED, REFUSED, LOST, NOT_SHOWN, BUSY, DENIED),
+        (None, EXECUTED, WAITING, REFUSED, LOST, NOT_SHOWN, BUSY, DENIED),
         (None, OFFLINE, CONFIG, WRONG),
     ):
         if section is not None and not passes:
@@ -183,6 +207,7 @@ def every_evidence() -> Iterator[SetEvidence]:
             yield SetEvidence(
                 shown=shown,
                 is_partly_new=partly,
+                was_new=was_new,
                 passes=passes,
                 doubt=doubt,
                 sections=sections,
@@ -195,7 +220,13 @@ def every_evidence() -> Iterator[SetEvidence]:
 RULES: list[tuple[str, Callable[[SetEvidence, Verdict], bool]]] = [
     ("yes only where class 116 shows the new key, or is not asked and every section was executed",
         lambda e, v: v.credited is not YES or e.shown is NEW or (e.shown is UNASKED and e.is_stored)),
-    ("the new key is always a success", lambda e, v: e.shown is not NEW or v.outcome is Outcome.ACCEPTED),
+    ("a new key that was not there before is always a success",
+        lambda e, v: e.shown is not NEW or e.was_new or v.outcome is Outcome.ACCEPTED),
+    ("one that was there before needs a set that was taken, or refused as under another key",
+        lambda e, v: not (e.was_new and e.shown is NEW and v.outcome is Outcome.ACCEPTED)
+        or e.is_stored or (e.section is REFUSED and e.position == 0)),
+    ("a meter that waits for more has no new key", lambda e, v: not (e.shown is UNASKED and e.section is WAITING)
+        or v.outcome is not Outcome.ACCEPTED),
     ("no only if nothing was sent, or the very first section was refused under the old key",
         lambda e, v: v.credited is not NO
         or not e.is_begun
@@ -204,7 +235,8 @@ RULES: list[tuple[str, Callable[[SetEvidence, Verdict], bool]]] = [
     ("accepted and yes go together", lambda e, v: (v.outcome is Outcome.ACCEPTED) == (v.credited is YES)),
     ("what was begun is never unreached", lambda e, v: not e.is_begun or v.outcome is not Outcome.UNREACHED),
     ("the set is sent only where the old key is shown, or nobody asks",
-        lambda e, v: v.next_step is not NextStep.ENTER or (e.shown in (OLD, UNASKED) and e.obstacle is None)),
+        lambda e, v: v.next_step is not NextStep.ENTER
+        or ((e.shown in (OLD, UNASKED) or (e.shown is NEW and e.was_new)) and e.obstacle is None)),
     ("the set is sent three times at most", lambda e, v: v.next_step is not NextStep.ENTER or e.passes < PASSES_MAX),
     ("a refusal is final only before anything else happened", lambda e, v: v.outcome is not Outcome.REJECTED
         or (e.position == 0 and e.passes == 1 and not e.doubt)),
@@ -256,6 +288,10 @@ SHOWN: list[tuple[str, KeyAttributes, KeyAttributes | None, KeyAttributes, KeySh
         OLD,
     ),
     ("the supply group", SGC, BEFORE, replace(BEFORE, supply_group_code=654321), NEW),
+    ("nothing was stated, and nothing changed", KeyAttributes(), BEFORE, BEFORE, OLD),
+    ("nothing was stated, first reading", KeyAttributes(), None, BEFORE, OLD),
+    ("nothing was stated, and KEN changed", KeyAttributes(), BEFORE, replace(BEFORE, key_expiry_number=85), NEW),
+    ("nothing was stated, and nothing is said", KeyAttributes(), None, KeyAttributes(), SILENT),
     ("another supply group than 0", SGC, replace(BEFORE, supply_group_code=0), BEFORE, OTHER),
 ]
 
@@ -282,7 +318,7 @@ def test_new_is_said_only_of_a_key_that_differs_in_nothing(
     said = [(name, value, shown) for name, value, shown in expected if value is not None]
     equal = [name for name, value, shown in said if value == shown and (name, shown) != ("supply_group_code", 0)]
     shown = key_shown(new_key, before, now)
-    if shown is NEW:
+    if shown is NEW and said:
         assert equal
         assert all(name in equal or (name == "supply_group_code" and value in (None, 0)) for name, _, value in said)
     assert is_partly_new(new_key, now) == bool(equal)

@@ -16,8 +16,9 @@ from sim_meters.meter_config import MeterConfig
 from sim_meters.objects import answer
 from sim_meters.sts.keys.decoder_key import DecoderKey
 from sim_meters.sts.keys.key_attributes import KeyType
+from sim_meters.sts.keys.key_expiry import KEN_NEVER
 from sim_meters.sts.tokens.clear_token import ClearToken, clear_token, encode
-from sim_meters.sts.tokens.key_change import KEN_NEVER, MeterKey
+from sim_meters.sts.tokens.key_change import MeterKey
 from sim_meters.sts.tokens.token_kind import TokenKind
 from sim_meters.sts.tokens.token_table import TEST_2, TESTS
 

@@ -422,6 +422,33 @@ async def test_a_keypad_that_is_locked_says_until_when(tmp_path: Path) -> None:
         assert (await one.get("/meters/street-4"))["sts"]["lock_out"]["wrong_entries"] == 0
 
 
+async def test_digits_that_are_no_token_are_a_wrong_entry(tmp_path: Path) -> None:
+    async with lab(tmp_path) as one:
+        right = await one.token("street-4")
+        for typed, wrong in (("1234", 1), ("9" * 20, 2), ("7063 0503", 3)):
+            status, said = await one.call("POST", "/meters/street-4/keypad", {"token": typed})
+            assert (status, said["result"], said["status"]["code"]) == (200, "FORMAT_ERROR", 4)
+            meter = await one.get("/meters/street-4")
+            assert (meter["shown"]["status"]["code"], meter["shown"]["delivery"]) == (4, "manual")
+            assert meter["sts"]["lock_out"]["wrong_entries"] == wrong
+        for typed in (right.digits, "1234"):
+            _, said = await one.call("POST", "/meters/street-4/keypad", {"token": typed})
+            assert said == {"result": "LOCKOUT", "status": None}, "it says nothing of the entry before"
+        for typed in ("12a4", "", "١٢٣٤"):
+            assert (await one.call("POST", "/meters/street-4/keypad", {"token": typed}))[0] == 422
+
+
+async def test_a_token_after_the_keys_expiry_is_made_only_if_it_is_said(tmp_path: Path) -> None:
+    async with lab(tmp_path) as one:
+        for token in await one.tokens("street-4", new_krn=2, new_ken=102):
+            assert "ERROR" not in await one.typed("street-4", token)
+        for body in ({"amount": "1"}, {"kind": "management", "command": "clear-tamper"}):
+            status, problem = await one.call("POST", "/tokens", {"meter": "street-4", **body})
+            assert (status, problem["detail"][:30]) == (422, "ken: a key of KEN 102 expired ")
+            _, made = await one.call("POST", "/tokens", {"meter": "street-4", "expired": True, **body})
+            assert await one.typed("street-4", made["token"]) == "KEY_EXPIRED_ERROR"
+
+
 async def test_sections_that_wait_too_long_are_shown_no_more(tmp_path: Path) -> None:
     async with lab(tmp_path) as one:
         await one.typed("street-1", (await one.tokens("street-1", new_krn=2))[0])

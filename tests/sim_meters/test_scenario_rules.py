@@ -53,7 +53,10 @@ def test_a_short_scenario_is_fine(tmp_path: Path) -> None:
         (('do = "token"\ntoken = "t"\namount = 99999999',), "step 1 (token): amount: at most 18201624 units fit"),
         (('do = "token"\ntoken = "t"\namount = 1\nunit = "Wh"',), "unit: expected kWh, m3, min or a currency code"),
         (('do = "token"\ntoken = "t"\namount = 1\nkey = { krn = 1 }',), "key: expected attributes that are not"),
-        (('do = "token"\ntoken = "t"\namount = 1\nkey = { krn = 10 }',), "step 1, key, krn: expected"),
+        (
+            ('do = "token"\ntoken = "t"\namount = 1\nkey = { krn = 10 }',),
+            "step 1 (token): krn: expected 1 to 9; got 10",
+        ),
         (('do = "token"\ntoken = "t"\ndigits = "99999999999999999999"',), "step 1 (token): a token fits in 66 bits"),
         (('do = "token"\ntoken = "t"\ndigits = "48643202781314010686"\namount = 1',), "digits or what a token is made"),
         (('do = "token"\ntoken = "t"\nkind = "bonus"',), "step 1, kind: expected text of the form ^(credit|test|"),

@@ -8,11 +8,15 @@ from argparse import ArgumentParser
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from cosem_objects.token_gateway import DataValueMap
+from sim_meters.__main__ import main
 from sim_meters.debt import DebtRecovery
 from sim_meters.emergency import EmergencyCredit
 from sim_meters.meter import SimMeter
 from sim_meters.meter_config import lab_config
+from sim_meters.notices import LAB, LICENCE
 from sim_meters.outcomes import token_status
 from sim_meters.run_options import add_run_options, read_plan
 from sim_meters.sts.machine.machine_settings import SETTING_HELP, MachineSettings
@@ -36,6 +40,24 @@ def section(title: str) -> str:
 def rows(title: str) -> list[list[str]]:
     lines = re.findall(r"^\| (.*) \|$", section(title), re.MULTILINE)
     return [[cell.strip() for cell in line.split(" | ")] for line in lines]
+
+
+def test_both_notices_stand_at_the_top() -> None:
+    head = " ".join(PAGE.partition("\n## ")[0].split())
+    assert LAB in head
+    assert LICENCE in head
+
+
+@pytest.mark.parametrize("command", ["run", "scenario"])
+def test_the_notice_stands_in_help_too(
+    command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "2000")
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    told = capsys.readouterr().out
+    assert LAB in told
+    assert LICENCE in told or command == "scenario"
 
 
 def test_every_setting_has_a_row_with_its_default_and_its_help() -> None:

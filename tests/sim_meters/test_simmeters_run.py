@@ -23,6 +23,7 @@ from cosem_objects.sts_token import Token
 from sim_meters.__main__ import _loop_factory, main
 from sim_meters.ledger import read_ledger
 from sim_meters.meter_config import lab_config
+from sim_meters.notices import LAB
 from sim_meters.sts.keys.decoder_key import VendingKey, derive_decoder_key
 from sim_meters.sts.keys.key_attributes import KeyAttributes
 from sim_meters.sts.tokens.clear_token import encode_credit
@@ -49,7 +50,7 @@ async def test_alone_it_works() -> None:
     """Nothing but a place: lab keys, kWh, no security. First the lines that people and programs wait for."""
     port = free_ports()
     async with running("--listen", f"tcp://127.0.0.1:{port}") as meter:
-        assert meter.lines[0].startswith("LAB")
+        assert meter.lines[0].startswith(f"{LAB}. The STS key is made of the vending key of the published")
         assert meter.urls == [f"tcp://127.0.0.1:{port}"]
         assert meter.lines[-1] == f"listening tcp://127.0.0.1:{port}"
         client = await meter.client()

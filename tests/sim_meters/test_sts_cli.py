@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from cosem_objects.errors import SettingError, TokenFormatError
-from sim_meters.sts.commands.notices import LAB
+from sim_meters.notices import LAB
 from sim_meters.sts.keys.key_check import key_check_value
 from tests.sim_meters.sts_command_line import DECODER, TOKEN, VECTOR_FILE, VENDING, VENDING_KEY, run
 
@@ -225,7 +225,8 @@ def passed_in(line: str, failed: int) -> int:
 
 def test_verify_vectors_ends_with_its_counts(capsys: Capture) -> None:
     assert run("verify-vectors", str(VECTOR_FILE)) == 0
-    (counts,) = capsys.readouterr().out.splitlines()
+    notice, counts = capsys.readouterr().out.splitlines()
+    assert notice == LAB
     assert passed_in(counts, failed=0) == 343
 
 
@@ -239,9 +240,10 @@ def test_verify_vectors_names_what_failed(capsys: Capture, tmp_path: Path) -> No
     file.write_text(json.dumps(document), encoding="utf-8")
     assert run("verify-vectors", str(file)) == 1
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "FAILED primitives[2] crc: crc_hex: states 0ffb; from data_hex: 0ffa"
-    assert lines[1].startswith("FAILED sts-002: fields.rnd: states 6; from token: 5; ")
+    assert lines[1] == "FAILED primitives[2] crc: crc_hex: states 0ffb; from data_hex: 0ffa"
+    assert lines[2].startswith("FAILED sts-002: fields.rnd: states 6; from token: 5; ")
     assert passed_in(lines[-1], failed=2) == before - 2
     report = run_json(capsys, "verify-vectors", str(file), code=1)
+    assert report["lab"] == LAB
     assert (report["passed"], report["failed"]) == (before - 2, 2)
     assert [mismatch["id"] for mismatch in report["mismatches"]] == ["primitives[2] crc", "sts-002"]

@@ -15,9 +15,9 @@ from cosem_objects.errors import SettingError
 from cosem_objects.sts_token import Token
 from gateway.cli import deliver
 from gateway.cli.parser import OneLineParser
+from sim_meters.notices import LAB, LICENCE
 from sim_meters.sts.commands import encode_commands
 from sim_meters.sts.commands.encode_commands import CREDIT, add_other_kinds
-from sim_meters.sts.commands.notices import LAB, LICENCE
 from sim_meters.sts.keys.decoder_key import DecoderKey
 from sim_meters.sts.machine.machine_settings import SETTING_HELP
 from sim_meters.sts.tokens.clear_token import ClearToken, decode
@@ -65,6 +65,24 @@ def written(option: str, value: int) -> str:
     return f"{value:#x}" if option == "control" and value else str(value)
 
 
+@pytest.mark.parametrize(
+    ("control", "token", "index"),
+    [
+        ("0", "02305843009347914912", 0),  # STS531-1, CTSA24
+        ("63", "03440750115445279822", 63),
+        ("0xfc0000000", "03440750115445279822", 63),
+    ],
+)
+def test_an_extended_read_asks_for_an_index(control: str, token: str, index: int) -> None:
+    made = answer("encode", "extended-read", "--control", control)
+    assert (made["token"], made["control_index"]) == (token, index)
+    assert f"index {index}\n" in printed("decode", token)
+
+
+def test_bits_beside_the_index_are_shown() -> None:
+    assert "index 1, other bits 0x5" in printed("encode", "extended-read", "--control", "0x40000005")
+
+
 def control_value(raw: int) -> str:
     return f"flag:{raw >> 1 & 511}:{raw & 1}" if raw >> 10 == 63 else f"{raw >> 10}:{raw & 1023}"
 
@@ -81,8 +99,6 @@ def test_every_command_of_the_table_has_a_vector() -> None:
 def test_a_published_token_comes_out_of_its_options(vector: Vector) -> None:
     kind = kind_of_vector(vector)
     words = list(field_words(vector, kind))
-    if kind.command == "extended-read":  # its control is a plain number
-        words[-1] = str(vector["fields"]["control"])
     made = answer("encode", kind.command, *key_words(vector), *words)
     assert made["token"] == vector["token"]
     assert made["clear_block_hex"] == vector["clear_block_hex"]
@@ -140,10 +156,13 @@ def test_chance_and_the_clock_fill_in_what_is_not_said() -> None:
         (["clear-credit", *DECODER, "--register", "65536"], "register: expected electricity, water, gas"),
         (["clear-tamper", *DECODER, "--rnd", "16"], "rnd: expected 0 to 15; got 16"),
         (["extended-set", *DECODER, "--control-value", "63:1"], "control-value: expected INDEX:VALUE"),
+        (["clear-tamper", *DECODER, "--ken", "256"], "ken: expected 0 to 255; got 256"),
         (["test", "--control", "everything"], "control: expected all, names joined by commas"),
         (["test", "--control", "0x1000000000"], "control: expected all, names joined by commas"),
         (["test", "--control", "all", "--manufacturer-code", "256"], "manufacturer-code: expected 0 to 255"),
-        (["extended-read", "--control", str(1 << 36)], "control: expected 0 to 68719476735"),
+        (["extended-read", "--control", "64"], "control: expected INDEX (0 to 63), or all 36 bits as a hex number"),
+        (["extended-read", "--control", "0x1000000000"], "control: expected INDEX (0 to 63)"),
+        (["extended-read", "--control", "0xall"], "control: expected INDEX (0 to 63)"),
     ],
 )
 def test_wrong_values_are_one_sentence(words: list[str], beginning: str) -> None:
@@ -151,6 +170,17 @@ def test_wrong_values_are_one_sentence(words: list[str], beginning: str) -> None
         run("encode", *words)
     assert str(caught.value).startswith(beginning)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("words", [["credit", "--kwh", "1"], ["clear-tamper"], ["power-limit", "--watts", "5"]])
+def test_no_token_is_made_after_the_keys_expiry(words: list[str]) -> None:
+    """KEN 85 is good up to TID 85 << 16 | 0xFFFF (CTSA16)."""
+    last = 85 << 16 | 0xFFFF
+    assert answer("encode", *words, *DECODER, "--ken", "85", "--tid", str(last))["tid"] == last
+    assert answer("encode", *words, *DECODER, "--tid", str(last + 1))["tid"] == last + 1, "never, if it is not said"
+    code, out, error = whole_command("encode", *words, *DECODER, "--ken", "85", "--tid", str(last + 1))
+    assert (code, out) == (2, "")
+    assert error == ("simmeters sts: ken: a key of KEN 85 expired at 2024-09-18 02:55, before the moment of issue\n")
 
 
 def test_a_row_more_in_the_table_is_a_command_more(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,8 +7,8 @@ import json
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from sim_meters.notices import LAB
 from sim_meters.sts.commands.encode_commands import CREDIT
-from sim_meters.sts.commands.notices import LAB
 from sim_meters.sts.tokens.token_table import KEY_CHANGE, TOKEN_KINDS
 from tests.sim_meters.sts_command_line import DECODER, TOKEN, VENDING, VENDING_KEY, whole_command
 

@@ -87,6 +87,9 @@ def order_from(args: argparse.Namespace) -> Json:
     """The body of ``POST /v1/orders``. Raises ``SettingError``, ``TokenFormatError``."""
     tokens = tokens_from(args)
     sections, others = split(args, tokens)
+    new_key = new_key_body(args)
+    if sections and not new_key:
+        raise SettingError("key_change: one of the --new-… options is needed: class 116 must show it afterwards")
     check_tokens(args.meter, tokens, None)
     amount = amount_from(args.amount, args.unit, len(others) if sections else len(tokens))
     not_before, expires_at = moment_from("not-before", args.not_before), moment_from("expires-at", args.expires_at)
@@ -97,7 +100,7 @@ def order_from(args: argparse.Namespace) -> Json:
         "meter": args.meter,
         "tokens": [*(token.digits for token in sections), *(_behind(token, sections) for token in others)],
         "kind": args.kind,
-        "new_key": new_key_body(args) or None,
+        "new_key": new_key or None,
         "amount": None if amount is None else {"value": f"{amount.value:f}", "unit": amount.unit},
         "priority": args.priority,
         "not_before": not_before and not_before.isoformat(),

@@ -1,7 +1,7 @@
 """Tokens by the million, with NumPy: credit for many meters, keys for many meters, and which tokens a key accepts.
 
 For a laboratory that fills a whole town with tokens, or measures what the check sum catches. It makes what
-``tokens.credit_token`` and ``tokens.encode`` make one at a time, from the same table of token types.
+``clear_token.encode_credit`` and ``clear_token.encode`` make one at a time, from the same table of token types.
 
 NumPy comes with the extra ``lab``: ``pip install "stsgate[lab]"``.
 """
@@ -151,7 +151,7 @@ def read_digits(digits: Digits) -> tuple[TokenBatch, Flags]:
 def accepted(tokens: TokenBatch, keys: KeyBatch) -> Flags:
     """Of each token, whether its CRC fits when it is opened with its key; never for the reserved class 3.
 
-    ``tokens.decode`` asks the same first. What the fields say, and whether the meter can do it, is not asked.
+    ``clear_token.decode`` asks the same first. What the fields say, and whether the meter can do it, is not asked.
     """
     if len(tokens) != len(keys):
         raise SettingError(f"keys: expected one for each of {len(tokens)} tokens; got {len(keys)}")

@@ -9,6 +9,8 @@ whole round can be looked up: 8 places x 4 choices of tables x 256 values. A key
 
 The tables are a parameter, because the printed standard shows *teaching* tables that no real meter uses: with them
 the same code reproduces the standard's worked example.
+
+The STS Association distributes the operational tables to its licensees; here they are for the lab alone.
 """
 
 from __future__ import annotations

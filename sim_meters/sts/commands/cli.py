@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, _SubParsersAction
 
+from sim_meters.notices import LAB, LICENCE
 from sim_meters.sts.commands.decode_command import add_decode
 from sim_meters.sts.commands.encode_commands import add_credit, add_other_kinds
 from sim_meters.sts.commands.key_change_command import add_key_change
 from sim_meters.sts.commands.key_commands import add_key, add_verify_vectors
-from sim_meters.sts.commands.notices import LAB, LICENCE
 
 _WHAT = "derive STS keys, make tokens of every type, and open them"
 _TOKENS = "make a token, or a key-change set"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from argparse import ArgumentParser, _SubParsersAction
 from typing import TypeAlias
 
+from sim_meters.notices import LAB, LICENCE
 from sim_meters.sts.commands.key_options import add_key_options
-from sim_meters.sts.commands.notices import LAB, LICENCE
 
 Commands: TypeAlias = "_SubParsersAction[ArgumentParser]"
 

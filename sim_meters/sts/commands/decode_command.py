@@ -19,14 +19,13 @@ from sim_meters.sts.commands.key_options import (
 from sim_meters.sts.commands.shown import Shown, amount_of_token, kind_words, show, token_json
 from sim_meters.sts.commands.token_picture import field_table, picture
 from sim_meters.sts.keys.decoder_key import DecoderKey
-from sim_meters.sts.keys.key_attributes import parse_digits
+from sim_meters.sts.keys.key_expiry import KEN_NEVER, is_expired, last_moment, parse_ken
 from sim_meters.sts.results import TokenResult
 from sim_meters.sts.tid import BaseDate
 from sim_meters.sts.tokens.clear_token import ClearToken, DecodeFailure, decode
 from sim_meters.sts.tokens.token_table import SECTION_3_OF_3
 
 _FITS_SHOWN = 5
-_KEN_MAX = 255
 
 _AMBIGUOUS = "under EA07 a third section of four whose last 20 bits are zero looks the same: only its set can tell"
 
@@ -44,7 +43,7 @@ def decode_token(options: Namespace) -> int:
     """Open one token and print what it says; 1 if it does not verify."""
     token = _given_token(options)
     base_date = read_base_date(options)
-    ken = None if options.ken is None else _ken(options.ken)
+    ken = None if options.ken is None else parse_ken(options.ken)
     is_for_every_meter = token.token_class is TokenClass.NON_METER_SPECIFIC_MANAGEMENT
     key = None if is_for_every_meter and not has_key(options) else read_decoder_key(options)
     decoded = decode(token, key)
@@ -60,13 +59,6 @@ def _given_token(options: Namespace) -> Token:
     if bool(given) == (options.token is not None):
         raise SettingError("token: expected 20 digits, as an argument or with --token")
     return Token.parse(given or options.token)
-
-
-def _ken(text: str) -> int:
-    ken = parse_digits("ken", text)
-    if ken > _KEN_MAX:
-        raise SettingError(f"ken: expected 0 to {_KEN_MAX}; got {ken}")
-    return ken
 
 
 def _show_opened(options: Namespace, token: ClearToken, base_date: BaseDate, ken: int | None) -> None:
@@ -97,10 +89,10 @@ def _show_opened(options: Namespace, token: ClearToken, base_date: BaseDate, ken
 
 def _expiry(tid: int, ken: int, base_date: BaseDate) -> tuple[bool, str]:
     """Whether a key of this KEN had expired when the token was issued, and that in words."""
-    if ken == _KEN_MAX:
-        return False, "KEN 255: the key never expires"
-    last = f"{base_date.moment((ken + 1 << 16) - 1):%Y-%m-%d %H:%M}"
-    if tid >> 16 > ken:
+    if ken == KEN_NEVER:
+        return False, f"KEN {KEN_NEVER}: the key never expires"
+    last = f"{last_moment(ken, base_date):%Y-%m-%d %H:%M}"
+    if is_expired(ken, tid):
         return True, f"KEN {ken}: EXPIRED, the key ended at {last}, before this token was issued"
     return False, f"KEN {ken}: the key is good until {last}"
 

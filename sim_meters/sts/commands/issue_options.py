@@ -7,17 +7,24 @@ from datetime import UTC, datetime
 
 from cosem_objects.errors import SettingError
 from sim_meters.sts.keys.key_attributes import parse_digits
+from sim_meters.sts.keys.key_expiry import KEN_NEVER, check_not_expired, parse_ken
 from sim_meters.sts.tid import BaseDate
 from sim_meters.sts.tokens.token_table import TID
 
 
 def add_tid_options(parser: ArgumentParser) -> None:
-    """``--issued-at`` and ``--tid``, of which one may be given."""
+    """``--issued-at`` and ``--tid``, of which one may be given, and ``--ken``."""
     parser.add_argument("--issued-at", metavar="ISO", help="date and time of issue, UTC; default now")
     parser.add_argument(
         f"--{TID.option}",
         metavar="N",
         help=f"the TID itself, {TID.coding.expected}, instead of a time of issue; two tokens need two",
+    )
+    parser.add_argument(
+        "--ken",
+        metavar="N",
+        default=str(KEN_NEVER),
+        help=f"the key's expiry number: refuse to make a token of a later time; 0 to {KEN_NEVER}, default {KEN_NEVER}: never",
     )
 
 
@@ -33,7 +40,13 @@ def read_moment(options: Namespace) -> datetime:
 
 
 def read_tid(options: Namespace, base_date: BaseDate) -> int:
-    """The TID of one token. Raises ``SettingError``."""
+    """The TID of one token. Raises ``SettingError``, also for one after the key's expiry."""
+    tid = _asked_tid(options, base_date)
+    check_not_expired(parse_ken(options.ken), tid, base_date)
+    return tid
+
+
+def _asked_tid(options: Namespace, base_date: BaseDate) -> int:
     if options.tid is None:
         return base_date.tid_at(read_moment(options))
     if options.issued_at is not None:

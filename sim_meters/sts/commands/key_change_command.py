@@ -15,9 +15,10 @@ from sim_meters.sts.commands.key_change_plan import ATTRIBUTES, KeyChangePlan, o
 from sim_meters.sts.commands.shown import Shown, fields_json, grouped, key_word, show
 from sim_meters.sts.commands.token_picture import field_words, open_fields
 from sim_meters.sts.keys.key_check import key_check_value
+from sim_meters.sts.keys.key_expiry import KEN_NEVER
 from sim_meters.sts.tid import BaseDate
 from sim_meters.sts.tokens.clear_token import ClearToken, encode
-from sim_meters.sts.tokens.key_change import KEN_NEVER, NUMBER_OF_SECTION, MeterKey, sections_of
+from sim_meters.sts.tokens.key_change import NUMBER_OF_SECTION, MeterKey, sections_of
 from sim_meters.sts.tokens.token_table import KEY_CHANGE
 
 

@@ -9,10 +9,11 @@ from cosem_objects.errors import SettingError
 from sim_meters.sts.commands.issue_options import read_moment
 from sim_meters.sts.commands.key_options import KEY_OPTIONS, has_key, read_base_date, read_decoder_key
 from sim_meters.sts.keys.key_attributes import parse_digits, parse_key_type
+from sim_meters.sts.keys.key_expiry import KEN_NEVER, check_not_expired
 from sim_meters.sts.keys.key_type_rules import is_permitted
 from sim_meters.sts.machine.token_machine import CARRIERS
 from sim_meters.sts.tid import BaseDate
-from sim_meters.sts.tokens.key_change import KEN_NEVER, MeterKey
+from sim_meters.sts.tokens.key_change import MeterKey
 
 ATTRIBUTES = {
     "sgc": ("DIGITS", "supply group code"),
@@ -84,7 +85,7 @@ def read_plan(options: Namespace) -> KeyChangePlan:
     )
     _check(plan)
     if new.ken < KEN_NEVER:
-        _check_expiry(new.ken, new_base_date, new_base_date.tid_at(read_moment(options)))
+        _check_expiry(new.ken, new_base_date.tid_at(read_moment(options)), new_base_date)
     return plan
 
 
@@ -153,7 +154,8 @@ def _check(plan: KeyChangePlan) -> None:
         raise SettingError(f"new-kt: a keypad meter's key {types}")
 
 
-def _check_expiry(ken: int, base_date: BaseDate, tid: int) -> None:
-    if tid >> 16 > ken:
-        last = f"{base_date.moment((ken + 1 << 16) - 1):%Y-%m-%d %H:%M}"
-        raise SettingError(f"new-ken: the new key expired at {last}, before the moment of issue")
+def _check_expiry(ken: int, tid: int, base_date: BaseDate) -> None:
+    try:
+        check_not_expired(ken, tid, base_date)
+    except SettingError as error:
+        raise SettingError(f"new-{error}") from None

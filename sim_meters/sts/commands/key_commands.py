@@ -7,6 +7,7 @@ from argparse import Namespace
 from pathlib import Path
 
 from cosem_objects.errors import SettingError
+from sim_meters.notices import LAB
 from sim_meters.sts.ciphers.algorithms import algorithm_of
 from sim_meters.sts.commands.command_parser import Commands, add_command
 from sim_meters.sts.commands.key_options import read_attributes, read_vending_key
@@ -76,8 +77,9 @@ def verify_vectors(options: Namespace) -> int:
     if options.json:
         mismatches = [{"id": one.name, "differences": one.differences} for one in report.mismatches]
         counts = {"passed": report.passed, "failed": failed, "not_compared": report.not_compared}
-        print(json.dumps({**counts, "mismatches": mismatches}, indent=2))
+        print(json.dumps({"lab": LAB, **counts, "mismatches": mismatches}, indent=2))
         return 1 if failed else 0
+    print(LAB)
     for one in report.mismatches:
         print(f"FAILED {one.name}: {'; '.join(one.differences)}")
     if report.not_compared:

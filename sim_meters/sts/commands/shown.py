@@ -7,7 +7,7 @@ from argparse import Namespace
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 
-from sim_meters.sts.commands.notices import LAB
+from sim_meters.notices import LAB
 from sim_meters.sts.commands.token_picture import field_words, in_units, open_fields, span_words
 from sim_meters.sts.tid import BaseDate
 from sim_meters.sts.tokens.clear_token import ClearToken

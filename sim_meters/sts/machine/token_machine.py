@@ -16,12 +16,14 @@ from datetime import datetime, timedelta
 
 from cosem_objects.sts_token import Token, TokenClass
 from sim_meters.sts.keys.key_attributes import KeyType
+from sim_meters.sts.keys.key_expiry import is_expired
 from sim_meters.sts.keys.key_type_rules import is_permitted
 from sim_meters.sts.machine.lock_out import WRONG_ENTRIES, LockOut
 from sim_meters.sts.machine.machine_settings import LockOutScope, MachineSettings, SgcAfterTwo
 from sim_meters.sts.machine.tid_store import TidStore
 from sim_meters.sts.results import SECTION_RESULTS, TokenResult
 from sim_meters.sts.tokens.clear_token import ClearToken, DecodeFailure, decode
+from sim_meters.sts.tokens.coding import ControlIndex
 from sim_meters.sts.tokens.key_change import NUMBER_OF_SECTION, KeySections, MeterKey, NewKey
 from sim_meters.sts.tokens.token_kind import TokenKind
 from sim_meters.sts.tokens.token_table import (
@@ -122,7 +124,7 @@ class TokenMachine:
             return TokenResult.MFR_CODE_ERROR, f"manufacturer code {code} is not this meter's"
         is_known = control & SUPPORTED_TESTS
         if token.kind is EXTENDED_READ:
-            is_known = control >> 30 in self.settings.control_indexes
+            is_known = ControlIndex.index(control) in self.settings.control_indexes
         return None if is_known else (TokenResult.FUNCTION_ERROR, "this meter knows nothing of what is asked for")
 
     def _refusal(self, token: ClearToken) -> Refusal | None:
@@ -132,7 +134,7 @@ class TokenMachine:
         if self.key.kt is KeyType.DEFAULT and token.kind.token_class is _CREDIT:
             return TokenResult.DDTK_ERROR, "no credit under a default key (KT 1)"
         assert token.tid is not None
-        if self.settings.checks_ken and token.tid >> 16 > self.key.ken:
+        if self.settings.checks_ken and is_expired(self.key.ken, token.tid):
             return (
                 TokenResult.KEY_EXPIRED_ERROR,
                 f"the key expired (KEN {self.key.ken}) before this token was issued",

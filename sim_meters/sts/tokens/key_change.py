@@ -18,12 +18,11 @@ from cosem_objects.errors import SettingError
 from cosem_objects.sts_token import Token
 from sim_meters.sts.keys.decoder_key import DecoderKey
 from sim_meters.sts.keys.key_attributes import KeyType
+from sim_meters.sts.keys.key_expiry import KEN_NEVER
 from sim_meters.sts.tokens.clear_token import ClearToken, clear_token, encode
 from sim_meters.sts.tokens.token_kind import TokenKind
 from sim_meters.sts.tokens.token_table import SECTION_1, SECTION_2, SECTION_3_OF_3, SECTION_3_OF_4, SECTION_4
 
-KEN_NEVER = 255
-"""The key expiry number of a key that never expires; also for a meter that does not check it."""
 _LONG_KEY_BYTES = 16
 
 NUMBER_OF_SECTION = {SECTION_1: 1, SECTION_2: 2, SECTION_3_OF_3: 3, SECTION_3_OF_4: 3, SECTION_4: 4}

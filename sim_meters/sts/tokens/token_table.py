@@ -12,6 +12,7 @@ from sim_meters.sts.tid import TID_MAX
 from sim_meters.sts.tokens.coding import (
     BASE_CURRENCY,
     Coding,
+    ControlIndex,
     ControlValue,
     Flags,
     MoneyAmount,
@@ -192,8 +193,7 @@ EXTENDED_READ = TokenKind(
     2,
     "extended read",
     "extended-read",
-    # guess: of the control bits, only "index in the top six" can be told from the two published tokens.
-    (_TWO_DIGIT_CODE, _bits("control", "control", (59, 24), Whole((1 << 36) - 1), "control")),
+    (_TWO_DIGIT_CODE, _bits("control", "control", (59, 24), ControlIndex(), "control")),
 )
 
 _ELECTRICITY, _WATER, _GAS, _TIME = Commodity

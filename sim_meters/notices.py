@@ -1,4 +1,4 @@
-"""What has to be said wherever keys or ciphers are used: on the screen, in JSON, in ``--help`` and in the documents."""
+"""What is said wherever lab keys are used: on the screen, in JSON, in ``--help`` and in the documents."""
 
 from __future__ import annotations
 
