@@ -101,7 +101,8 @@ def key_shown(new_key: KeyAttributes, before: KeyAttributes | None, now: KeyAttr
     if all(shown[name] == value for name, value in compared.items()):
         return KeyShown.NEW
     earlier = shown if before is None else _said(before)
-    return KeyShown.OLD if all(shown[name] == earlier.get(name) for name in compared) else KeyShown.OTHER
+    is_as_before = all(earlier.get(name, value) == value for name, value in shown.items())
+    return KeyShown.OLD if is_as_before else KeyShown.OTHER
 
 
 def is_partly_new(new_key: KeyAttributes, now: KeyAttributes) -> bool:

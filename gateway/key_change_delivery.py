@@ -14,17 +14,17 @@ from dataclasses import dataclass, replace
 
 from cosem_objects.payment import KeyAttributes
 from cosem_objects.profile import HiddenTokenProof, KeyChangeProof
-from cosem_objects.token_gateway import StatusCode
+from cosem_objects.token_gateway import DataValueMap, StatusCode
 from gateway.contact import OBSTRUCTIONS, Contact, doubt_wait
 from gateway.events import DoubtArisen, Judged, KeyRead, Record, SectionStored
 from gateway.key_change import KeyChange, KeyShown, is_partly_new, key_shown
-from gateway.key_change_verdict import SetEvidence, judge_set
+from gateway.key_change_verdict import SetEvidence, is_not_authentic, judge_set
 from gateway.meters import Meter
 from gateway.obstacles import obstacle_of
 from gateway.readback import MeterState
 from gateway.session import Session
 from gateway.token_story import TokenStory, Undelivered
-from gateway.verdict import NextStep, Obstacle, Outcome, Reading, Verdict, stands_in_meter
+from gateway.verdict import SECTION_STORED, NextStep, Obstacle, Outcome, Reading, Verdict, stands_in_meter
 
 _AT_WORK = (
     StatusCode.RECEIVED,
@@ -114,9 +114,10 @@ class KeyChangeDelivery:
             section = story.begin_section(position, state)
             verdict = await self._enter(session, section, state.gateway)
             story.section_judged(verdict)
-            if verdict.outcome is not Outcome.ACCEPTED or section.after is None:
+            if section.after is None or not story.goes_on:
                 return
-            await self._record(SectionStored(section.token, position, count))
+            if verdict.outcome is Outcome.ACCEPTED:
+                await self._record(SectionStored(section.token, position, count))
             state = MeterState(section.after, section.account, section.control_state)
 
 
@@ -142,6 +143,7 @@ class _SetStory:
         self._key_before: KeyAttributes | None = None
         """What class 116 showed first in this run."""
         self._was_new = False
+        self._refused, self._stored_untold, self._is_mixed = 0, 0, False
         self._key: KeyAttributes | None = None
         self.shown = KeyShown.UNREAD
         self._obstacle: Obstacle | None = None
@@ -188,11 +190,33 @@ class _SetStory:
         self.sections[position] = section
         self.position, self._section, self.shown = position, None, KeyShown.UNREAD
         self._is_entering = True
-        self._passes += position == 0
+        if position == 0:
+            self._passes += 1
+            self._refused, self._stored_untold, self._is_mixed = 0, 0, False
         return section
 
     def section_judged(self, verdict: Verdict) -> None:
         self._section, self._is_entering = verdict, False
+        is_last = self.position == len(self.sections) - 1
+        is_taken, tells = verdict.outcome is Outcome.ACCEPTED, verdict.evidence == SECTION_STORED
+        self._refused += is_not_authentic(verdict)
+        if self._passes > 1 or self._doubt:
+            return  # sections of this very set may have been there, and completed it early
+        if is_taken and not is_last:
+            self._stored_untold += not tells
+            # A meter that names stored sections and does not name this one has completed something with it.
+            self._is_mixed |= not tells and self._profile.data_value_map is DataValueMap.ONEHOT16
+        if verdict.outcome is Outcome.REJECTED and self._stored_untold and not self._was_new:
+            self._is_mixed = True  # it took the beginning, and refuses the rest
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether the next section is entered: this one was taken, or one that was mistyped is to be told from a set
+        under another key."""
+        assert self._section is not None
+        if self._section.outcome is Outcome.ACCEPTED:
+            return not self._is_mixed
+        return self._was_new and self.position == 0 and is_not_authentic(self._section)
 
     def lose(self, obstacle: Obstacle) -> None:
         """The association broke. If no byte of the first section left, the set was not begun after all."""
@@ -214,6 +238,8 @@ class _SetStory:
             sections=len(self.sections),
             section=self._section,
             position=self.position,
+            is_mixed=self._is_mixed,
+            refused=self._refused,
             was_new=self._was_new,
             obstacle=self._obstacle,
         )

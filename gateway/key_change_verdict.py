@@ -28,6 +28,7 @@ from gateway.verdict import (
 
 PASSES_MAX = 3
 """How often the whole set is sent in one run: once, and at most two more times."""
+_REFUSALS_TO_BELIEVE = 2
 _NOT_AUTHENTIC = ("authentication", "crc")
 KEY_NOT_CHANGED, KEY_MISMATCH = "key-not-changed", "key-mismatch"
 
@@ -48,6 +49,11 @@ class SetEvidence:
     """On the section that was sent last, since the association began or class 116 was read; None = none was."""
     position: int = 0
     """Of that section, from 0."""
+    is_mixed: bool = False
+    """In this pass the key changed, or may have, before all of this set was in the meter: sections of another set may
+    have been there."""
+    refused: int = 0
+    """How many sections of this pass were not authentic; more than one is only tried if ``was_new``."""
     was_new: bool = False
     """Class 116 showed all that was stated before anything was ever sent: then that alone proves nothing."""
     obstacle: Obstacle | None = None
@@ -59,7 +65,7 @@ class SetEvidence:
     @property
     def is_stored(self) -> bool:
         """Whether the last section was, and so all of them."""
-        is_last = self.position == self.sections - 1
+        is_last = self.position == self.sections - 1 and not self.refused
         return is_last and self.section is not None and self.section.outcome is Outcome.ACCEPTED
 
     @property
@@ -69,10 +75,9 @@ class SetEvidence:
 
     @property
     def is_under_another_key(self) -> bool:
-        """Whether the first section was not authentic: the meter has another key than the one the set is under."""
-        section = self.section
-        is_rejected = section is not None and section.outcome is Outcome.REJECTED
-        return is_rejected and self.position == 0 and section is not None and section.reason in _NOT_AUTHENTIC
+        """Whether two sections were not authentic, and so not one that was mistyped: the meter has another key than the
+        one the set is under."""
+        return self.refused >= _REFUSALS_TO_BELIEVE
 
     @property
     def is_refused_at_once(self) -> bool:
@@ -86,7 +91,13 @@ def judge_set(evidence: SetEvidence) -> Verdict:
     every evidence has exactly one."""
     shown, is_begun = evidence.shown, evidence.is_begun
     unknown = Credited.UNKNOWN if is_begun else Credited.NO
-    if shown is KeyShown.NEW and (not evidence.was_new or evidence.is_stored):
+    if shown is KeyShown.NEW and evidence.is_mixed:
+        detail = (
+            "class 116 shows the new key, but it came before the set was complete: another set may be mixed into it"
+        )
+        return Verdict(Outcome.HELD, Credited.UNKNOWN, KEY_MISMATCH, "K5", detail=detail)
+    is_taken = evidence.is_stored and not evidence.waits_for_more
+    if shown is KeyShown.NEW and (not evidence.was_new or is_taken):
         return Verdict(Outcome.ACCEPTED, Credited.YES, None, "K1", evidence="class-116")
     if shown is KeyShown.NEW and evidence.is_under_another_key:
         detail = "the meter has that key already, and took nothing"
@@ -154,3 +165,8 @@ def _send_all(evidence: SetEvidence, reason: str, detail: str) -> Verdict:
 def _words(section: Verdict) -> str:
     rejected = "rejected, " if section.outcome is Outcome.REJECTED else ""
     return f"{rejected}{section.detail or section.reason or section.outcome}"
+
+
+def is_not_authentic(section: Verdict) -> bool:
+    """Whether a section was refused as one that is under another key, or mistyped."""
+    return section.outcome is Outcome.REJECTED and section.reason in _NOT_AUTHENTIC

@@ -32,7 +32,7 @@ from cosem_objects.dlms.server import ServerAssociation
 from cosem_objects.dlms.settings import SecuritySettings
 from cosem_objects.payment import KEY_ATTRIBUTES, KeyAttributes, StsAttribute
 from cosem_objects.sts_token import Token, TokenClass
-from cosem_objects.token_gateway import Attribute, StatusCode, TokenEncoding, TokenStatus
+from cosem_objects.token_gateway import Attribute, StatusCode, TokenEncoding, TokenStatus, onehot16
 from tests.transports.wires import listen_somewhere
 from transports.channel import ApduChannel
 
@@ -86,6 +86,10 @@ class KeyChangeMeter:
     """Members of ``KeyAttributes`` that are answered otherwise."""
     changes: int = 0
     """How often the key was changed."""
+    keyed_in: bool = False
+    """Somebody has typed the whole set when the next token comes."""
+    names_sections: bool = False
+    """Whether data_value says which section was stored (``onehot16``)."""
     key_reads: int = 0
     """How often class 116 was asked for its KRN."""
     credited: list[Token] = field(default_factory=list)
@@ -150,6 +154,8 @@ class KeyChangeMeter:
                 return StatusCode.VALIDATION_FAILURE
             self.credited.append(token)
             return StatusCode.EXECUTION_OK
+        if self.keyed_in:
+            self.key, self.changes = self.new_key, 1
         if token not in self.sections or self.changes:  # under another key than the meter's
             return StatusCode.AUTHENTICATION_FAILURE
         self._stored.add(token)
@@ -157,6 +163,13 @@ class KeyChangeMeter:
             self._stored.clear()
             self.key, self.changes = self.new_key, self.changes + 1
         return StatusCode.EXECUTION_OK
+
+    def _bits(self, octets: bytes) -> str:
+        """All zero unless this meter names sections, and the last token is one that waits for others."""
+        stored = {TokenEncoding.ASCII20.to_octets(section): section for section in self._stored}
+        if not self.names_sections or octets not in stored:
+            return "0" * 16
+        return onehot16(None, section=list(SECTIONS).index(stored[octets]) + 1)
 
     def _value(self, place: AttributeDescriptor) -> Data | DataAccessResult:
         names = {attribute: name for name, attribute in KEY_ATTRIBUTES.items()}
@@ -178,7 +191,7 @@ class KeyChangeMeter:
                 CosemDateTime(2026, 11, 21, hour=12, minute=minutes, second=seconds).to_octets()
             ),
             Attribute.TOKEN_DELIVERY_METHOD: axdr.enum(0),
-            Attribute.TOKEN_STATUS: TokenStatus(status).to_data(),
+            Attribute.TOKEN_STATUS: TokenStatus(status, self._bits(token)).to_data(),
         }
         return values[Attribute(place.attribute)]
 

@@ -17,6 +17,7 @@ from cosem_objects.dlms.security import InvocationCounters
 from cosem_objects.payment import DEFAULT_STS_OBIS, KEY_ATTRIBUTES, STS_CLASS_ID, KeyAttributes
 from cosem_objects.profile import HiddenTokenProof, KeyChangeProof, MeterProfile, TokenReadback
 from cosem_objects.sts_token import Token
+from cosem_objects.token_gateway import DataValueMap
 from gateway.contact import Contact
 from gateway.delivery import Delivery
 from gateway.events import DoubtArisen, Event, Judged, KeyRead, Reached, SectionStored, SendStarted, StatusRead
@@ -141,13 +142,13 @@ async def test_a_credit_behind_the_set_is_booked_under_the_new_key() -> None:
 
 
 async def test_a_set_sent_again_after_its_success_is_recognised() -> None:
-    """The first section alone is tried again: that the meter refuses it says that it has another key, and class 116
-    says which."""
+    """Two sections are tried again: that the meter refuses both says that it has another key, and class 116 says
+    which."""
     meter = KeyChangeMeter()
     await deliver(meter)
     told = await deliver(meter, CREDIT)
     assert verdicts(told) == [KNOWN, "accepted, credited yes"]
-    assert meter.entered == [*TWO, TWO[0], CREDIT]
+    assert meter.entered == [*TWO, *TWO, CREDIT]
 
 
 @pytest.mark.parametrize("happens", [Happens.NOTHING, Happens.LOST_BEFORE, Happens.LOST_AFTER])
@@ -271,18 +272,21 @@ async def test_a_refused_second_section_leads_to_the_whole_set_again_and_then_to
     assert meter.entered == [TWO[0], OTHER_SECTION] * 3
 
 
-async def test_a_refusal_that_means_success_is_a_success() -> None:
-    """Somebody keys the whole set in between our two sections: ours is refused, and class 116 shows why."""
-    meter = KeyChangeMeter()
+@pytest.mark.parametrize("names_sections", [True, False])
+async def test_a_refusal_may_mean_success_if_the_meter_tells_stored_from_done(names_sections: bool) -> None:
+    """Somebody keys the whole set in between our two sections: ours is refused. Where the meter called our first one
+    stored, that is what happened; else that first one may have completed a set of others."""
+    meter = KeyChangeMeter(names_sections=names_sections)
 
     def key_in_the_other() -> None:
         if len(meter.entered) == 1:
-            meter.key, meter.changes = NEW_KEY, 1
+            meter.keyed_in = True
 
     meter.right_after_enter = key_in_the_other
-    told = await deliver(meter, CREDIT)
-    assert verdicts(told) == [CHANGED, "accepted, credited yes"]
-    assert [event.status and event.status.code for event in told if isinstance(event, Judged)] == [3, 5, 3]
+    profile = replace(QUICK, data_value_map=DataValueMap.ONEHOT16) if names_sections else QUICK
+    told = await deliver(meter, CREDIT, profile=profile)
+    expected = [CHANGED, "accepted, credited yes"] if names_sections else ["held (key-mismatch), credited unknown"]
+    assert verdicts(told)[: len(expected)] == expected
 
 
 async def test_a_set_whose_time_was_over_is_sent_again() -> None:
@@ -538,3 +542,25 @@ async def test_after_a_doubt_a_meter_that_is_still_at_work_is_not_disturbed() ->
     assert reads_at_enter[0] > 2, "it looked again and again, and then entered"
     assert [type(event) for event in told[:3]] == [Reached, KeyRead, SendStarted], "which is told once"
     assert len(meter.entered) > entered
+
+
+async def test_a_mistyped_section_does_not_say_that_the_meter_has_the_key() -> None:
+    """Of a stated key that the meter shows all the while: it refuses one section, and takes the other."""
+    meter = KeyChangeMeter()
+    told = await deliver(
+        meter,
+        sections=(OTHER_SECTION, TWO[1]),
+        new_key=KeyAttributes(key_revision_number=OLD_KEY.key_revision_number),
+    )
+    assert verdicts(told) == ["held (key-not-changed), credited unknown"]
+    assert meter.changes == 0
+
+
+async def test_a_set_that_mixes_with_what_the_meter_held_of_another_is_held() -> None:
+    """The first section completes what was there, to a key that nobody knows, and the second is refused under it."""
+    meter = KeyChangeMeter(sections=TWO)
+    meter.sections = (TWO[0], SECTIONS[3])  # what it takes for a set: our first, and one that it holds already
+    meter._stored.add(SECTIONS[3])
+    told = await deliver(meter)
+    assert meter.changes == 1
+    assert verdicts(told) == ["held (key-mismatch), credited unknown"]

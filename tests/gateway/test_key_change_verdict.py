@@ -49,9 +49,11 @@ def last(shown: KeyShown, section: Verdict = EXECUTED, **more: object) -> SetEvi
 ASKED = SetEvidence(shown=NEW, was_new=True)
 """Class 116 shows what was stated before anything was sent."""
 
+ALL_REFUSED = last(NEW, REFUSED, refused=2)
+
 ROWS: list[tuple[str, SetEvidence, Outcome, Credited, str | None, NextStep]] = [
     ("K6: new before anything was sent", ASKED, Outcome.UNREACHED, NO, "not-tried", NextStep.ENTER),
-    ("K1: and refused", first(NEW, REFUSED, was_new=True), Outcome.ACCEPTED, YES, None, NextStep.STOP),
+    ("K1: and refused", replace(ALL_REFUSED, was_new=True), Outcome.ACCEPTED, YES, None, NextStep.STOP),
     ("K1: and taken all the same", last(NEW, was_new=True), Outcome.ACCEPTED, YES, None, NextStep.STOP),
     (
         "K11: and an answer was lost",
@@ -68,6 +70,30 @@ ROWS: list[tuple[str, SetEvidence, Outcome, Credited, str | None, NextStep]] = [
         UNKNOWN,
         "config",
         NextStep.STOP,
+    ),
+    (
+        "K5: it came too early",
+        first(NEW, REFUSED, position=1, is_mixed=True),
+        Outcome.HELD,
+        UNKNOWN,
+        "key-mismatch",
+        NextStep.STOP,
+    ),
+    (
+        "K8: one alone refused",
+        first(NEW, REFUSED, refused=1, was_new=True),
+        Outcome.REJECTED,
+        UNKNOWN,
+        "crc",
+        NextStep.STOP,
+    ),
+    (
+        "K11: one refused, the other taken",
+        last(NEW, EXECUTED, refused=1, was_new=True),
+        Outcome.IN_DOUBT,
+        UNKNOWN,
+        "key-not-changed",
+        NextStep.ENTER,
     ),
     ("K11: it waits for more", last(UNASKED, WAITING), Outcome.IN_DOUBT, UNKNOWN, "key-not-changed", NextStep.ENTER),
     ("K1: new after all sections", last(NEW), Outcome.ACCEPTED, YES, None, NextStep.STOP),
@@ -182,7 +208,7 @@ def test_each_row_of_the_table(
 
 
 def test_every_acceptance_says_what_it_stands_on() -> None:
-    assert judge_set(first(NEW, REFUSED, was_new=True)).evidence == "already-new-key"
+    assert judge_set(replace(ALL_REFUSED, was_new=True)).evidence == "already-new-key"
     assert judge_set(last(NEW)).evidence == "class-116"
     assert judge_set(last(UNASKED)).evidence == "status"
 
@@ -191,10 +217,12 @@ def test_every_acceptance_says_what_it_stands_on() -> None:
 
 
 def every_evidence() -> Iterator[SetEvidence]:
-    for shown, partly, was_new, passes, doubt, sections, section, obstacle in itertools.product(
+    for shown, partly, was_new, is_mixed, refused, passes, doubt, sections, section, obstacle in itertools.product(
         KeyShown,
         (False, True),
         (False, True),
+        (False, True),
+        (0, 1, 2),
         range(PASSES_MAX + 1),
         (False, True),
         (1, 2, 4),
@@ -208,6 +236,8 @@ def every_evidence() -> Iterator[SetEvidence]:
                 shown=shown,
                 is_partly_new=partly,
                 was_new=was_new,
+                is_mixed=is_mixed,
+                refused=refused,
                 passes=passes,
                 doubt=doubt,
                 sections=sections,
@@ -221,10 +251,12 @@ RULES: list[tuple[str, Callable[[SetEvidence, Verdict], bool]]] = [
     ("yes only where class 116 shows the new key, or is not asked and every section was executed",
         lambda e, v: v.credited is not YES or e.shown is NEW or (e.shown is UNASKED and e.is_stored)),
     ("a new key that was not there before is always a success",
-        lambda e, v: e.shown is not NEW or e.was_new or v.outcome is Outcome.ACCEPTED),
+        lambda e, v: e.shown is not NEW or e.was_new or e.is_mixed or v.outcome is Outcome.ACCEPTED),
+    ("a key that came too early is never a success", lambda e, v: not (e.is_mixed and e.shown is NEW)
+        or v.outcome is Outcome.HELD),
     ("one that was there before needs a set that was taken, or refused as under another key",
         lambda e, v: not (e.was_new and e.shown is NEW and v.outcome is Outcome.ACCEPTED)
-        or e.is_stored or (e.section is REFUSED and e.position == 0)),
+        or (e.is_stored and not e.waits_for_more) or e.refused == 2),
     ("a meter that waits for more has no new key", lambda e, v: not (e.shown is UNASKED and e.section is WAITING)
         or v.outcome is not Outcome.ACCEPTED),
     ("no only if nothing was sent, or the very first section was refused under the old key",
@@ -274,7 +306,7 @@ SHOWN: list[tuple[str, KeyAttributes, KeyAttributes | None, KeyAttributes, KeySh
     ("as before", KRN_2, BEFORE, BEFORE, OLD),
     ("the first reading is what was before", KRN_2, None, BEFORE, OLD),
     ("another one", KRN_2, BEFORE, replace(BEFORE, key_revision_number=3), OTHER),
-    ("what was not asked for may change", KRN_2, BEFORE, replace(BEFORE, tariff_index=2), OLD),
+    ("what was not asked for changed", KRN_2, BEFORE, replace(BEFORE, tariff_index=2), OTHER),
     ("one of two", replace(KRN_2, tariff_index=2), BEFORE, replace(BEFORE, key_revision_number=2), OTHER),
     ("it does not say", KRN_2, BEFORE, replace(BEFORE, key_revision_number=None), SILENT),
     ("it says one of two", replace(KRN_2, key_type=3), None, KRN_2, SILENT),
