@@ -198,6 +198,9 @@ class MeterProfile:
     deviation_sign: int = _setting(1, _sign)
     """-1 for meters whose clock deviation has the opposite sign."""
 
+    key_change_timeout_seconds: float = _setting(600.0, _seconds(0, 86_400))
+    """So long after its last section the meter forgets a key-change set that is not complete."""
+
     poll_first_seconds: float = _setting(1.0, _seconds(0.01, 3600))
     """Wait before the first repeated read of a pending status; doubles each time."""
     poll_timeout_seconds: float = _setting(60.0, _seconds(0, 86_400))

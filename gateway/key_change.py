@@ -16,9 +16,9 @@ from cosem_objects.errors import SettingError
 from cosem_objects.payment import KEY_ATTRIBUTES, KeyAttributes
 from cosem_objects.profile import KeyChangeProof, MeterProfile
 from cosem_objects.sts_token import Token, TokenClass
+from gateway.orders import SECTIONS_MAX
 
-SECTIONS_MIN, SECTIONS_MAX = 2, 4
-"""EA07 takes two sections, or three that carry the supply group; EA11 takes four (IEC 62055-41)."""
+SECTIONS_MIN = 2
 NO_SUPPLY_GROUP = 0
 """What meters show as supply group that took a set of two sections, which does not carry it (STS Association, FAQ)."""
 _GROUP = frozenset({"supply_group_code"})

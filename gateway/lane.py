@@ -12,7 +12,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from random import Random
 from typing import TypeVar
@@ -32,7 +32,7 @@ from gateway.shown import without_secrets
 from gateway.store.records import LaneClaim, NewEvent, NextHead, OrderWork, Step, TokenWork
 from gateway.store.store import LaneLost, Lanes, StoreBroken, StoreError, StoreFull
 from gateway.token_story import Undelivered
-from gateway.verdict import NextStep, Reading, stands_in_meter
+from gateway.verdict import Credited, NextStep, Outcome, Reading, Verdict, stands_in_meter
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +43,8 @@ _NEVER_REPEATED = {"tcp", "tcps"}
 _ORDERS_IN_A_TURN = 20
 """Then the next meter of a line that has no place for both has its turn. guess: an association costs as much as a few
 orders."""
+_CLOCKS_DIFFER = 1.1
+"""A meter's minutes may be longer than ours. guess: by no more than a tenth."""
 _STORE_RETRY_SECONDS = 1.0
 """Between two tries to write what is known and must not be forgotten."""
 _STORE_FAILURES_MAX = 5
@@ -201,6 +203,8 @@ class LaneRun:
             return not is_over(work, self._tools.now()) and not self._shows_another(work, reading)
 
         if sections := work.key_change_sections:
+            if waiting := await self._wait_for_another_set(work):
+                return [Judged(section.token, waiting) for section in sections]
             undelivered_set = UndeliveredSet(
                 key_change=KeyChange(tuple(section.token for section in sections), new_key_of(work.new_key or {})),
                 tries=[section.tries for section in sections],
@@ -219,6 +223,17 @@ class LaneRun:
             may_enter=may_enter,
         )
         return [await self._delivery.deliver(undelivered)]
+
+    async def _wait_for_another_set(self, work: OrderWork) -> Verdict | None:
+        """Why the set is not begun: the meter may hold sections of another one, and would make a key of both."""
+        if any(section.tries for section in work.key_change_sections):
+            return None
+        at = await self._lanes.other_set_at(work.number)
+        patience = timedelta(seconds=self._meter.profile.key_change_timeout_seconds * _CLOCKS_DIFFER)
+        if at is None or self._tools.now() >= at + patience:
+            return None
+        detail = "the meter may hold sections of another key-change set; it forgets them after a while"
+        return Verdict(Outcome.UNREACHED, Credited.NO, "other-set", "K2", detail=detail)
 
     def _shows_another(self, work: OrderWork, reading: Reading) -> bool:
         """Whether the meter shows what another order in doubt has to be judged by."""

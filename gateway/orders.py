@@ -21,6 +21,10 @@ TOKENS_MAX = 20
 """In one order. guess: a key-change set with its credits has at most six."""
 
 
+SECTIONS_MAX = 4
+"""Of a key-change set: two for EA07, or three that carry the supply group; four for EA11 (IEC 62055-41)."""
+
+
 class OrderState(StrEnum):
     """Where an order is."""
 
@@ -215,6 +219,7 @@ class Order:
         """Raises ``OrderRefused``. What is well-formed, but cannot be meant."""
         if not 1 <= len(self.tokens) <= TOKENS_MAX:
             raise OrderRefused("tokens", f"expected 1 to {TOKENS_MAX} tokens")
+        self._check_sets()
         seen = set()
         for number, ordered in enumerate(self.tokens):
             field_name, token = f"tokens[{number}]", ordered.token
@@ -230,6 +235,16 @@ class Order:
             seen.add(token)
         if self.not_before and self.expires_at and self.not_before >= self.expires_at:
             raise OrderRefused("expires_at", "it is not later than not_before")
+
+    def _check_sets(self) -> None:
+        """``new_key`` is of one set, so an order has one at most, in one piece."""
+        places = [number for number, ordered in enumerate(self.tokens) if ordered.kind is OrderKind.KEY_CHANGE]
+        if places and places != list(range(places[0], places[0] + len(places))):
+            raise OrderRefused(f"tokens[{places[-1]}]", "the sections of a key-change set stand one behind the other")
+        if len(places) > SECTIONS_MAX:
+            raise OrderRefused(
+                f"tokens[{places[-1]}]", f"a key-change set has {SECTIONS_MAX} sections at most; an order has one set"
+            )
 
 
 def kind_of(token: Token) -> OrderKind | None:

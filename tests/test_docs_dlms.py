@@ -225,6 +225,7 @@ NOT_ABOUT_DLMS = {
     *(
         "name",
         "key_change_proof",
+        "key_change_timeout_seconds",
         "gateway_obis",
         "account_obis",
         "sts_obis",

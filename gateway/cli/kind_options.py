@@ -11,8 +11,8 @@ from cosem_objects.profile import MeterProfile
 from cosem_objects.sts_token import Token, TokenClass
 from gateway.cli.parser import whole_number
 from gateway.cli.token_options import check_tokens
-from gateway.key_change import SECTIONS_MAX, SECTIONS_MIN, KeyChange
-from gateway.orders import OrderKind
+from gateway.key_change import SECTIONS_MIN, KeyChange
+from gateway.orders import SECTIONS_MAX, OrderKind
 
 _NEW_KEY = {
     "new_krn": ("key_revision_number", 1, 9, "N", "key revision number"),

@@ -183,6 +183,12 @@ class Lanes(ABC):
         ``IllegalChange``."""
 
     @abstractmethod
+    async def other_set_at(self, order: int) -> datetime | None:
+        """Of the order's meter: when something last happened to another order that sent sections of another key-change
+        set, and of which it is not known that the set took effect, or that its first section was refused. Until the
+        meter has forgotten them, the order's own sections could be mixed with those."""
+
+    @abstractmethod
     async def step(self, claim: LaneClaim, order: int, step: Step, then: NextHead) -> OrderWork | None:
         """Write what happened, and give what is next: the same order for STAY, the lane's next due order or None for
         NEXT, None for LEAVE. None means that the lane is given back. Raises ``LaneLost``, ``IllegalChange``."""

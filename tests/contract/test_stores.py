@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from cosem_objects.sts_token import Token, TokenClass
-from gateway.orders import Amount, Change, IllegalChange, OrderedToken, OrderKind, OrderState, Priority
+from gateway.events import Judged, SendStarted
+from gateway.orders import Amount, Change, IllegalChange, Order, OrderedToken, OrderKind, OrderState, Priority
 from gateway.store.records import (
     Added,
     Conflict,
@@ -23,10 +24,13 @@ from gateway.store.records import (
     OrderWork,
     Resolution,
     ResolveCredited,
+    Step,
 )
 from gateway.store.store import InUse, NoSuchOrder, Store, StoreError
-from gateway.verdict import Credited, Outcome
+from gateway.verdict import Credited, Outcome, Verdict
 from tests.contract.stores import (
+    ACCOUNT,
+    BEFORE,
     START,
     Place,
     add,
@@ -561,3 +565,44 @@ async def test_one_work_that_fails_takes_nothing_of_its_neighbours_with_it(store
     ]
     assert await state_of(store, "o1") is await state_of(store, "o2") is S.CANCELLED
     assert [len(await store.orders.timeline(order)) for order in ("o1", "o2")] == [2, 2]
+
+
+# Key-change sets of one meter.
+
+
+def a_set(order_id: str, *numbers: int) -> Order:
+    sections = [Token.from_block(TokenClass.METER_SPECIFIC_MANAGEMENT, number) for number in numbers]
+    return an_order(order_id, tokens=[OrderedToken(section, OrderKind.KEY_CHANGE) for section in sections])
+
+
+@pytest.mark.parametrize(
+    ("change", "verdict", "sent", "is_in_meter"),
+    [
+        (Change.HOLD, Verdict(Outcome.HELD, Credited.UNKNOWN, "crc"), 1, True),
+        (Change.HOLD, Verdict(Outcome.HELD, Credited.UNKNOWN, "crc"), 2, True),
+        (Change.REJECT, Verdict(Outcome.REJECTED, Credited.NO, "crc"), 1, False),
+        (Change.REJECT, Verdict(Outcome.REJECTED, Credited.UNKNOWN, "crc"), 2, True),
+        (Change.ACCEPT, Verdict(Outcome.ACCEPTED, Credited.YES), 2, False),
+    ],
+)
+async def test_a_set_that_may_have_left_sections_in_its_meter_is_remembered(
+    store: Store, change: Change, verdict: Verdict, sent: int, is_in_meter: bool
+) -> None:
+    """One that took effect left none, and neither did one whose first section was refused."""
+    await put_meters(store, "m1", "m2")
+    await add(store, a_set("o1", 1, 2))
+    claim, work = await claim_one_of(store, "m1")
+    assert await store.lanes.other_set_at(work.number) is None
+    for token in work.tokens[:sent]:
+        started = SendStarted(token.token, 1, BEFORE, ACCOUNT)
+        await store.lanes.begin_send(claim, work.number, token.position, started, [])
+    outcomes = [(token.position, Judged(token.token, verdict)) for token in work.tokens]
+    await store.lanes.step(claim, work.number, Step(change=change, outcomes=outcomes), NextHead.LEAVE)
+    await add(store, a_set("other", 3, 4), a_set("same", 1, 2))
+    claim, other = await claim_one_of(store, "m1")
+    assert other.id == "other"
+    assert (await store.lanes.other_set_at(other.number) is not None) == is_in_meter
+    await store.lanes.step(claim, other.number, Step(change=Change.HOLD), NextHead.LEAVE)
+    _, same = await claim_one_of(store, "m1")
+    assert same.id == "same"
+    assert await store.lanes.other_set_at(same.number) is None, "the same sections mix without harm"

@@ -53,6 +53,7 @@ FIELDS: dict[str, tuple[dict[Any, Any], tuple[Any, ...]]] = {
     "deviation_sign": ({1: 1, -1: -1}, (0, 2, "1", None, NAN, True, 1.0, [1])),
     "poll_first_seconds": seconds(0.01, 3600),
     "poll_timeout_seconds": seconds(0, 86_400),
+    "key_change_timeout_seconds": seconds(0, 86_400),
     "inactivity_seconds": seconds(1, 86_400),
     "response_timeout_seconds": seconds(0.1, 600),
     "doubt_rounds_max": whole(1, 100),

@@ -288,3 +288,24 @@ def test_a_new_key_of_the_api_is_what_class_116_must_show() -> None:
     shown = new_key_of({"ea": "11", "sgc": "000123", "ti": "07", "krn": 2, "kt": 3, "ken": 85, "base_date": 2014})
     assert shown.words == "EA 11, SGC 000123, TI 07, KRN 2, KT 3, KEN 85"
     assert new_key_of({}).words == "nothing"
+
+
+# Sections of two sets must not meet in a meter.
+
+
+async def test_no_set_is_begun_while_sections_of_another_may_be_in_the_meter(tmp_path: Path) -> None:
+    """The first set lacks its third section. Its two others stay in the meter for ten minutes."""
+    meter = KeyChangeMeter(sections=SECTIONS[:3])
+    async with at_a_wire(meter) as url, head_end(tmp_path) as head:
+        await head.know(url, profile="default")
+        await order(head, *TWO, new_key={"krn": 2})
+        await head.start()
+        assert (await head.until("change")).state is OrderState.HELD
+        entered = len(meter.entered)
+        await order(head, OTHER_SECTION, SECTIONS[3], new_key={"krn": 2}, order_id="other")
+        waiting = await head.until("other", OrderState.WAITING)
+        assert (waiting.reason, len(meter.entered)) == ("other-set", entered)
+        await order(head, *TWO, new_key={"krn": 2}, order_id="again")
+        again = await head.until("again")
+    assert again.state is OrderState.HELD, "the same sections mix with themselves without harm, and were sent again"
+    assert len(meter.entered) > entered

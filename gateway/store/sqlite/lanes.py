@@ -20,7 +20,7 @@ from gateway.store.sqlite.order_counts import count_moved
 from gateway.store.sqlite.recovery import recover
 from gateway.store.sqlite.rows import order_work
 from gateway.store.sqlite.sealed import seal_before
-from gateway.store.sqlite.times import micros, micros_or_none
+from gateway.store.sqlite.times import micros, micros_or_none, moment_or_none
 from gateway.store.store import LaneLost, Lanes
 
 _HELD_ORDER = f"""
@@ -49,6 +49,16 @@ _EXPIRED = """
     SELECT number FROM orders
     WHERE closed_at IS NULL AND expires_at IS NOT NULL AND expires_at <= ? AND (state = 'queued' OR state = 'waiting')
     LIMIT ?
+"""
+# The same section in two orders, as of a set that is handed in again, mixes with itself without harm.
+_OTHER_SET = """
+    SELECT max(other.changed_at)
+    FROM orders AS this JOIN orders AS other ON other.meter = this.meter AND other.number <> this.number
+    WHERE this.number = ?1 AND other.state <> 'accepted' AND (
+        SELECT count(*) FROM token AS section
+        WHERE section.order_number = other.number AND section.kind = 'key_change' AND section.tries > 0
+            AND section.last_digits NOT IN (SELECT last_digits FROM token WHERE order_number = ?1)
+    ) > (other.state = 'rejected')
 """
 _STANDS_STILL = (*FINAL_STATES, OrderState.HELD)
 _EXPIRE_MAX = 500
@@ -100,6 +110,10 @@ class SqliteLanes(Lanes):
             append_all(connection, order, now, events)
 
         await self._database.write(write)
+
+    async def other_set_at(self, order: int) -> datetime | None:
+        found = await self._database.read(lambda connection: connection.execute(_OTHER_SET, (order,)).fetchone()[0])
+        return moment_or_none(found)
 
     async def step(self, claim: LaneClaim, order: int, step: Step, then: NextHead) -> OrderWork | None:
         if step.change is Change.SEND:
