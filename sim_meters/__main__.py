@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import sys
 from argparse import ArgumentParser
 from collections.abc import Callable, Coroutine, Sequence
@@ -30,6 +31,16 @@ class _Parser(ArgumentParser):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the result is the exit code."""
+    try:
+        code = _run_command(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:  # who read it had enough, as with ``| head``
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains at its end
+        return _FAILED
+    return code
+
+
+def _run_command(arguments: Sequence[str] | None) -> int:
     fill_standard_descriptors()
     parser: ArgumentParser = _Parser(
         prog="simmeters", description="Simulated DLMS meters that decrypt STS tokens. Lab keys only."

@@ -23,9 +23,10 @@ class EmergencyCredit:
     def parse(cls, text: str, decimals: int) -> EmergencyCredit:
         """Read an amount such as ``5``; units of 10^-``decimals``, a finer amount is rounded down."""
         try:
-            return cls(math.floor(parse_amount(text) * 10**decimals))
+            amount = parse_amount(text)
         except SettingError as error:
             raise SettingError(f"emergency credit: {error}") from None
+        return cls(math.floor(amount * 10**decimals))
 
     def __post_init__(self) -> None:
         if self.preset_units < 1:

@@ -29,8 +29,6 @@ OTHER_KINDS: Mapping[str, TokenKind] = {
     kind.command: kind for kind in TOKEN_KINDS if kind.command not in (CREDIT, KEY_CHANGE)
 }
 """By the command of the table: token types of which each has a command of its own."""
-_USUAL = {"manufacturer-code": "0"}
-"""What a field says that nobody names. Code 0 is in all published tokens of class 1."""
 _ERROR_SIZE_MAX = 160
 """Of what a coding says: some name all that could be written."""
 KEY_TEXTS = ("sgc", "ti", "krn", "kt", "base_date", "ea", "dkga", "ken", "vending_key")
@@ -50,7 +48,7 @@ def asked_values(kind: TokenKind, said: Mapping[str, str]) -> dict[str, int]:
             raise SettingError(f"{name}: {kind.name} has no such field; expected {', '.join(fields) or 'none'}")
     values = {}
     for name, field in fields.items():
-        text = said.get(name, _USUAL.get(name))
+        text = said.get(name, field.usual)
         if text is None:
             raise SettingError(f"{name}: is missing; expected {field.coding.expected}")
         try:

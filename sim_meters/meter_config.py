@@ -23,8 +23,9 @@ from sim_meters.sts.keys.decoder_key import DecoderKey, VendingKey, derive_decod
 from sim_meters.sts.keys.identity import MeterPan
 from sim_meters.sts.keys.key_attributes import KeyAttributes
 from sim_meters.sts.keys.key_expiry import KEN_NEVER
+from sim_meters.sts.keys.key_type_rules import is_for_carriers
 from sim_meters.sts.machine.machine_settings import MachineSettings
-from sim_meters.sts.machine.token_machine import TokenMachine
+from sim_meters.sts.machine.token_machine import CARRIERS, TokenMachine
 from sim_meters.sts.tokens.key_change import MeterKey
 from sim_meters.sts.tokens.token_kind import Commodity
 from sim_meters.sts.tokens.token_table import MANAGEMENT_KINDS, POWER_KINDS
@@ -117,6 +118,8 @@ class MeterConfig:
             raise SettingError("system-title: expected one; a meter with keys needs it")
         if len(self.master_key) != KEY_SIZE:
             raise SettingError(f"master key: expected {KEY_SIZE} octets; got {len(self.master_key)}")
+        if not is_for_carriers(self.key.kt, CARRIERS):
+            raise SettingError(f"kt: expected 0 to 2; a common key (KT {self.key.kt:d}) is for magnetic cards alone")
         if self.debt is not None:
             self._check_debt(self.debt)
         if self.emergency is not None:

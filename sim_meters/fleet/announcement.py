@@ -9,6 +9,7 @@ from pathlib import Path
 
 from sim_meters.fleet.fleet import Fleet
 from sim_meters.fleet.group import MeterGroup
+from sim_meters.fleet.plan import Member
 from sim_meters.notices import LAB
 
 _LAB_KEY = "The STS key is made of the vending key of the published test vectors, which everybody has."
@@ -19,7 +20,7 @@ def announce_meters(fleet: Fleet, *, has_lab_key: bool) -> None:
     print(f"{LAB}. {_LAB_KEY}" if has_lab_key else LAB)
     for group in fleet.plan.groups:
         for number in range(group.count):
-            print(_meter_line(group, number))
+            print(_meter_line(fleet, group, number))
             is_last = number + 1 == group.count or (number + 1) % group.share == 0
             if is_last:
                 print(_place_line(fleet, group, group.place_of(number)))
@@ -75,12 +76,14 @@ def memory_octets() -> int:
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
-def _meter_line(group: MeterGroup, number: int) -> str:
-    config = group.config(number)
+def _meter_line(fleet: Fleet, group: MeterGroup, number: int) -> str:
+    """With its present key, which a ledger may have changed since the factory."""
+    meter = fleet.meters.meter(Member(group, number))
+    config, key = meter.config, meter.state.machine.key
     title = config.security.meter_system_title.hex().upper()
     behind = "" if config.behind is None else f", behind {config.behind}"
     on_the_line = f", physical {config.physical}" if group.share > 1 else ""
-    identity = f"PAN {config.pan.digits}, SGC {config.key.sgc:06d}, system title {title}"
+    identity = f"PAN {config.pan.digits}, SGC {key.sgc:06d}, KRN {key.krn}, system title {title}"
     return f"meter {config.device_name}: {identity}{behind}{on_the_line}"
 
 

@@ -18,15 +18,10 @@ from sim_meters.scenario.values import Number
 from sim_meters.sts.tid import BaseDate
 from sim_meters.sts.tokens.amount import parse_amount
 from sim_meters.sts.tokens.clear_token import encode
+from sim_meters.sts.tokens.credit_units import kind_in, parse_unit
 from sim_meters.sts.tokens.token_kind import Commodity, TokenKind
 from sim_meters.sts.tokens.token_table import credit_kind
 
-_MEASURED_BY = {
-    "kwh": (Commodity.ELECTRICITY,),
-    "m3": (Commodity.WATER, Commodity.GAS),
-    "min": (Commodity.TIME,),
-}
-"""What each unit can mean, the usual first; money can mean any commodity."""
 _MADE_OF = {
     CREDIT: {"amount", "unit", "commodity", "minutes_ago", "key", "key_of"},
     KEY_CHANGE: {"new_key", "rollover", "with_sgc", "key", "key_of"},
@@ -95,10 +90,13 @@ def make_tokens(
         return _made(step, meter, keys, 0, 0)
     base_date = _key(step, meter, keys).base_date
     issued = now.replace(tzinfo=None)
-    if step.minutes_ago is None:
-        tid = base_date.next_tid(issued, last_tids.get(base_date))
-    else:
-        tid = base_date.tid_at(issued - timedelta(minutes=step.minutes_ago))
+    try:
+        if step.minutes_ago is None:
+            tid = base_date.next_tid(issued, last_tids.get(base_date))
+        else:
+            tid = base_date.tid_at(issued - timedelta(minutes=step.minutes_ago))
+    except SettingError as error:
+        raise SettingError(f"{error}: let the clock start within ([clock], start), or take another base date") from None
     return _made(step, meter, keys, tid, rng.randrange(16))
 
 
@@ -156,23 +154,10 @@ def _under(step: TokenStep, key: IssuerKey) -> str:
 
 def _credit_kind(step: TokenStep, own: AccountUnit) -> TokenKind:
     """The token type that a unit and a commodity mean for this meter."""
-    is_money = _is_money(step.unit, own)
-    possible = tuple(Commodity) if is_money or step.unit is None else _MEASURED_BY[step.unit.lower()]
-    usual = own.commodity if own.commodity in possible else possible[0]
-    commodity = usual if step.commodity is None else Commodity(step.commodity)
-    if commodity not in possible:
-        raise SettingError(f"commodity: {step.unit} does not measure {commodity.value}")
-    return credit_kind(commodity, currency=is_money)
-
-
-def _is_money(unit: str | None, own: AccountUnit) -> bool:
-    if unit is None:
-        return own.kind.is_currency
-    if unit.lower() in _MEASURED_BY:
-        return False
-    if len(unit) == 3 and unit.isupper() and unit.isalpha():
-        return True
-    raise SettingError("unit: expected kWh, m3, min or a currency code of three capitals")
+    if step.unit is not None:
+        return kind_in(parse_unit(step.unit), step.commodity, own.commodity)
+    commodity = own.commodity if step.commodity is None else Commodity(step.commodity)
+    return credit_kind(commodity, currency=own.kind.is_currency)
 
 
 def _key(step: TokenStep, meter: MeterPlan, keys: NamedKeys) -> IssuerKey:

@@ -53,8 +53,12 @@ class BaseDate(IntEnum):
         # guess: the same holds when counting up lands there; two tokens issued at 00:00 would settle it.
         tid = minutes + 1 if minutes % _MINUTES_A_DAY == _RESERVED_MINUTE else minutes
         if not 0 <= tid <= TID_MAX:
-            first, end = self.moment(0), self.moment(TID_MAX)
-            raise SettingError(f"TID: base date {self.value} spans {first:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M}")
+            first, end, asked = self.moment(0), self.moment(TID_MAX), self.moment(minutes)
+            side = "later" if minutes > 0 else "earlier"
+            raise SettingError(
+                f"TID: base date {self.value} spans {first:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M}; "
+                f"{asked:%Y-%m-%d %H:%M} is {side}"
+            )
         return tid
 
 

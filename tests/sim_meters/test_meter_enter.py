@@ -204,7 +204,7 @@ async def test_published_tokens_are_credited() -> None:
     ("data_value_map", "accepted", "used", "no_token"),
     [
         ("onehot16", "0" * 16, "0001" + "0" * 12, "0" * 16),
-        ("ordinal8", "00000001", "00001010", "00000000"),
+        ("ordinal8", "00000001", "00001010", "00000110"),
         ("raw", "", "", ""),
         ("none", "", "", ""),
     ],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 from itertools import permutations
+from pathlib import Path
 
 import pytest
 
@@ -21,7 +22,7 @@ from sim_meters.sts.results import TokenResult
 from sim_meters.sts.tokens.clear_token import encode_credit
 from sim_meters.sts.tokens.key_change import MeterKey, key_change_set
 from tests.sim_meters.meter_client import Client, Clock, a_meter, client_of, credit
-from tests.sim_meters.meter_tokens import STS, a_key, display_token
+from tests.sim_meters.meter_tokens import STS, a_key, display_token, on_file
 
 LAB = lab_config()
 FACTORY = LAB.decoder_key
@@ -248,6 +249,42 @@ async def test_a_former_key_comes_back_only_by_a_set_under_the_present_one() -> 
         meter.key_in(token)
     assert meter.state.machine.key.decoder_key == FACTORY
     assert meter.key_in(under(FACTORY, 6_000_001)) is TokenResult.ACCEPT
+
+
+READ_AGAIN = {
+    "four, by a meter of three": (FOUR, LAB, LONG, True),
+    "two, by a meter of four": (LAB, FOUR, SHORT, False),
+}
+
+
+@pytest.mark.parametrize("name", READ_AGAIN)
+def test_a_set_that_was_booked_is_in_force_whatever_is_set_today(name: str, tmp_path: Path) -> None:
+    """The results in the ledger count: it may have been written under other settings."""
+    before, today, new, with_sgc = READ_AGAIN[name]
+    meter = on_file(before, tmp_path / "ledger", Clock())
+    for token in key_change_set(FACTORY, new, rollover=False, with_sgc=with_sgc):
+        meter.key_in(token)
+    key = meter.state.machine.key
+    assert key.decoder_key == new.decoder_key
+    meter.close()
+    again = on_file(today, tmp_path / "ledger", Clock())
+    assert again.state.machine.key == key
+    assert again.state.machine.sections.numbers == ()
+
+
+def test_a_set_that_was_refused_stays_refused_whatever_is_set_today(tmp_path: Path) -> None:
+    meter = on_file(LAB, tmp_path / "ledger", Clock())
+    back = replace(SHORT, decoder_key=FACTORY)
+    there_and_back = (
+        *key_change_set(FACTORY, SHORT, rollover=True),
+        *key_change_set(SHORT.decoder_key, back, rollover=False),
+    )
+    assert [meter.key_in(section) for section in there_and_back][-1] is TokenResult.KEY_TYPE_ERROR
+    meter.close()
+    lenient = replace(LAB, sts_settings=MachineSettings(refuses_former_keys=False))
+    again = on_file(lenient, tmp_path / "ledger", Clock())
+    assert again.state.machine.key == meter.state.machine.key
+    assert again.state.machine.key.decoder_key == SHORT.decoder_key
 
 
 def test_a_key_from_before_a_rollover_does_not_come_back() -> None:

@@ -82,6 +82,8 @@ def test_a_short_scenario_is_fine(tmp_path: Path) -> None:
         (('do = "expect"\nsections = [5]',), "step 1, sections 1: expected"),
         ((ENTER,), "step 1 (enter): there is no token 't' yet"),
         (('do = "keypad"\ntoken = "t"',), "step 1 (keypad): there is no token 't' yet"),
+        (('do = "keypad"',), "step 1 (keypad): expected token or digits, one of them"),
+        (('do = "keypad"\ndigits = "12a4"',), "step 1, digits: expected text of the form ^[0-9]"),
         (('do = "enter"',), "step 1 (enter): expected token or octets, one of them"),
         ((TOKEN, 'do = "enter"\ntoken = "t"\noctets = "00"'), "step 2 (enter): expected token or octets, one of them"),
         ((TOKEN,), "case 'a case': expected at least one expectation; it can never fail"),

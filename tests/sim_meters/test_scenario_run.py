@@ -94,6 +94,19 @@ async def test_a_fault_can_be_taken_back(tmp_path: Path) -> None:
     assert case.message == ""
 
 
+async def test_digits_that_are_no_token_are_a_wrong_entry_at_the_keypad(tmp_path: Path) -> None:
+    wrong = 'do = "keypad"\ndigits = "1234"\nexpect = {{ result = "{}" }}'
+    rejected = wrong.format("rejected").replace("{ ", '{ reason = "field-format", ')
+    case = await only_case(a_case(*[rejected] * 3, a_look("status_code = 4"), wrong.format("refused")), tmp_path)
+    assert case.message == ""
+
+
+async def test_a_time_beyond_the_base_date_is_named_with_the_way_out(tmp_path: Path) -> None:
+    case = await only_case(a_case(TOKEN + "\nkey = { base_date = 1993 }", a_look("balance = 0")), tmp_path)
+    assert "to 2024-11-24 20:15; " in case.message
+    assert "let the clock start within" in case.message
+
+
 async def test_chance_comes_from_the_seed(tmp_path: Path) -> None:
     tokens = [f'do = "token"\ntoken = "t{n}"\namount = 1' for n in range(20)]
     enters = [f'do = "enter"\ntoken = "t{n}"' for n in range(20)]

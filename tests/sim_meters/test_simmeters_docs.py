@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
+import subprocess
+import sys
 from argparse import ArgumentParser
 from dataclasses import replace
 from pathlib import Path
@@ -21,8 +24,10 @@ from sim_meters.outcomes import token_status
 from sim_meters.run_options import add_run_options, read_plan
 from sim_meters.sts.machine.machine_settings import SETTING_HELP, MachineSettings
 from sim_meters.sts.results import TokenResult
+from tests.sim_meters.sts_command_line import VECTOR_FILE
 
-PAGE = (Path(__file__).parents[2] / "docs" / "simmeters.md").read_text(encoding="utf-8")
+PAGE_FILE = Path(__file__).parents[2] / "docs" / "simmeters.md"
+PAGE = PAGE_FILE.read_text(encoding="utf-8")
 SPELT = {
     TokenResult.DDTK_ERROR: "DDTKError",
     TokenResult.CRC_ERROR: "CRCError",
@@ -58,6 +63,25 @@ def test_the_notice_stands_in_help_too(
     told = capsys.readouterr().out
     assert LAB in told
     assert LICENCE in told or command == "scenario"
+
+
+@pytest.mark.parametrize("words", [["scenario", "--schema"], ["sts", "verify-vectors", "--json", str(VECTOR_FILE)]])
+def test_a_reader_that_had_enough_is_no_error_to_tell_of(words: list[str]) -> None:
+    """As with ``| head``: nothing is read here at all."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        ended = subprocess.run(
+            [sys.executable, "-m", "sim_meters", *words],
+            cwd=PAGE_FILE.parents[1],
+            stdout=writer,
+            stderr=subprocess.PIPE,
+            timeout=60,
+            check=False,
+        )
+    finally:
+        os.close(writer)
+    assert (ended.returncode, ended.stderr) == (1, b"")
 
 
 def test_every_setting_has_a_row_with_its_default_and_its_help() -> None:

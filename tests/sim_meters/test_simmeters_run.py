@@ -27,6 +27,7 @@ from sim_meters.notices import LAB
 from sim_meters.sts.keys.decoder_key import VendingKey, derive_decoder_key
 from sim_meters.sts.keys.key_attributes import KeyAttributes
 from sim_meters.sts.tokens.clear_token import encode_credit
+from sim_meters.sts.tokens.key_change import key_change_set
 from sim_meters.sts.tokens.token_kind import Commodity
 from sim_meters.sts.tokens.token_table import credit_kind
 from tests.sim_meters.meter_client import (
@@ -40,6 +41,7 @@ from tests.sim_meters.meter_client import (
     running,
     simmeters,
 )
+from tests.sim_meters.meter_tokens import a_key
 from transports.channel import Address, ChannelClosed
 
 CONFIG = lab_config()
@@ -311,6 +313,11 @@ BAD = {
     "ti": (("--ti", "100"), "ti: expected"),
     "krn": (("--krn", "0"), "krn: expected"),
     "kt": (("--kt", "9"), "kt: expected"),
+    "common key": (
+        ("--vending-key", "ab" * 8, "--dkga", "02", "--kt", "3"),
+        "kt: expected 0 to 2; a common key",
+    ),
+    "no emergency credit": (("--emergency-credit", "0"), "simmeters run: emergency credit: expected more than nothing"),
     "base date": (("--base-date", "2000"), "base date: expected"),
     "made": (("--manufactured", "yesterday"), "--manufactured: expected a date"),
     "made too early": (("--manufactured", "1992-12-31"), "TID: "),
@@ -395,6 +402,19 @@ async def test_a_state_directory_that_cannot_be() -> None:
     code, out, errors = await simmeters("run", "--listen", "tcp://127.0.0.1:0", "--state-dir", "/dev/null/state")
     assert (code, out, errors.count("\n")) == (2, "", 1)
     assert errors.startswith("simmeters run: --state-dir: cannot make /dev/null/state")
+
+
+async def test_the_key_of_a_ledger_is_announced_and_not_the_factorys(tmp_path: Path) -> None:
+    options = ("--listen", "tcp://127.0.0.1:0", "--state-dir", str(tmp_path))
+    new = a_key("next", krn=2, sgc=123_456)
+    async with running(*options) as meter:
+        assert any("SGC 201457, KRN 1, " in line for line in meter.lines)
+        client = await meter.client()
+        for token in key_change_set(CONFIG.decoder_key, new, rollover=False):
+            assert await client.enter(token) == 0
+        await meter.stop()
+    async with running(*options) as meter:
+        assert any("SGC 123456, KRN 2, " in line for line in meter.lines)
 
 
 async def test_a_damaged_ledger_is_said_in_one_line(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from sim_meters.sts.tokens.clear_token import ClearToken, decode
 from sim_meters.sts.tokens.coding import Padding
 from sim_meters.sts.tokens.key_change import KeySections
 from sim_meters.sts.tokens.token_kind import TokenKind
-from sim_meters.sts.tokens.token_table import CLEAR_TAMPER, KEY_CHANGE, TOKEN_KINDS, kind_of
+from sim_meters.sts.tokens.token_table import CLEAR_TAMPER, KEY_CHANGE, SECTION_2, TOKEN_KINDS, kind_of
 from tests.sim_meters.sts_command_line import DECODER, VECTOR_FILE, VENDING, answer, printed, run, whole_command
 
 VECTORS = json.loads(VECTOR_FILE.read_text(encoding="utf-8"))["vectors"]
@@ -149,7 +149,7 @@ def test_chance_and_the_clock_fill_in_what_is_not_said() -> None:
     ("words", "beginning"),
     [
         (["power-limit", *DECODER], "watts: is needed, expected a whole number of W"),
-        (["power-limit", *DECODER, "--watts", "much"], "watts: amount: expected a decimal number"),
+        (["power-limit", *DECODER, "--watts", "much"], "watts: expected a whole number of W; got 'much'"),
         (["power-limit", *DECODER, "--watts", "18201625"], "watts: amount: at most 18201624 units fit"),
         (["power-limit", "--watts", "1"], "key: expected exactly one of"),
         (["clear-credit", *DECODER, "--register", "beer"], "register: expected electricity, water"),
@@ -180,7 +180,21 @@ def test_no_token_is_made_after_the_keys_expiry(words: list[str]) -> None:
     assert answer("encode", *words, *DECODER, "--tid", str(last + 1))["tid"] == last + 1, "never, if it is not said"
     code, out, error = whole_command("encode", *words, *DECODER, "--ken", "85", "--tid", str(last + 1))
     assert (code, out) == (2, "")
-    assert error == ("simmeters sts: ken: a key of KEN 85 expired at 2024-09-18 02:55, before the moment of issue\n")
+    assert error == ("simmeters sts: ken: a key of KEN 85 expired at 2024-09-18 22:55, before the moment of issue\n")
+
+
+def test_a_time_beyond_the_base_date_is_named_with_the_way_out() -> None:
+    code, _, error = whole_command(
+        "encode", "credit", *DECODER, "--kwh", "1", "--base-date", "1993", "--issued-at", "2026-11-22T00:10"
+    )
+    assert code == 2
+    assert "to 2024-11-24 20:15; 2026-11-22 00:10 is later: give --issued-at within, or another --base-date" in error
+
+
+def test_a_part_of_a_key_is_not_in_the_error_about_it() -> None:
+    with pytest.raises(SettingError, match=r"^key_word: .* got another number$") as caught:
+        SECTION_2.pack({"ken_low": 0, "ti": 1, "key_word": 0x1_2345_6789})
+    assert str(0x1_2345_6789) not in str(caught.value)
 
 
 def test_a_row_more_in_the_table_is_a_command_more(monkeypatch: pytest.MonkeyPatch) -> None:

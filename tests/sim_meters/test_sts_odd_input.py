@@ -27,7 +27,18 @@ KEY_OPTIONS = ("--pan", "--sgc", "--ti", "--krn", "--kt", "--base-date", "--dkga
 SECRETS = ("--vending-key", "--decoder-key", "--new-vending-key", "--new-decoder-key")
 FILES = ("--vending-key-file", "--decoder-key-file", "--new-vending-key-file", "--new-decoder-key-file")
 NEW_OPTIONS = tuple(f"--new-{name[2:]}" for name in KEY_OPTIONS[1:])
-CREDIT_OPTIONS = ("--amount", "--unit", "--kwh", "--m3", "--min", "--commodity", "--issued-at", "--tid", "--rnd")
+CREDIT_OPTIONS = (
+    "--amount",
+    "--unit",
+    "--kwh",
+    "--m3",
+    "--min",
+    "--commodity",
+    "--issued-at",
+    "--tid",
+    "--ken",
+    "--rnd",
+)
 
 OPTIONS_OF: dict[tuple[str, ...], tuple[str, ...]] = {
     ("key",): (*KEY_OPTIONS, *SECRETS[:2], *FILES[:2]),

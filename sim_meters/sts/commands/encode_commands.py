@@ -21,22 +21,13 @@ from sim_meters.sts.tid import BaseDate
 from sim_meters.sts.tokens.amount import parse_amount, units_for
 from sim_meters.sts.tokens.clear_token import ClearToken, clear_token, decode, encode, encode_credit
 from sim_meters.sts.tokens.coding import UnitAmount
+from sim_meters.sts.tokens.credit_units import kind_in, parse_unit
 from sim_meters.sts.tokens.token_kind import Commodity, Field, TokenKind
-from sim_meters.sts.tokens.token_table import KEY_CHANGE, RND, TID, TOKEN_KINDS, credit_kind
+from sim_meters.sts.tokens.token_table import KEY_CHANGE, RND, TID, TOKEN_KINDS
 
 CREDIT = "credit"
 SHORT_FORMS = {"kwh": "kWh", "m3": "m3", "min": "min"}
 """Options that give amount and unit in one."""
-
-_COMMODITIES = {
-    "kWh": (Commodity.ELECTRICITY,),
-    "m3": (Commodity.WATER, Commodity.GAS),
-    "min": (Commodity.TIME,),
-}
-"""What each unit can mean, the default first. Currency can mean any commodity, electricity by default."""
-
-_GENERIC_DEFAULTS = {"manufacturer-code": "0"}
-"""What an option of the table says if it is not given. Code 0 is in all published tokens of class 1."""
 
 _NO_KEY = TokenClass.NON_METER_SPECIFIC_MANAGEMENT
 
@@ -77,13 +68,12 @@ def _add_field(parser: ArgumentParser, field: Field) -> None:
     elif field is RND:
         _add_rnd(parser)
     elif field.option:
-        default = _GENERIC_DEFAULTS.get(field.option)
-        text = field.coding.expected if default is None else f"{field.coding.expected}; default {default}"
+        text = field.coding.expected if field.usual is None else f"{field.coding.expected}; default {field.usual}"
         parser.add_argument(
             f"--{field.option}",
             metavar="VALUE",
             dest=_destination(field),
-            default=default,
+            default=field.usual,
             help=f"{field.label}: {text}",
         )
 
@@ -100,7 +90,7 @@ def _encode_credit(options: Namespace) -> int:
     """Make one credit token and print it whole: that is what the command is for."""
     base_date = read_base_date(options)
     asked, unit = _asked_amount(options)
-    kind = _kind(unit, options.commodity)
+    kind = kind_in(unit, options.commodity, Commodity.ELECTRICITY)
     key = read_decoder_key(options)
     units = units_for(asked, kind.decimals)
     rnd = None if kind.is_currency and options.rnd is None else _rnd(options)
@@ -165,24 +155,7 @@ def _asked_amount(options: Namespace) -> tuple[Decimal, str]:
         short_forms = ", ".join(f"--{name}" for name in SHORT_FORMS)
         raise SettingError(f"amount: expected --amount with --unit, or one of {short_forms}")
     text, unit = asked[0]
-    return parse_amount(text), _unit(unit)
-
-
-def _unit(text: str) -> str:
-    for unit in _COMMODITIES:
-        if text.lower() == unit.lower():
-            return unit
-    if len(text) == 3 and text.isascii() and text.isalpha() and text.isupper():
-        return text
-    raise SettingError(f"unit: expected kWh, m3, min or a currency code of three capitals; got {text!r}")
-
-
-def _kind(unit: str, commodity: str | None) -> TokenKind:
-    possible = _COMMODITIES.get(unit, tuple(Commodity))
-    chosen = possible[0] if commodity is None else Commodity(commodity)
-    if chosen not in possible:
-        raise SettingError(f"commodity: {unit} does not measure {chosen.value}")
-    return credit_kind(chosen, currency=unit not in _COMMODITIES)
+    return parse_amount(text), parse_unit(unit)
 
 
 def _rnd(options: Namespace) -> int:

@@ -24,7 +24,7 @@ def add_tid_options(parser: ArgumentParser) -> None:
         "--ken",
         metavar="N",
         default=str(KEN_NEVER),
-        help=f"the key's expiry number: refuse to make a token of a later time; 0 to {KEN_NEVER}, default {KEN_NEVER}: never",
+        help=f"the key's expiry number: no token of a later time is made; default {KEN_NEVER}: it never expires",
     )
 
 
@@ -48,7 +48,11 @@ def read_tid(options: Namespace, base_date: BaseDate) -> int:
 
 def _asked_tid(options: Namespace, base_date: BaseDate) -> int:
     if options.tid is None:
-        return base_date.tid_at(read_moment(options))
+        moment = read_moment(options)
+        try:
+            return base_date.tid_at(moment)
+        except SettingError as error:
+            raise SettingError(f"{error}: give --issued-at within, or another --base-date") from None
     if options.issued_at is not None:
         raise SettingError("tid: expected --tid or --issued-at, not both")
     try:

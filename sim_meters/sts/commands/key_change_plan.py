@@ -9,7 +9,7 @@ from cosem_objects.errors import SettingError
 from sim_meters.sts.commands.issue_options import read_moment
 from sim_meters.sts.commands.key_options import KEY_OPTIONS, has_key, read_base_date, read_decoder_key
 from sim_meters.sts.keys.key_attributes import parse_digits, parse_key_type
-from sim_meters.sts.keys.key_expiry import KEN_NEVER, check_not_expired
+from sim_meters.sts.keys.key_expiry import KEN_NEVER, is_expired, last_moment
 from sim_meters.sts.keys.key_type_rules import is_permitted
 from sim_meters.sts.machine.token_machine import CARRIERS
 from sim_meters.sts.tid import BaseDate
@@ -155,7 +155,6 @@ def _check(plan: KeyChangePlan) -> None:
 
 
 def _check_expiry(ken: int, tid: int, base_date: BaseDate) -> None:
-    try:
-        check_not_expired(ken, tid, base_date)
-    except SettingError as error:
-        raise SettingError(f"new-{error}") from None
+    if is_expired(ken, tid):
+        last = f"{last_moment(ken, base_date):%Y-%m-%d %H:%M}"
+        raise SettingError(f"new-ken: the new key expired at {last}, before the moment of issue")

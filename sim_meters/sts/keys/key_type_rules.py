@@ -27,4 +27,9 @@ COMMON_KEY_CARRIER = {_DCTK: MAGNETIC_CARD}
 
 def is_permitted(present: KeyType, new: KeyType, carriers: tuple[int, ...]) -> bool:
     """Whether a meter with these token carriers may change from one to the other."""
-    return new in PERMITTED[present] and COMMON_KEY_CARRIER.get(new) in (None, *carriers)
+    return new in PERMITTED[present] and is_for_carriers(new, carriers)
+
+
+def is_for_carriers(key_type: KeyType, carriers: tuple[int, ...]) -> bool:
+    """Whether a meter with these token carriers may hold such a key at all."""
+    return COMMON_KEY_CARRIER.get(key_type) in (None, *carriers)

@@ -88,6 +88,8 @@ class MachineSettings:
     sgc_after_two_sections: SgcAfterTwo = _setting(
         SgcAfterTwo.KEEP, _one_of(SgcAfterTwo), "the supply group code after a set that brings none: keep or zero"
     )
+    # guess: no source says what a meter does; if it took the key back, old tokens would work twice. The clause on key
+    # changes, a compliance test or a meter's maker would settle it.
     refuses_former_keys: bool = _setting(
         True,
         _boolean,

@@ -254,7 +254,11 @@ class UnitAmount:
         return f"an amount in {self.unit}, such as 25.6" if self.decimals else f"a whole number of {self.unit}"
 
     def parse(self, text: str) -> int:
-        return self.raw(units_for(parse_amount(text), self.decimals))
+        try:
+            amount = parse_amount(text)
+        except SettingError:
+            raise SettingError(f"expected {self.expected}; got {text!r}") from None
+        return self.raw(units_for(amount, self.decimals))
 
     def words(self, raw: int) -> str:
         return f"{self.amount(raw):f} {self.unit}"

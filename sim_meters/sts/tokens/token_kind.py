@@ -12,7 +12,7 @@ from enum import Enum
 
 from cosem_objects.errors import SettingError
 from cosem_objects.sts_token import TokenClass
-from sim_meters.sts.tokens.coding import Coding, MoneyAmount, Padding, UnitAmount
+from sim_meters.sts.tokens.coding import Coding, MoneyAmount, Padding, Secret, UnitAmount
 from sim_meters.sts.tokens.crc import CrcRule
 
 
@@ -36,6 +36,8 @@ class Field:
     coding: Coding
     option: str = ""
     """The option of ``simmeters sts encode`` that says it; empty: nobody is asked."""
+    usual: str | None = None
+    """What it says, as people write it, if they do not; ``None``: they have to."""
 
     limit: int = dataclasses.field(init=False)
     """Raw values are below it."""
@@ -121,7 +123,8 @@ class TokenKind:
             elif isinstance(field.coding, Padding):
                 raw = 0
             if raw is None or not 0 <= raw < field.limit:
-                raise SettingError(f"{field.name}: {self.name} needs it, in {field.bits} bits; got {raw}")
+                got = "another number" if raw is not None and isinstance(field.coding, Secret) else raw
+                raise SettingError(f"{field.name}: {self.name} needs it, in {field.bits} bits; got {got}")
             upper |= field.place(raw)
         if unknown:
             names = {field.name for field in self.layout}

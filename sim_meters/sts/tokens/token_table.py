@@ -88,8 +88,8 @@ TESTS = {
 SUPPORTED_TESTS = sum(TESTS.values()) - TESTS["water-meter-factor"] - TESTS["tariff-rate"]
 """The bits that a simulated meter can do something for; the two others are reserved, and no token of theirs exists."""
 # guess: the manufacturer code as a plain binary number (one source); all published tokens carry 0.
-_TWO_DIGIT_CODE = _bits("mfr_code", "manufacturer code", (23, 16), Whole(0xFF), "manufacturer-code")
-_FOUR_DIGIT_CODE = _bits("mfr_code", "manufacturer code", (31, 16), Whole(0xFFFF), "manufacturer-code")
+_TWO_DIGIT_CODE = Field("mfr_code", "manufacturer code", ((23, 16),), Whole(0xFF), "manufacturer-code", "0")
+_FOUR_DIGIT_CODE = Field("mfr_code", "manufacturer code", ((31, 16),), Whole(0xFFFF), "manufacturer-code", "0")
 
 
 def _test(high: int, low: int) -> Field:
