@@ -21,7 +21,7 @@ from sim_meters.displays import display
 from sim_meters.emergency import repaid_of
 from sim_meters.fault_order import FaultOrder
 from sim_meters.faults import Fault, Phase
-from sim_meters.ledger import Ledger
+from sim_meters.ledger import Ledger, LedgerError
 from sim_meters.meter_config import MeterConfig
 from sim_meters.meter_keys import MeterCounters, MeterKeys
 from sim_meters.outcomes import token_status
@@ -64,8 +64,11 @@ class PrepaymentMeter:
         self.locked_until: datetime | None = None
         """Until then no token is looked at."""
         self.state = new_state(config)
-        for record in ledger.records:
-            self.state = after(self.state, record, config.control_mode)
+        try:
+            for record in ledger.records:
+                self.state = after(self.state, record, config.control_mode)
+        except ValueError as error:
+            raise LedgerError(f"the ledger of {config.device_name} cannot be true: {error}") from None
         self.state = replace(self.state, machine=self.state.machine.powered_up())
         self.keys = MeterKeys(config.security, config.master_key, ledger)
 
@@ -213,6 +216,7 @@ class PrepaymentMeter:
             masked=token.masked,
             digest=token_digest(token),
             token_class=token.token_class,
+            sections=execution.numbers,
             management=None if execution.section is None else as_kept(execution.section.upper),
         )
         if execution.token is not None:

@@ -38,6 +38,8 @@ class TokenEntry:
     repaid: int = 0
     """Of these, what paid emergency credit back. The balance changed by the rest."""
     token_class: TokenClass = TokenClass.CREDIT
+    sections: tuple[int, ...] = ()
+    """With a key-change section: which ones waited from then on, or which ones the set consisted of."""
     management: ClearToken | None = None
     """A class 2 token that changed something, in clear: with a key-change section, a part of a key."""
     masked: str = ""
@@ -150,6 +152,7 @@ def to_fields(record: Record) -> dict[str, Any]:
                 "collected": record.collected,
                 "repaid": record.repaid,
                 "class": int(record.token_class),
+                "sections": list(record.sections),
                 "management": None if record.management is None else f"{record.management.upper:012x}",
                 "masked": record.masked,
                 "digest": record.digest,
@@ -183,6 +186,7 @@ def from_fields(fields: Mapping[str, Any]) -> Record:
                 collected=fields.get("collected", 0),
                 repaid=fields.get("repaid", 0),
                 token_class=TokenClass(fields.get("class", 0)),
+                sections=tuple(fields.get("sections", ())),
                 management=_management(fields.get("management")),
                 masked=fields["masked"],
                 digest=fields["digest"],

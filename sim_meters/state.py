@@ -92,7 +92,7 @@ def _entered(state: MeterState, entry: TokenEntry) -> MeterState:
     machine, section = state.machine, entry.management
     if section is not None and section.kind in NUMBER_OF_SECTION:
         assert entry.result is not None, "a section is a token"
-        machine = machine.with_section(section, entry.time, entry.result)
+        machine = machine.with_section(section, entry.time, entry.result, entry.sections)
     if entry.is_accepted and entry.tid is not None:
         machine = machine.with_tid(entry.tid)
     result = TokenResult.FORMAT_ERROR if entry.result is None else entry.result

@@ -89,7 +89,7 @@ def entered(
     execution = meter.execute(token, now, fits if has_room else does_not_fit, is_keypad=is_keypad)
     after = meter
     if execution.section is not None:
-        after = after.with_section(execution.section, now, execution.result)
+        after = after.with_section(execution.section, now, execution.result, execution.numbers)
     elif execution.result is TokenResult.ACCEPT and execution.token is not None and execution.token.tid is not None:
         after = after.with_tid(execution.token.tid)
     return execution, after.with_entry(execution.result, token.token_class, now, is_keypad=is_keypad)

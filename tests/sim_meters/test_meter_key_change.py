@@ -14,6 +14,7 @@ from cosem_objects.profile import MeterProfile
 from cosem_objects.sts_token import Token
 from cosem_objects.token_gateway import TokenStatus
 from sim_meters.lab_api.views import ledger_view, meter_view
+from sim_meters.ledger import Ledger, LedgerError
 from sim_meters.meter_config import MeterConfig, lab_config
 from sim_meters.sts.keys.decoder_key import DecoderKey
 from sim_meters.sts.keys.key_attributes import KeyType
@@ -285,6 +286,43 @@ def test_a_set_that_was_refused_stays_refused_whatever_is_set_today(tmp_path: Pa
     again = on_file(lenient, tmp_path / "ledger", Clock())
     assert again.state.machine.key == meter.state.machine.key
     assert again.state.machine.key.decoder_key == SHORT.decoder_key
+
+
+def test_a_shorter_time_out_of_today_forgets_no_set_of_yesterday(tmp_path: Path) -> None:
+    """Else the old key would be back, and with a rollover the same credit could be entered again."""
+    clock = Clock()
+    meter = on_file(LAB, tmp_path / "ledger", clock)
+    for section in key_change_set(FACTORY, SHORT, rollover=True):
+        meter.key_in(section)
+        clock.move(60)
+    token = under(SHORT.decoder_key, 5_000_001)
+    assert meter.key_in(token) is TokenResult.ACCEPT
+    meter.close()
+    hasty = replace(LAB, sts_settings=MachineSettings(section_timeout_seconds=1))
+    again = on_file(hasty, tmp_path / "ledger", clock)
+    assert again.state.machine.key == meter.state.machine.key
+    assert again.key_in(token) is TokenResult.USED_ERROR
+
+
+def test_sections_from_before_other_settings_do_not_get_into_a_set_of_today(tmp_path: Path) -> None:
+    meter = on_file(FOUR, tmp_path / "ledger", Clock())
+    for section in key_change_set(FACTORY, LONG, rollover=False)[2:]:
+        meter.key_in(section)
+    meter.close()
+    again = on_file(LAB, tmp_path / "ledger", Clock())
+    results = [again.key_in(section) for section in key_change_set(FACTORY, SHORT, rollover=False, with_sgc=False)]
+    assert results[-1] is TokenResult.ACCEPT
+    assert again.state.machine.key.decoder_key == SHORT.decoder_key
+
+
+def test_a_ledger_whose_sections_make_no_key_is_refused(tmp_path: Path) -> None:
+    ledger = Ledger()
+    meter = a_meter(ledger=ledger)
+    for section in key_change_set(FACTORY, SHORT, rollover=False):
+        meter.key_in(section)
+    del ledger.records[0]
+    with pytest.raises(LedgerError, match="cannot be true: the sections"):
+        a_meter(ledger=ledger)
 
 
 def test_a_key_from_before_a_rollover_does_not_come_back() -> None:

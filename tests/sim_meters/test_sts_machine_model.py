@@ -35,7 +35,7 @@ KT_KEN = sampled_from(
 )
 SEEDS = integers(0, 999)
 
-Booked = int | tuple[ClearToken, datetime, TokenResult]
+Booked = int | tuple[ClearToken, datetime, TokenResult, tuple[int, ...]]
 """What a ledger keeps of an accepted token: its TID, or the section of a key change, when, and with which result."""
 
 
@@ -177,7 +177,7 @@ class MeterLife(RuleBasedStateMachine):
         )
         assert execution.result is expected, execution.reason
         if execution.section is not None:
-            self.book((execution.section, now, execution.result))
+            self.book((execution.section, now, execution.result, execution.numbers))
         elif execution.result is TokenResult.ACCEPT and execution.token is not None and execution.token.tid is not None:
             self.book(execution.token.tid)
             self.change_balance(execution.token)

@@ -59,6 +59,8 @@ class Execution:
 
     section: ClearToken | None = None
     """A key-change section that the machine took in: it waits, completes a set, or spoils one."""
+    numbers: tuple[int, ...] = ()
+    """With a section: which ones wait now, it included; or which ones the set consists of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,10 +176,16 @@ class TokenMachine:
             number = NUMBER_OF_SECTION[section.kind]
             stored = ", ".join(map(str, held.numbers))
             reason = f"section {number} stored (held: {stored}); the rest of the set is needed"
-            return Execution(result=SECTION_RESULTS[number - 1], reason=reason, token=section, section=section)
+            return Execution(
+                result=SECTION_RESULTS[number - 1],
+                reason=reason,
+                token=section,
+                section=section,
+                numbers=held.numbers,
+            )
         refusal = self._key_refusal(new)
         result, reason = refusal or (TokenResult.ACCEPT, f"the new key is in force (KRN {new.krn})")
-        return Execution(result=result, reason=reason, token=section, section=section)
+        return Execution(result=result, reason=reason, token=section, section=section, numbers=new.numbers)
 
     def _section_refusal(self, section: ClearToken) -> Refusal | None:
         """What a section says about itself alone."""
@@ -234,17 +242,22 @@ class TokenMachine:
         """After a token with this TID was accepted."""
         return replace(self, tids=self.tids.with_tid(tid))
 
-    def with_section(self, section: ClearToken, now: datetime, result: TokenResult) -> TokenMachine:
-        """After a section was taken in with this result: with one more, or with another key, or with none if its set
-        was refused. The result counts, not today's settings: a ledger may have been written under others."""
+    def with_section(
+        self, section: ClearToken, now: datetime, result: TokenResult, numbers: tuple[int, ...]
+    ) -> TokenMachine:
+        """After a section was taken in, see ``Execution``: with one more, or with another key, or with none if its set
+        was refused. What was decided then counts, and not today's settings: a ledger may have been written under
+        others. Raises ``ValueError`` for sections that make no key."""
+        held = self.sections.plus(section).only(numbers)
         if result.section is not None:
             until = now + timedelta(seconds=self.settings.section_timeout_seconds)
-            return replace(self, sections=self._held(now).plus(section), sections_until=until)
+            return replace(self, sections=held, sections_until=until)
         emptied = replace(self, sections=KeySections(), sections_until=None)
-        held = self.sections.plus(section)
-        new = held.complete(takes_four=held.fourth is not None)
-        if result is not TokenResult.ACCEPT or new is None:
+        if result is not TokenResult.ACCEPT:
             return emptied
+        new = held.complete(takes_four=4 in numbers)
+        if new is None:
+            raise ValueError(f"the sections {held.numbers} make no key")
         sgc = new.sgc
         if sgc is None:
             sgc = self.key.sgc if self.settings.sgc_after_two_sections is SgcAfterTwo.KEEP else 0

@@ -96,6 +96,8 @@ class NewKey:
     """``None``: a set of two does not say."""
     ken: int
     rollover: bool
+    numbers: tuple[int, ...]
+    """The sections that said so."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -119,6 +121,11 @@ class KeySections:
         held = [self.first, self.second, self.third, self.fourth]
         held[NUMBER_OF_SECTION[section.kind] - 1] = section
         return KeySections(*held)
+
+    def only(self, numbers: tuple[int, ...]) -> KeySections:
+        """Without all others."""
+        held = (self.first, self.second, self.third, self.fourth)
+        return KeySections(*(section if number in numbers else None for number, section in enumerate(held, 1)))
 
     def complete(self, *, takes_four: bool) -> NewKey | None:
         """The key that the sections make, once all of their set are there. ``takes_four``: the meter's sets have four
@@ -149,6 +156,7 @@ class KeySections:
             sgc=sgc,
             ken=first["ken_high"] << 4 | second["ken_low"],
             rollover=bool(first["ro"]),
+            numbers=(1, 2, 3, 4) if len(octets) == _LONG_KEY_BYTES else (1, 2) if sgc is None else (1, 2, 3),
         )
 
     def __repr__(self) -> str:

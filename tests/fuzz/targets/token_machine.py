@@ -51,7 +51,7 @@ def _play(machine: TokenMachine, octets: bytes) -> None:
         key = machine.key
         machine = machine.with_entry(execution.result, token.token_class, now, is_keypad=is_keypad)
         if execution.section is not None:
-            machine = machine.with_section(execution.section, now, execution.result)
+            machine = machine.with_section(execution.section, now, execution.result, execution.numbers)
             assert (machine.key != key) <= (execution.result is TokenResult.ACCEPT)
         opened = execution.token
         if execution.result is TokenResult.ACCEPT and opened is not None and opened.tid is not None:
