@@ -69,7 +69,9 @@ def consequence(
         change = Change.TAKE_BACK if has_sent else Change.POSTPONE
         event = timeline.postponed(verdict.reason or "", verdict.detail, due_at)
         step = Step(change=change, outcomes=settled.outcomes, reason=verdict.reason, due_at=due_at, events=(event,))
-        return Consequence(step=step, then=NextHead.LEAVE)
+        # Another set in the way says nothing about the meter: its other orders have their turn.
+        then = NextHead.NEXT if verdict.reason == "other-set" else NextHead.LEAVE
+        return Consequence(step=step, then=then)
     if verdict.outcome is Outcome.HELD:
         return settled.consequence(Change.HOLD, NextHead.NEXT, OrderState.HELD)
     return _doubt(work, settled, now, rules, chance)

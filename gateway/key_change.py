@@ -93,7 +93,8 @@ def key_shown(new_key: KeyAttributes, before: KeyAttributes | None, now: KeyAttr
     this run, None if that is ``now``."""
     expected, shown = _said(new_key), _said(_with_known_group(now))
     if not expected and shown:
-        is_changed = before is not None and shown != _said(_with_known_group(before))
+        earlier = {} if before is None else _said(_with_known_group(before))
+        is_changed = any(shown[name] != earlier[name] for name in shown.keys() & earlier.keys())
         return KeyShown.NEW if is_changed else KeyShown.OLD
     compared = {name: value for name, value in expected.items() if name in shown or name not in _GROUP}
     if not compared or not compared.keys() <= shown.keys():
@@ -108,7 +109,8 @@ def key_shown(new_key: KeyAttributes, before: KeyAttributes | None, now: KeyAttr
 def is_partly_new(new_key: KeyAttributes, now: KeyAttributes) -> bool:
     """Whether the meter shows any of the new values."""
     shown = _said(_with_known_group(now))
-    return any(shown.get(name) == value for name, value in _said(new_key).items())
+    expected = _said(new_key)
+    return not expected or any(shown.get(name) == value for name, value in expected.items())
 
 
 def _said(key: KeyAttributes) -> Mapping[str, int]:

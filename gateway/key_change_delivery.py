@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 from cosem_objects.payment import KeyAttributes
 from cosem_objects.profile import HiddenTokenProof, KeyChangeProof
-from cosem_objects.token_gateway import DataValueMap, StatusCode
+from cosem_objects.token_gateway import FAILURES, DataValueMap, StatusCode
 from gateway.contact import OBSTRUCTIONS, Contact, doubt_wait
 from gateway.events import DoubtArisen, Judged, KeyRead, Record, SectionStored
 from gateway.key_change import KeyChange, KeyShown, is_partly_new, key_shown
@@ -143,7 +143,10 @@ class _SetStory:
         self._key_before: KeyAttributes | None = None
         """What class 116 showed first in this run."""
         self._was_new = False
-        self._refused, self._stored_untold, self._is_mixed = 0, 0, False
+        self._refused, self._stored_untold, self._is_mixed, self._taken, self._told = 0, 0, False, 0, 0
+        # Only where the last section may be in the meter can the others complete the set early.
+        self._last_was_sent = any(tries[-1:]) or (undelivered.doubt and not undelivered.tries)
+        self._last_in_pass = False
         self._key: KeyAttributes | None = None
         self.shown = KeyShown.UNREAD
         self._obstacle: Obstacle | None = None
@@ -166,6 +169,7 @@ class _SetStory:
     def see(self, state: MeterState) -> None:
         """What the meter shows now."""
         self._obstacle = None
+        self._is_mixed |= self._shows_mixture(state.gateway)
         for section in self.sections:
             section.account, section.control_state = state.account, state.control_state
             section.after = section.after or state.gateway
@@ -179,6 +183,16 @@ class _SetStory:
         if self._key_before is None:
             self._key_before, self._was_new = state.key, self.shown is KeyShown.NEW and not self.is_begun
 
+    def _shows_mixture(self, reading: Reading) -> bool:
+        """Whether the Token gateway shows that a section behind the first was refused, of which no answer told: of an
+        earlier run, or lost on the way."""
+        code = None if reading.status is None else self._profile.status_code(reading.status.code)
+        is_later = any(stands_in_meter(reading, one.octets, self._profile) for one in self.sections[1:])
+        if code not in FAILURES or not is_later:
+            return False
+        was_lost = self._section is None and self._stored_untold > 0 and not self._last_was_sent
+        return was_lost or (self._doubt and not self._passes)
+
     def begin_section(self, position: int, state: MeterState) -> TokenStory:
         """Its story is that of this ``enter`` alone: what became of earlier ones was settled by class 116."""
         last = self.sections[position]
@@ -191,8 +205,10 @@ class _SetStory:
         self.position, self._section, self.shown = position, None, KeyShown.UNREAD
         self._is_entering = True
         if position == 0:
+            self._last_was_sent = self._last_was_sent or self._last_in_pass
             self._passes += 1
-            self._refused, self._stored_untold, self._is_mixed = 0, 0, False
+            self._refused, self._stored_untold, self._is_mixed, self._taken, self._told = 0, 0, False, 0, 0
+        self._last_in_pass = self._last_in_pass or position == len(self.sections) - 1
         return section
 
     def section_judged(self, verdict: Verdict) -> None:
@@ -200,13 +216,15 @@ class _SetStory:
         is_last = self.position == len(self.sections) - 1
         is_taken, tells = verdict.outcome is Outcome.ACCEPTED, verdict.evidence == SECTION_STORED
         self._refused += is_not_authentic(verdict)
-        if self._passes > 1 or self._doubt:
+        self._taken += is_taken
+        self._told += is_taken and tells
+        if self._last_was_sent:
             return  # sections of this very set may have been there, and completed it early
         if is_taken and not is_last:
             self._stored_untold += not tells
             # A meter that names stored sections and does not name this one has completed something with it.
             self._is_mixed |= not tells and self._profile.data_value_map is DataValueMap.ONEHOT16
-        if verdict.outcome is Outcome.REJECTED and self._stored_untold and not self._was_new:
+        if verdict.outcome is Outcome.REJECTED and self._stored_untold:
             self._is_mixed = True  # it took the beginning, and refuses the rest
 
     @property
@@ -240,6 +258,8 @@ class _SetStory:
             position=self.position,
             is_mixed=self._is_mixed,
             refused=self._refused,
+            has_taken=self._taken > 0,
+            is_told=self._told == len(self.sections) - 1,
             was_new=self._was_new,
             obstacle=self._obstacle,
         )

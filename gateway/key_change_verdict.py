@@ -54,6 +54,10 @@ class SetEvidence:
     have been there."""
     refused: int = 0
     """How many sections of this pass were not authentic; more than one is only tried if ``was_new``."""
+    has_taken: bool = False
+    """The meter took a section of this pass."""
+    is_told: bool = False
+    """The meter named each section before the last one as stored."""
     was_new: bool = False
     """Class 116 showed all that was stated before anything was ever sent: then that alone proves nothing."""
     obstacle: Obstacle | None = None
@@ -77,7 +81,7 @@ class SetEvidence:
     def is_under_another_key(self) -> bool:
         """Whether two sections were not authentic, and so not one that was mistyped: the meter has another key than the
         one the set is under."""
-        return self.refused >= _REFUSALS_TO_BELIEVE
+        return self.refused >= _REFUSALS_TO_BELIEVE and not self.has_taken
 
     @property
     def is_refused_at_once(self) -> bool:
@@ -96,7 +100,7 @@ def judge_set(evidence: SetEvidence) -> Verdict:
             "class 116 shows the new key, but it came before the set was complete: another set may be mixed into it"
         )
         return Verdict(Outcome.HELD, Credited.UNKNOWN, KEY_MISMATCH, "K5", detail=detail)
-    is_taken = evidence.is_stored and not evidence.waits_for_more
+    is_taken = evidence.is_stored and evidence.is_told and not evidence.waits_for_more
     if shown is KeyShown.NEW and (not evidence.was_new or is_taken):
         return Verdict(Outcome.ACCEPTED, Credited.YES, None, "K1", evidence="class-116")
     if shown is KeyShown.NEW and evidence.is_under_another_key:

@@ -72,6 +72,9 @@ class WatchedLanes(Lanes):
         self._checker.begun(position, started, now)
         self._process.pass_by(Point.AFTER_INTENT)
 
+    async def other_set_at(self, order: int) -> datetime | None:
+        return await self.inner.other_set_at(order)
+
     async def step(self, claim: LaneClaim, order: int, step: Step, then: NextHead) -> OrderWork | None:
         self._process.pass_by(Point.BEFORE_OUTCOME)
         following = await self.inner.step(claim, order, step, then)

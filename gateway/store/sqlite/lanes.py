@@ -57,6 +57,10 @@ _OTHER_SET = """
     WHERE this.number = ?1 AND other.state <> 'accepted' AND (
         SELECT count(*) FROM token AS section
         WHERE section.order_number = other.number AND section.kind = 'key_change' AND section.tries > 0
+            AND NOT EXISTS (
+                SELECT 1 FROM outcome
+                WHERE outcome.order_number = section.order_number AND outcome.position = section.position
+                    AND outcome.verdict = 'accepted')
             AND section.last_digits NOT IN (SELECT last_digits FROM token WHERE order_number = ?1)
     ) > (other.state = 'rejected')
 """
