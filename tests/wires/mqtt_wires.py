@@ -19,7 +19,7 @@ from tests.wires.packets import Gate
 from tests.wires.point import Watch
 from tests.wires.proxy import Change, Proxy
 from tests.wires.stand import HDLC, Stand, Strike, Wire, pooled
-from transports.endpoint import Endpoint
+from transports.endpoint import Endpoint, EndpointError
 from transports.mqtt.meter import Drop, MqttMeterListener
 from transports.registry import listen
 from transports.wire_settings import MqttPayload, MqttProtocol, MqttSettings, WireSettings
@@ -57,11 +57,19 @@ class MqttStand(Stand):
         self.endpoint = Endpoint("mqtt", "127.0.0.1", near.own_port, "site/meter")
 
     async def listen(self, stand: Stand, wires: WireSettings) -> MqttMeterListener:
-        """Put a meter on the broker."""
+        """Put a meter on the broker. That it gets there is not what is tried here: on a busy machine it may take more than one
+        call."""
         place = replace(stand.endpoint, port=self.far.own_port)
-        listener = await listen(place, stand.serve, hdlc=HDLC, wires=wires)
-        assert isinstance(listener, MqttMeterListener)
-        return listener
+        for tries_left in (2, 1, 0):
+            try:
+                listener = await listen(place, stand.serve, hdlc=HDLC, wires=wires)
+            except EndpointError:
+                if not tries_left:
+                    raise
+            else:
+                assert isinstance(listener, MqttMeterListener)
+                return listener
+        raise AssertionError("the last try ends or is raised")
 
     def wake(self) -> None:
         """It does not stand still for longer than the test needs it."""
