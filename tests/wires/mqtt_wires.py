@@ -57,8 +57,7 @@ class MqttStand(Stand):
         self.endpoint = Endpoint("mqtt", "127.0.0.1", near.own_port, "site/meter")
 
     async def listen(self, stand: Stand, wires: WireSettings) -> MqttMeterListener:
-        """Put a meter on the broker. That it gets there is not what is tried here: on a busy machine it may take more than one
-        call."""
+        """Put a meter on the broker. That is not what is tried here: a busy machine may need more than one call."""
         place = replace(stand.endpoint, port=self.far.own_port)
         for tries_left in (2, 1, 0):
             try:
