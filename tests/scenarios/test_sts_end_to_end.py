@@ -93,7 +93,9 @@ async def test_a_meter_goes_over_to_a_new_base_date(
     new: KeyAttributes, settings: tuple[str, ...], with_sgc: bool, tmp_path: Path
 ) -> None:
     """KRN 1 and base date 1993 take credit, then a rollover set, then credit under KRN 2 and 2014."""
-    options = ("--base-date", "1993", "--krn", "1", *settings, "--state-dir", str(tmp_path))
+    # Made in 2024: but for RO, the TIDs of the new base date would be too old for it.
+    made = ("--base-date", "1993", "--krn", "1", "--manufactured", "2024-01-01")
+    options = (*made, *settings, "--state-dir", str(tmp_path))
     rollover = change(OLD, new, rollover=True, with_sgc=with_sgc)
     set_options = ("--kind", "key_change", "--new-krn", "2", *(("--new-ea", "11") if new.ea == 11 else ()))
     async with running("--listen", f"tcp://127.0.0.1:{free_ports()}", *options) as meter:
