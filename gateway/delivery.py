@@ -15,17 +15,18 @@ from collections.abc import Sequence
 from cosem_objects import axdr, token_gateway
 from cosem_objects.errors import LocalProtocolError
 from cosem_objects.sts_token import Token
-from gateway.contact import OBSTRUCTIONS, Contact, CounterKeeper, doubt_wait
-from gateway.events import DoubtArisen, Judged, Record, SendStarted, StatusRead
+from gateway.contact import OBSTRUCTIONS, Contact, CounterKeeper
+from gateway.events import Judged, Record, SendStarted, StatusRead
 from gateway.key_change import KeyChange
 from gateway.key_change_delivery import KeyChangeDelivery, UndeliveredSet
 from gateway.meters import Meter
-from gateway.obstacles import obstacle_of, unit_misfit
+from gateway.obstacles import unit_misfit
 from gateway.orders import Amount
 from gateway.readback import AccountReading
+from gateway.rounds import Rounds
 from gateway.session import Connect, Session, connect
 from gateway.token_story import TokenStory, Undelivered
-from gateway.verdict import NextStep, Obstacle, Outcome, Reading, Verdict, judge, stands_in_meter
+from gateway.verdict import NextStep, Obstacle, Outcome, Reading, Verdict, stands_in_meter
 from transports.channel import NotSentError
 
 _INACTIVITY_SHARE = 0.4
@@ -53,13 +54,13 @@ class Delivery:
         doubt_rounds_max: int | None = None,
     ) -> None:
         """``doubt_rounds_max``: associations anew, one after the other, for a token in doubt, if not the profile's."""
-        self._meter = meter
         self._profile = meter.profile
         self._record = record
         self._amount = amount
         self._after_doubt = after_doubt
-        self._doubt_rounds_max = meter.profile.doubt_rounds_max if doubt_rounds_max is None else doubt_rounds_max
         self._contact = Contact(meter, record, connect, keeper)
+        rounds_max = meter.profile.doubt_rounds_max if doubt_rounds_max is None else doubt_rounds_max
+        self._rounds = Rounds(meter, record, self._contact, rounds_max)
 
     async def run(self, tokens: Sequence[Token], key_change: KeyChange | None = None) -> list[Judged]:
         """A verdict for each token, each recorded, in the order in which they were settled: the sections of
@@ -104,7 +105,7 @@ class Delivery:
             return await self.deliver(undelivered)
         story = TokenStory(undelivered, self._profile)
         story.obstacle = Obstacle("not-tried", why_not)
-        return story.judged(judge(story.evidence(), self._profile))
+        return story.judged(story.verdict())
 
     async def _shown_first(self, tokens: Sequence[Token]) -> Sequence[Token]:
         """After a doubt about several tokens: the one that the meter shows goes first, before another ``enter``
@@ -121,47 +122,20 @@ class Delivery:
 
     async def deliver_set(self, undelivered: UndeliveredSet) -> list[Judged]:
         """One key-change set, as ``deliver`` does with a token: one verdict on all of its sections."""
-        work = KeyChangeDelivery(
-            self._meter, self._record, self._contact, self._enter, doubt_rounds_max=self._doubt_rounds_max
-        )
+        work = KeyChangeDelivery(self._profile, self._record, self._contact, self._rounds, self._enter)
         return await work.deliver(undelivered)
 
     async def deliver(self, undelivered: Undelivered) -> Judged:
         """One token, over as many associations as its doubts need and are allowed. The verdict is not recorded: who
         calls decides what it means."""
         story = TokenStory(undelivered, self._profile)
-        rounds = 0
-        is_reused = self._contact.is_open
-        while True:
-            verdict = await self._association(story)
-            if is_reused and not story.tries and verdict.outcome is Outcome.UNREACHED:
-                # The association of the token before broke; that says nothing about the meter.
-                is_reused = False
-                story.forget_association()
-                continue
-            is_over = verdict.next_step is NextStep.ENTER and not story.tries  # nothing was sent, and may be any more
-            if verdict.next_step is NextStep.STOP or is_over or rounds >= self._doubt_rounds_max:
-                return story.judged(verdict)
-            await self._record(DoubtArisen(story.token, verdict))
-            await self._contact.drop()
-            await asyncio.sleep(doubt_wait(rounds, self._profile))
-            rounds += 1
-            story.forget_association()
-
-    async def _association(self, story: TokenStory) -> Verdict:
-        """All that one association can do for the token. Whatever fails becomes an obstacle, and so evidence."""
-        try:
-            return await self._serve(await self._contact.reach(), story)
-        except OBSTRUCTIONS as error:
-            story.after, story.obstacle = None, obstacle_of(error, self._meter.endpoint)
-            await self._contact.drop()
-            return judge(story.evidence(), self._profile)
+        return story.judged(await self._rounds.settle(story, self._serve))
 
     async def _serve(self, session: Session, story: TokenStory) -> Verdict:
         story.see(await self._contact.state(session))
         story.obstacle = self._misfit(story.amount, story.account)
         # After a doubt, what the meter shows may settle it without another enter.
-        verdict = await self._settle(session, story) if story.tries else judge(story.evidence(), self._profile)
+        verdict = await self._settle(session, story) if story.tries else story.verdict()
         for _ in range(_ENTERS_MAX):
             if verdict.next_step is not NextStep.ENTER or story.after is None or not story.may_enter(story.after):
                 break
@@ -197,7 +171,7 @@ class Delivery:
         profile = story.profile
         wait = profile.poll_first_seconds
         while True:
-            verdict = judge(story.evidence(), profile)
+            verdict = story.verdict()
             if verdict.next_step is not NextStep.POLL:
                 return verdict
             await self._record(StatusRead(story.token, story.after.status if story.after else None, verdict))

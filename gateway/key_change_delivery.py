@@ -13,15 +13,15 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 
 from cosem_objects.payment import KeyAttributes
-from cosem_objects.profile import HiddenTokenProof, KeyChangeProof
+from cosem_objects.profile import HiddenTokenProof, KeyChangeProof, MeterProfile
+from cosem_objects.sts_token import Token
 from cosem_objects.token_gateway import FAILURES, DataValueMap, StatusCode
-from gateway.contact import OBSTRUCTIONS, Contact, doubt_wait
-from gateway.events import DoubtArisen, Judged, KeyRead, Record, SectionStored
+from gateway.contact import Contact
+from gateway.events import Judged, KeyRead, Record, SectionStored
 from gateway.key_change import KeyChange, KeyShown, is_partly_new, key_shown
 from gateway.key_change_verdict import SetEvidence, is_not_authentic, judge_set
-from gateway.meters import Meter
-from gateway.obstacles import obstacle_of
 from gateway.readback import MeterState
+from gateway.rounds import Rounds
 from gateway.session import Session
 from gateway.token_story import TokenStory, Undelivered
 from gateway.verdict import SECTION_STORED, NextStep, Obstacle, Outcome, Reading, Verdict, stands_in_meter
@@ -52,45 +52,18 @@ class UndeliveredSet:
 class KeyChangeDelivery:
     """Delivers one set. One use, one task."""
 
-    def __init__(self, meter: Meter, record: Record, contact: Contact, enter: Enter, *, doubt_rounds_max: int) -> None:
-        self._meter = meter
-        self._profile = meter.profile
+    def __init__(self, profile: MeterProfile, record: Record, contact: Contact, rounds: Rounds, enter: Enter) -> None:
+        self._profile = profile
         self._record = record
         self._contact = contact
+        self._rounds = rounds
         self._enter = enter
-        self._doubt_rounds_max = doubt_rounds_max
-        self._asks_key = False
+        self._asks_key = profile.key_change_proof is KeyChangeProof.CLASS_116
 
     async def deliver(self, undelivered: UndeliveredSet) -> list[Judged]:
         """One verdict, on each section; none is recorded."""
-        self._asks_key = self._profile.key_change_proof is KeyChangeProof.CLASS_116
-        story = _SetStory(undelivered, self._meter)
-        rounds = 0
-        is_reused = self._contact.is_open
-        while True:
-            verdict = await self._association(story)
-            if is_reused and not story.is_begun and verdict.outcome is Outcome.UNREACHED:
-                # The association of the token before broke; that says nothing about the meter.
-                is_reused = False
-                story.begin_association()
-                continue
-            # A verdict that wants to enter and stands all the same: it may not any more.
-            if verdict.next_step is not NextStep.RECONNECT or rounds >= self._doubt_rounds_max:
-                return story.judged(verdict)
-            await self._record(DoubtArisen(story.sections[story.position].token, verdict))
-            await self._contact.drop()
-            await asyncio.sleep(doubt_wait(rounds, self._profile))
-            rounds += 1
-            story.begin_association()
-
-    async def _association(self, story: _SetStory) -> Verdict:
-        """All that one association can do for the set. Whatever fails becomes an obstacle, and so evidence."""
-        try:
-            return await self._serve(await self._contact.reach(key=self._asks_key), story)
-        except OBSTRUCTIONS as error:
-            story.lose(obstacle_of(error, self._meter.endpoint))
-            await self._contact.drop()
-            return judge_set(story.evidence())
+        story = _SetStory(undelivered, self._profile)
+        return story.judged(await self._rounds.settle(story, self._serve, key=self._asks_key))
 
     async def _serve(self, session: Session, story: _SetStory) -> Verdict:
         while True:
@@ -98,7 +71,7 @@ class KeyChangeDelivery:
             story.see(state)
             if state.key is not None and not story.is_waiting:
                 await self._record(KeyRead(state.key, story.shown))
-            verdict = judge_set(story.evidence())
+            verdict = story.verdict()
             if verdict.next_step is not NextStep.ENTER or not story.may_enter(state.gateway):
                 return verdict
             story.is_waiting = story.is_at_work_on_ours(state.gateway)
@@ -124,10 +97,10 @@ class KeyChangeDelivery:
 class _SetStory:
     """What is known about one set while it is being delivered; becomes ``SetEvidence``."""
 
-    def __init__(self, undelivered: UndeliveredSet, meter: Meter) -> None:
+    def __init__(self, undelivered: UndeliveredSet, profile: MeterProfile) -> None:
         self._new_key = undelivered.key_change.new_key
         # A change of key moves no money: where the balance is the proof of a hidden token, the time is a section's.
-        self._profile = replace(meter.profile, hidden_token_proof=HiddenTokenProof.TIME)
+        self._profile = replace(profile, hidden_token_proof=HiddenTokenProof.TIME)
         self.may_enter = undelivered.may_enter
         tokens = undelivered.key_change.sections
         tries = undelivered.tries or [0] * len(tokens)
@@ -243,7 +216,20 @@ class _SetStory:
             self._passes -= 1
         self._is_entering = False
 
-    def begin_association(self) -> None:
+    @property
+    def token(self) -> Token:
+        """The section that has its turn."""
+        return self.sections[self.position].token
+
+    def verdict(self) -> Verdict:
+        """On the whole set, by what is known now."""
+        return judge_set(self.evidence())
+
+    def needs_association(self, verdict: Verdict) -> bool:
+        """Whether another association could settle it. One that wants to be sent, and was not, may not be any more."""
+        return verdict.next_step is NextStep.RECONNECT
+
+    def forget_association(self) -> None:
         """What an association that is over can no longer say."""
         self._section, self._obstacle, self.shown = None, None, KeyShown.UNREAD
 

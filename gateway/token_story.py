@@ -14,7 +14,7 @@ from cosem_objects.sts_token import Token, TokenClass
 from gateway.events import Judged
 from gateway.orders import Amount
 from gateway.readback import NO_ACCOUNT, AccountReading, MeterState
-from gateway.verdict import Evidence, Obstacle, Reading, Verdict, is_ours, stands_in_meter
+from gateway.verdict import Evidence, NextStep, Obstacle, Reading, Verdict, is_ours, judge, stands_in_meter
 
 _CLOCK_STEP_SECONDS = 0.001
 
@@ -93,6 +93,24 @@ class TokenStory:
         """Nothing left: the evidence is about the try before again, if there was one."""
         self.tries -= 1
         self.before = before_last_try
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether a byte of it may have left."""
+        return self.tries > 0
+
+    def lose(self, obstacle: Obstacle) -> None:
+        """The association broke, or none came about."""
+        self.after, self.obstacle = None, obstacle
+
+    def verdict(self) -> Verdict:
+        """On what is known now."""
+        return judge(self.evidence(), self.profile)
+
+    def needs_association(self, verdict: Verdict) -> bool:
+        """Whether another association could settle it. One that was never sent, and may not be any more, is over."""
+        is_over = verdict.next_step is NextStep.ENTER and not self.tries
+        return verdict.next_step is not NextStep.STOP and not is_over
 
     def forget_association(self) -> None:
         """What an association that is over can no longer say."""

@@ -149,7 +149,7 @@ async def test_a_push_about_a_token_in_doubt_has_it_read_at_once_unless_it_is_fo
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ek: str, is_believed: bool
 ) -> None:
     """The meter hangs up in the middle of ``enter``; without a hint the next look at it is due in an hour."""
-    monkeypatch.setattr("gateway.delivery.doubt_wait", lambda _rounds, _profile: 0.0)
+    monkeypatch.setattr("gateway.rounds.doubt_wait", lambda _rounds, _profile: 0.0)
     meter = SimMeter(SECURED, behaviour=Behaviour([FaultOrder(Fault.HANG_UP_AFTER_ENTER, 1)]))
     stranger = SimMeter(secured(SecuritySettings.parse({**KEYS, "ek": ek})))
     stranger.counters.jump_to(1_000, 1_000)

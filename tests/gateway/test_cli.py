@@ -594,7 +594,7 @@ async def test_a_bug_is_one_line_and_what_was_sent_is_in_doubt(
                 raise KeyError("a bug")
             return judge(*known)
 
-        monkeypatch.setattr("gateway.delivery.judge", broken)
+        monkeypatch.setattr("gateway.token_story.judge", broken)
         said = await stsgate.beside(*deliver_to(url, ONE, TWO), *json_too)
         assert meter.ledger.times_credited(ONE) == 1
     assert said.code == 3

@@ -233,7 +233,7 @@ async def test_a_bug_in_the_middle_of_a_set_leaves_all_of_it_in_doubt(
         def broken(*_: object) -> None:
             raise ZeroDivisionError("a bug")
 
-        meter.right_after_enter = lambda: monkeypatch.setattr("gateway.delivery.judge", broken)
+        meter.right_after_enter = lambda: monkeypatch.setattr("gateway.token_story.judge", broken)
         said = await stsgate.beside(*change(url, quick, *TWO, CREDIT), *KRN, "--json")
     assert said.code == 3
     assert [(one["verdict"], one["credited"]) for one in said.objects] == [
