@@ -80,6 +80,10 @@ FAILURES = frozenset(
 )
 
 
+STAGES = frozenset(StatusCode) - FAILURES - {StatusCode.EXECUTION_OK}
+"""The meter is still at work on the token."""
+
+
 @dataclass(frozen=True, slots=True)
 class TokenStatus:
     """Attribute 6. ``code`` is kept as the meter sent it, known or not; ``data_value`` as its bits."""

@@ -12,7 +12,7 @@ from gateway.events import Judged
 from gateway.orders import Change, OrderState
 from gateway.schedule import Backoff, Window, in_window
 from gateway.store.records import NextHead, OrderWork, Step, TokenWork
-from gateway.verdict import Credited, NextStep, Outcome, Verdict
+from gateway.verdict import OTHER_SET, Credited, NextStep, Outcome, Verdict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +70,7 @@ def consequence(
         event = timeline.postponed(verdict.reason or "", verdict.detail, due_at)
         step = Step(change=change, outcomes=settled.outcomes, reason=verdict.reason, due_at=due_at, events=(event,))
         # Another set in the way says nothing about the meter: its other orders have their turn.
-        then = NextHead.NEXT if verdict.reason == "other-set" else NextHead.LEAVE
+        then = NextHead.NEXT if verdict.reason == OTHER_SET else NextHead.LEAVE
         return Consequence(step=step, then=then)
     if verdict.outcome is Outcome.HELD:
         return settled.consequence(Change.HOLD, NextHead.NEXT, OrderState.HELD)

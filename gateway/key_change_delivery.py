@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from cosem_objects.payment import KeyAttributes
 from cosem_objects.profile import HiddenTokenProof, KeyChangeProof, MeterProfile
 from cosem_objects.sts_token import Token
-from cosem_objects.token_gateway import FAILURES, DataValueMap, StatusCode
+from cosem_objects.token_gateway import FAILURES, STAGES, DataValueMap
 from gateway.contact import Contact
 from gateway.events import Judged, KeyRead, Record, SectionStored
 from gateway.key_change import KeyChange, KeyShown, is_partly_new, key_shown
@@ -24,14 +24,8 @@ from gateway.readback import MeterState
 from gateway.rounds import Rounds
 from gateway.session import Session
 from gateway.token_story import TokenStory, Undelivered
-from gateway.verdict import SECTION_STORED, NextStep, Obstacle, Outcome, Reading, Verdict, stands_in_meter
+from gateway.verdict import SECTION_STORED, NextStep, Obstacle, Outcome, Reading, Verdict, code_in, stands_in_meter
 
-_AT_WORK = (
-    StatusCode.RECEIVED,
-    StatusCode.FORMAT_OK,
-    StatusCode.AUTHENTICATION_OK,
-    StatusCode.VALIDATION_OK,
-)
 Enter = Callable[[Session, TokenStory, Reading], Awaitable[Verdict]]
 """Records the intent, enters one token, and reads back until its verdict is not pending any more."""
 
@@ -94,6 +88,21 @@ class KeyChangeDelivery:
             state = MeterState(section.after, section.account, section.control_state)
 
 
+@dataclass(slots=True)
+class _Pass:
+    """What became of the sections since the set was begun last."""
+
+    refused: int = 0
+    """Not authentic."""
+    taken: int = 0
+    told: int = 0
+    """Of those taken: which the meter called stored."""
+    has_untold: bool = False
+    """One before the last was taken, and the meter did not call it stored."""
+    is_mixed: bool = False
+    """The key changed, or may have, before all of the set was there."""
+
+
 class _SetStory:
     """What is known about one set while it is being delivered; becomes ``SetEvidence``."""
 
@@ -116,7 +125,7 @@ class _SetStory:
         self._key_before: KeyAttributes | None = None
         """What class 116 showed first in this run."""
         self._was_new = False
-        self._refused, self._stored_untold, self._is_mixed, self._taken, self._told = 0, 0, False, 0, 0
+        self._pass = _Pass()
         # Only where the last section may be in the meter can the others complete the set early.
         self._last_was_sent = any(tries[-1:]) or (undelivered.doubt and not undelivered.tries)
         self._last_in_pass = False
@@ -135,14 +144,15 @@ class _SetStory:
     def is_at_work_on_ours(self, reading: Reading) -> bool:
         """After a doubt: whether the meter still works on a section, and would refuse the next one."""
         is_shown = any(stands_in_meter(reading, section.octets, self._profile) for section in self.sections)
-        code = None if reading.status is None else self._profile.status_code(reading.status.code)
         is_over = asyncio.get_running_loop().time() - self._started >= self._profile.poll_timeout_seconds
-        return self._doubt and not self._passes and is_shown and code in _AT_WORK and not is_over
+        return (
+            self._doubt and not self._passes and is_shown and code_in(reading, self._profile) in STAGES and not is_over
+        )
 
     def see(self, state: MeterState) -> None:
         """What the meter shows now."""
         self._obstacle = None
-        self._is_mixed |= self._shows_mixture(state.gateway)
+        self._pass.is_mixed |= self._shows_mixture(state.gateway)
         for section in self.sections:
             section.account, section.control_state = state.account, state.control_state
             section.after = section.after or state.gateway
@@ -159,11 +169,10 @@ class _SetStory:
     def _shows_mixture(self, reading: Reading) -> bool:
         """Whether the Token gateway shows that a section behind the first was refused, of which no answer told: of an
         earlier run, or lost on the way."""
-        code = None if reading.status is None else self._profile.status_code(reading.status.code)
         is_later = any(stands_in_meter(reading, one.octets, self._profile) for one in self.sections[1:])
-        if code not in FAILURES or not is_later:
+        if code_in(reading, self._profile) not in FAILURES or not is_later:
             return False
-        was_lost = self._section is None and self._stored_untold > 0 and not self._last_was_sent
+        was_lost = self._section is None and self._pass.has_untold and not self._last_was_sent
         return was_lost or (self._doubt and not self._passes)
 
     def begin_section(self, position: int, state: MeterState) -> TokenStory:
@@ -180,25 +189,25 @@ class _SetStory:
         if position == 0:
             self._last_was_sent = self._last_was_sent or self._last_in_pass
             self._passes += 1
-            self._refused, self._stored_untold, self._is_mixed, self._taken, self._told = 0, 0, False, 0, 0
+            self._pass = _Pass()
         self._last_in_pass = self._last_in_pass or position == len(self.sections) - 1
         return section
 
     def section_judged(self, verdict: Verdict) -> None:
         self._section, self._is_entering = verdict, False
-        is_last = self.position == len(self.sections) - 1
+        now, is_last = self._pass, self.position == len(self.sections) - 1
         is_taken, tells = verdict.outcome is Outcome.ACCEPTED, verdict.evidence == SECTION_STORED
-        self._refused += is_not_authentic(verdict)
-        self._taken += is_taken
-        self._told += is_taken and tells
+        now.refused += is_not_authentic(verdict)
+        now.taken += is_taken
+        now.told += is_taken and tells
         if self._last_was_sent:
             return  # sections of this very set may have been there, and completed it early
-        if is_taken and not is_last:
-            self._stored_untold += not tells
+        if is_taken and not is_last and not tells:
+            now.has_untold = True
             # A meter that names stored sections and does not name this one has completed something with it.
-            self._is_mixed |= not tells and self._profile.data_value_map is DataValueMap.ONEHOT16
-        if verdict.outcome is Outcome.REJECTED and self._stored_untold:
-            self._is_mixed = True  # it took the beginning, and refuses the rest
+            now.is_mixed |= self._profile.data_value_map is DataValueMap.ONEHOT16
+        if verdict.outcome is Outcome.REJECTED and now.has_untold:
+            now.is_mixed = True  # it took the beginning, and refuses the rest
 
     @property
     def goes_on(self) -> bool:
@@ -206,7 +215,7 @@ class _SetStory:
         under another key."""
         assert self._section is not None
         if self._section.outcome is Outcome.ACCEPTED:
-            return not self._is_mixed
+            return not self._pass.is_mixed
         return self._was_new and self.position == 0 and is_not_authentic(self._section)
 
     def lose(self, obstacle: Obstacle) -> None:
@@ -242,10 +251,10 @@ class _SetStory:
             sections=len(self.sections),
             section=self._section,
             position=self.position,
-            is_mixed=self._is_mixed,
-            refused=self._refused,
-            has_taken=self._taken > 0,
-            is_told=self._told == len(self.sections) - 1,
+            is_mixed=self._pass.is_mixed,
+            refused=self._pass.refused,
+            has_taken=self._pass.taken > 0,
+            is_told=self._pass.told == len(self.sections) - 1,
             was_new=self._was_new,
             obstacle=self._obstacle,
         )

@@ -32,7 +32,7 @@ from gateway.shown import without_secrets
 from gateway.store.records import LaneClaim, NewEvent, NextHead, OrderWork, Step, TokenWork
 from gateway.store.store import LaneLost, Lanes, StoreBroken, StoreError, StoreFull
 from gateway.token_story import Undelivered
-from gateway.verdict import Credited, NextStep, Outcome, Reading, Verdict, stands_in_meter
+from gateway.verdict import OTHER_SET, Credited, NextStep, Outcome, Reading, Verdict, stands_in_meter
 
 logger = logging.getLogger(__name__)
 
@@ -233,7 +233,7 @@ class LaneRun:
         if at is None or self._tools.now() >= at + patience:
             return None
         detail = "the meter may hold sections of another key-change set; it forgets them after a while"
-        return Verdict(Outcome.UNREACHED, Credited.NO, "other-set", "K2", detail=detail)
+        return Verdict(Outcome.UNREACHED, Credited.NO, OTHER_SET, "K2", detail=detail)
 
     def _shows_another(self, work: OrderWork, reading: Reading) -> bool:
         """Whether the meter shows what another order in doubt has to be judged by."""

@@ -82,6 +82,8 @@ class Reading:
 
 SECTION_STORED = "section-stored"
 """Evidence: the meter says that the token was a section of a key-change set, and that it waits for the others."""
+OTHER_SET = "other-set"
+"""Reason: sections of another key-change set may be in the meter."""
 WRONG_METER = "wrong-meter"
 COUNTER_RESET = "counter-reset"
 
@@ -162,7 +164,7 @@ def _stands_in_for_it(evidence: Evidence, reading: Reading, profile: MeterProfil
     if before is None or reading.method is None or not _has_another_time(reading, before):
         return False
     if profile.hidden_token_proof is HiddenTokenProof.BALANCE:
-        return bool(evidence.balance_rose) and _code(reading, profile) is StatusCode.EXECUTION_OK
+        return bool(evidence.balance_rose) and code_in(reading, profile) is StatusCode.EXECUTION_OK
     return True
 
 
@@ -269,7 +271,8 @@ def _is_hidden(profile: MeterProfile) -> bool:
     return profile.token_readback is TokenReadback.HIDDEN
 
 
-def _code(reading: Reading, profile: MeterProfile) -> StatusCode | None:
+def code_in(reading: Reading, profile: MeterProfile) -> StatusCode | None:
+    """The standard's code for the status that is shown; ``None`` if there is none, or nobody knows it."""
     return None if reading.status is None else profile.status_code(reading.status.code)
 
 

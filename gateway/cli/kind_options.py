@@ -6,23 +6,22 @@ import argparse
 from collections.abc import Sequence
 
 from cosem_objects.errors import SettingError
-from cosem_objects.payment import KeyAttributes
 from cosem_objects.profile import MeterProfile
 from cosem_objects.sts_token import Token, TokenClass
 from gateway.cli.parser import whole_number
 from gateway.cli.token_options import check_tokens
-from gateway.key_change import SECTIONS_MIN, KeyChange
+from gateway.key_change import SECTIONS_MIN, KeyChange, new_key_of
 from gateway.orders import SECTIONS_MAX, OrderKind
 
 _NEW_KEY = {
-    "new_krn": ("key_revision_number", 1, 9, "N", "key revision number"),
-    "new_ti": ("tariff_index", 0, 99, "NN", "tariff index"),
-    "new_sgc": ("supply_group_code", 1, 999_999, "DIGITS", "supply group code"),
-    "new_kt": ("key_type", 0, 3, "N", "key type"),
-    "new_ken": ("key_expiry_number", 0, 255, "N", "key expiry number"),
-    "new_ea": ("encryption_algorithm", 0, 99, "NN", "encryption algorithm, 07 or 11"),
+    "new_krn": (1, 9, "N", "key revision number"),
+    "new_ti": (0, 99, "NN", "tariff index"),
+    "new_sgc": (1, 999_999, "DIGITS", "supply group code"),
+    "new_kt": (0, 3, "N", "key type"),
+    "new_ken": (0, 255, "N", "key expiry number"),
+    "new_ea": (0, 99, "NN", "encryption algorithm, 07 or 11"),
 }
-"""By option: the attribute of class 116, the values that it may have, and its name for people."""
+"""By option: the values that it may have, and its name for people."""
 
 
 def add_kind_options(parser: argparse.ArgumentParser, what: argparse._ArgumentGroup) -> None:
@@ -37,7 +36,7 @@ def add_kind_options(parser: argparse.ArgumentParser, what: argparse._ArgumentGr
         "what class 116 must show after a key change",
         "With --kind key_change. Say what changes: it proves the change.",
     )
-    for name, (_, low, high, metavar, words) in _NEW_KEY.items():
+    for name, (low, high, metavar, words) in _NEW_KEY.items():
         option = f"--{name.replace('_', '-')}"
         text = f"the new {words}"
         if name == "new_sgc":
@@ -52,8 +51,7 @@ def key_change_from(
     sections, behind = split(args, tokens)
     if not sections:
         return None, behind
-    values = {place: getattr(args, name) for name, (place, *_) in _NEW_KEY.items()}
-    key_change = KeyChange(tuple(sections), KeyAttributes(**values))
+    key_change = KeyChange(tuple(sections), new_key_of(new_key_body(args)))
     key_change.check(profile)
     return key_change, behind
 
